@@ -1,0 +1,42 @@
+// Command nook runs OCI containers for one ordinary user, without root and
+// without a daemon.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"go.podman.io/storage/pkg/reexec"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/root"
+	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/userns"
+)
+
+func main() {
+	if reexec.Init() { // containers/storage's own helpers, by argv[0]
+		return
+	}
+	os.Exit(run())
+}
+
+func run() int {
+	inside := os.Args[0] == cmdutil.EngineName
+	if inside {
+		if err := userns.Ready(); err != nil {
+			fmt.Fprintln(os.Stderr, "Error:", err)
+			return 125
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop() // os.Exit skips defers, hence the separate function
+	return root.Main(ctx, os.Args[1:], &cmdutil.Factory{
+		Streams: cmdutil.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr},
+		Paths:   config.Load,
+		Inside:  inside,
+	})
+}

@@ -1,0 +1,70 @@
+// Package root assembles the command tree and owns the exit status.
+package root
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/image"
+	"github.com/nook-containers/nook/cmd/nook/oci"
+	"github.com/nook-containers/nook/pkg/problem"
+)
+
+// Main runs the CLI on args and returns the exit status.
+func Main(ctx context.Context, args []string, f *cmdutil.Factory) int {
+	cmd := New(f)
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	report(f.Streams, err)
+	return status(err)
+}
+
+// New builds the command tree.
+func New(f *cmdutil.Factory) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "nook",
+		Short:         "Run containers without root and without a daemon",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	cmd.SetOut(f.Out)
+	cmd.SetErr(f.Err)
+	pf := cmd.PersistentFlags()
+	pf.StringVar(&f.Globals.Root, "root", "", "directory of images and containers")
+	pf.StringVar(&f.Globals.RunRoot, "runroot", "", "directory of the store's state of this boot")
+	pf.StringVar(&f.Globals.StorageDriver, "storage-driver", "", "overlay or vfs")
+	pf.StringArrayVar(&f.Globals.StorageOpts, "storage-opt", nil, "option of the storage driver, KEY=VALUE")
+	pf.StringVar(&f.Globals.Runtime, "runtime", "", "path of an OCI runtime to use instead of the built-in one")
+	cmd.AddCommand(image.New(f), oci.New(f))
+	cmd.AddCommand(image.Verbs(f)...)
+	return cmd
+}
+
+func report(s cmdutil.Streams, err error) {
+	if err == nil {
+		return
+	}
+	if exit, ok := errors.AsType[*cmdutil.ExitError](err); ok && exit.Err == nil {
+		return
+	}
+	fmt.Fprintf(s.Err, "Error: %v\n", err)
+	if hint := problem.HintOf(err); hint != "" {
+		fmt.Fprintf(s.Err, "hint: %s\n", hint)
+	}
+}
+
+// status maps an error to an exit status: the container's own where there is
+// one, else 125, which scripts know as the tool's own failure.
+func status(err error) int {
+	if err == nil {
+		return 0
+	}
+	if exit, ok := errors.AsType[*cmdutil.ExitError](err); ok {
+		return exit.Code
+	}
+	return 125
+}

@@ -1,0 +1,92 @@
+// Package statefile reads and writes small JSON state that must survive a
+// crash: a reader sees the old content or the new, never a mixture.
+package statefile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// Write stores v as JSON at path, mode 0600.
+//
+// It writes a temporary file in the same directory (rename does not cross
+// filesystems), syncs it, renames it over path, and syncs the directory, since
+// only that makes the new name itself durable (fsync(2), DESCRIPTION).
+func Write(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", path, err)
+	}
+	tmp, err := writeTemp(filepath.Dir(path), append(data, '\n'))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeTemp(dir string, data []byte) (name string, err error) {
+	f, err := os.CreateTemp(dir, ".new-*") // 0600, O_EXCL
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	return f.Name(), errors.Join(err, f.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Update changes the state at path under an exclusive lock.
+//
+// It locks path+".lock", decodes the present state (the zero T where there is
+// none), calls change, and writes the result. If change fails nothing is
+// written. change must be quick and must not wait for a network or a process:
+// it holds up every other command. The lock file is never removed: unlinking a
+// lock others may hold lets two holders in.
+func Update[T any](path string, change func(*T) error) error {
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // releases the lock
+	if err := sys.Lock(lock); err != nil {
+		return err
+	}
+	var state T
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	default:
+		if err := json.Unmarshal(data, &state); err != nil {
+			return fmt.Errorf("state %s is damaged: %w", path, err)
+		}
+	}
+	if err := change(&state); err != nil {
+		return err
+	}
+	return Write(path, state)
+}

@@ -1,0 +1,162 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/nook-containers/nook/"
+
+// layers lists what each part of the tree may import from this module. The
+// longest matching prefix decides; a package no entry covers fails the test.
+var layers = map[string][]string{
+	// base
+	"pkg/problem":   {},
+	"pkg/cleanup":   {},
+	"pkg/units":     {},
+	"pkg/sys":       {"pkg/sys"},
+	"pkg/statefile": {"pkg/sys"},
+	"pkg/term":      {"pkg/sys"},
+	"pkg/config":    {"pkg/sys", "pkg/problem"},
+
+	// mechanisms
+	"pkg/archive":  {"pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"pkg/registry": {"pkg/problem", "pkg/config", "pkg/registry"},
+	"pkg/store":    {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
+	"pkg/oci":      {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
+	"userns":       {"pkg/sys", "pkg/problem", "pkg/cleanup"},
+
+	// library
+	"libpod/spec":      {},
+	"libpod/attach":    {"pkg/sys"},
+	"libpod/state":     {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
+	"libpod/ocispec":   {"libpod/spec"},
+	"libpod/image":     {"pkg/", "libpod/spec"},
+	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach"},
+	"libpod":           {"pkg/", "userns", "libpod/"},
+
+	// front ends
+	"cmd/nook/stage": {"pkg/sys", "pkg/oci/stage"},
+	"cmd":            {"cmd/", "libpod", "userns", "pkg/"},
+	"test":           {"cmd/", "pkg/"},
+}
+
+// pure packages compute; they neither call the kernel nor read the host.
+var pure = []string{"libpod/spec", "libpod/ocispec"}
+
+// impure is what a pure package must not import.
+var impure = []string{"os", "os/exec", "net", "golang.org/x/sys/unix", "syscall"}
+
+// confined lists packages that only one part of the tree may import.
+var confined = map[string][]string{
+	"golang.org/x/sys/unix":                                {"pkg/sys", "test"},
+	"github.com/spf13/cobra":                               {"cmd"},
+	"github.com/spf13/pflag":                               {"cmd"},
+	"go.podman.io/storage":                                 {"pkg/store", "pkg/archive", "cmd/nook"},
+	"github.com/google/go-containerregistry/pkg/v1/remote": {"pkg/registry", "test"},
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		t.Fatal("go list found no package")
+	}
+	return all
+}
+
+func TestLayers(t *testing.T) {
+	for _, p := range listPackages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		rule, allowed := "", []string(nil)
+		for prefix, a := range layers {
+			if within(from, prefix) && len(prefix) > len(rule) {
+				rule, allowed = prefix, a
+			}
+		}
+		if rule == "" {
+			t.Errorf("%s: no layer covers it; add it to layers", from)
+			continue
+		}
+		for _, imp := range p.Imports {
+			to, ours := strings.CutPrefix(imp, module)
+			if ours && !hasAnyPrefix(to, allowed) {
+				t.Errorf("%s imports %s; layer %q allows %q", from, to, rule, allowed)
+			}
+		}
+	}
+}
+
+func TestPurePackages(t *testing.T) {
+	for _, p := range listPackages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		for _, prefix := range pure {
+			if !within(from, prefix) {
+				continue
+			}
+			for _, imp := range p.Imports {
+				for _, bad := range impure {
+					if imp == bad {
+						t.Errorf("%s is pure and must not import %s", from, bad)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestConfinedImports(t *testing.T) {
+	for _, p := range listPackages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		for _, imp := range p.Imports {
+			for pkg, owners := range confined {
+				if !within(imp, pkg) {
+					continue
+				}
+				ok := false
+				for _, o := range owners {
+					ok = ok || within(from, o)
+				}
+				if !ok {
+					t.Errorf("%s imports %s, which belongs to %q", from, imp, owners)
+				}
+			}
+		}
+	}
+}
+
+func within(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+func hasAnyPrefix(s string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
