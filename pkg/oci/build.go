@@ -153,7 +153,10 @@ func capSets(c *specs.LinuxCapabilities) (plan.Caps, error) {
 		sets[i] = mask
 	}
 	return plan.Caps{
-		Bounding: sets[0], Effective: sets[1], Permitted: sets[2], Inheritable: sets[3], Ambient: sets[4],
+		Bounding: sets[0], Effective: sets[1], Permitted: sets[2], Inheritable: sets[3],
+		// The kernel has no ambient capability that is not inheritable and
+		// permitted too; specs in the wild ask for them.
+		Ambient: sets[4] & sets[3] & sets[2],
 	}, nil
 }
 

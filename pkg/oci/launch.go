@@ -93,6 +93,9 @@ func (l *launch) openFiles() error {
 	if l.cfg.Gate != nil {
 		p.Gate = l.give(l.cfg.Gate)
 	}
+	if l.cfg.Held != nil {
+		l.give(l.cfg.Held)
+	}
 	if p.Process.Reaper {
 		p.Process.SelfFD = l.give(l.self)
 	}
@@ -166,9 +169,7 @@ func (l *launch) spawn() (*Container, error) {
 	sync := os.NewFile(uintptr(theirs), "sync")
 	defer sync.Close()
 	l.files[plan.SyncFD] = sync
-	// Out of the way of init's own numbers, which are put in place before the
-	// program is opened by number.
-	exe, err := kern.Dup(int(l.self.Fd()), len(l.files)+1)
+	exe, err := kern.Dup(int(l.self.Fd()), l.freeFD())
 	if err != nil {
 		kern.Close(ours)
 		return nil, fmt.Errorf("keep program open: %w", err)
@@ -189,6 +190,17 @@ func (l *launch) spawn() (*Container, error) {
 		return nil, fmt.Errorf("clone container init: %w", err)
 	}
 	return &Container{PID: p.Pid, proc: p, sync: ours}, nil
+}
+
+// freeFD returns a number above those that os.StartProcess uses in the child: it
+// puts init's descriptors in place by way of numbers above the highest of them,
+// before the program is opened.
+func (l *launch) freeFD() int {
+	top := len(l.files)
+	for _, f := range l.files {
+		top = max(top, int(f.Fd()))
+	}
+	return top + len(l.files) + 2
 }
 
 func allCaps() []uintptr {
