@@ -37,10 +37,13 @@ type Container struct {
 	Remove bool `json:"remove,omitempty"` // delete the container when it ends
 
 	// Files.
-	Mounts   []Mount  `json:"mounts,omitempty"`
-	ReadOnly bool     `json:"readOnly,omitempty"` // root file system
-	Devices  []Device `json:"devices,omitempty"`
-	ShmSize  int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
+	Mounts   []Mount `json:"mounts,omitempty"`
+	ReadOnly bool    `json:"readOnly,omitempty"` // root file system
+	// ReadOnlyAll leaves out the writable /run, /tmp and /var/tmp that ReadOnly
+	// otherwise gets.
+	ReadOnlyAll bool     `json:"readOnlyAll,omitempty"`
+	Devices     []Device `json:"devices,omitempty"`
+	ShmSize     int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 
 	// Isolation.
 	Network  string            `json:"network,omitempty"` // none (default) or host
