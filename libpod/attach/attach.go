@@ -29,9 +29,15 @@ const (
 	StdinEOF Type = 17 // no more input
 	Signal   Type = 18 // signal number, one byte
 	Detach   Type = 19 // this client leaves, the container stays
+	Open     Type = 20 // what a client that starts a container asks for, as JSON; its first frame
 	Started  Type = 32 // Start as JSON
 	Exited   Type = 33 // Exit as JSON; the last frame
+	StdinAck Type = 34 // big-endian uint32: so many bytes of input were taken
 )
+
+// Window is how many bytes of input a client may have on the way. Input that the
+// container does not read then never holds up a signal or a resize behind it.
+const Window = 256 << 10
 
 // MaxPayload is the largest payload of a frame, in bytes. A longer one is a
 // protocol error: the other side is not nook.
@@ -53,6 +59,7 @@ type Start struct {
 
 // Exit says how it ended.
 type Exit struct {
+	ID    string `json:"id,omitempty"`    // of a container that was made and not started
 	Code  int    `json:"code"`            // as the shell counts: 128+n after signal n
 	Error string `json:"error,omitempty"` // nook's own failure; then Code is 125, 126 or 127
 	Hint  string `json:"hint,omitempty"`

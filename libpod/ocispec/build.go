@@ -16,7 +16,7 @@ import (
 type Input struct {
 	ID    string // 64 hex digits
 	Spec  spec.Container
-	Image Image
+	Image spec.ImageConfig
 	User  User
 	Host  Host
 	Files Files
@@ -24,17 +24,6 @@ type Input struct {
 	// the container shares that namespace.
 	UIDs, GIDs []specs.LinuxIDMapping
 	Seccomp    *specs.LinuxSeccomp // nil: no filter
-}
-
-// Image is the part of an image's config that a container inherits
-// (image-spec, config.md).
-type Image struct {
-	Env        []string
-	Entrypoint []string
-	Cmd        []string
-	WorkingDir string
-	User       string
-	StopSignal string
 }
 
 // User is Spec.User after a look into the image's files.
@@ -132,7 +121,7 @@ func buildNamespaces(in Input) []specs.LinuxNamespace {
 
 // Command is what the container executes: the entrypoint, then the arguments. An
 // entrypoint given by the user drops the image's CMD.
-func Command(c spec.Container, img Image) ([]string, error) {
+func Command(c spec.Container, img spec.ImageConfig) ([]string, error) {
 	entry, args := img.Entrypoint, img.Cmd
 	if c.Entrypoint != nil {
 		entry, args = *c.Entrypoint, nil
@@ -148,7 +137,7 @@ func Command(c spec.Container, img Image) ([]string, error) {
 }
 
 // StopSignal is the signal that asks the container to end.
-func StopSignal(c spec.Container, img Image) string {
+func StopSignal(c spec.Container, img spec.ImageConfig) string {
 	for _, s := range []string{c.StopSignal, img.StopSignal} {
 		if s != "" {
 			return s

@@ -18,7 +18,7 @@ const DefaultShmSize = 64 << 20
 // out where it is not mapped.
 const ttyGID = 5
 
-// buildMounts lists the default file systems, then the user's, parents before
+// buildMounts lists the default file systems and the user's, parents before
 // children. A user's mount on a default target replaces the default.
 func buildMounts(in Input) []specs.Mount {
 	var asked []specs.Mount
@@ -28,10 +28,11 @@ func buildMounts(in Input) []specs.Mount {
 		taken[m.Destination] = true
 	}
 	all := slices.DeleteFunc(defaultMounts(in), func(m specs.Mount) bool { return taken[m.Destination] })
-	slices.SortStableFunc(asked, func(a, b specs.Mount) int {
+	all = append(all, asked...)
+	slices.SortStableFunc(all, func(a, b specs.Mount) int {
 		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
 	})
-	return append(all, asked...)
+	return all
 }
 
 func defaultMounts(in Input) []specs.Mount {
@@ -75,11 +76,10 @@ func sysMount(in Input) specs.Mount {
 func userMounts(in Input) []specs.Mount {
 	var out []specs.Mount
 	if in.Spec.ReadOnly && !in.Spec.ReadOnlyAll {
-		// Programs expect to write to these even where nothing else changes. The
-		// image's /run comes first: it holds .containerenv.
-		for _, t := range []string{"/run", "/tmp", "/var/tmp"} {
-			if !slices.ContainsFunc(in.Spec.Mounts, func(m spec.Mount) bool { return path.Clean(m.Target) == t }) {
-				out = append(out, tmpfs(t, []string{"nosuid", "nodev", "mode=1777", "tmpcopyup"}))
+		// Programs expect to write to these even where nothing else changes.
+		for _, t := range []struct{ target, mode string }{{"/run", "mode=755"}, {"/tmp", "mode=1777"}, {"/var/tmp", "mode=1777"}} {
+			if !slices.ContainsFunc(in.Spec.Mounts, func(m spec.Mount) bool { return path.Clean(m.Target) == t.target }) {
+				out = append(out, tmpfs(t.target, []string{"nosuid", "nodev", t.mode, "tmpcopyup"}))
 			}
 		}
 	}
@@ -112,7 +112,7 @@ func userMount(m spec.Mount) specs.Mount {
 	if !slices.Contains(opts, "bind") && !slices.Contains(opts, "rbind") {
 		opts = append([]string{"rbind"}, opts...)
 	}
-	if !slices.ContainsFunc(opts, isPropagation) {
+	if !slices.ContainsFunc(opts, IsPropagation) {
 		opts = append(opts, "rprivate")
 	}
 	if m.ReadOnly {
@@ -125,7 +125,8 @@ func tmpfs(target string, opts []string) specs.Mount {
 	return specs.Mount{Destination: target, Type: "tmpfs", Source: "tmpfs", Options: opts}
 }
 
-func isPropagation(o string) bool {
+// IsPropagation reports whether o is a mount option that sets propagation.
+func IsPropagation(o string) bool {
 	switch strings.TrimPrefix(o, "r") {
 	case "private", "shared", "slave", "unbindable":
 		return true

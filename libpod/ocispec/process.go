@@ -18,7 +18,7 @@ func buildProcess(in Input) (*specs.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := buildEnv(in)
+	env, err := Env(in)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +53,9 @@ func buildProcess(in Input) (*specs.Process, error) {
 	}, nil
 }
 
-// buildEnv merges defaults, the image's and the user's entries; a later entry
-// replaces an earlier one of the same name in its place.
-func buildEnv(in Input) ([]string, error) {
+// Env merges defaults, the image's and the user's entries; a later entry replaces
+// an earlier one of the same name in its place.
+func Env(in Input) ([]string, error) {
 	if err := checkImageEnv(in.Image.Env); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,10 @@ func buildEnv(in Input) ([]string, error) {
 	if in.Spec.TTY {
 		env = append(env, "TERM=xterm")
 	}
-	env = append(env, "container=nook", "HOSTNAME="+Hostname(in), "HOME="+in.User.Home)
+	env = append(env, "container=nook", "HOSTNAME="+Hostname(in))
+	if in.User.Home != "" {
+		env = append(env, "HOME="+in.User.Home)
+	}
 	at := map[string]int{}
 	merged := make([]string, 0, len(env)+len(in.Image.Env)+len(in.Spec.Env))
 	for _, e := range slices.Concat(env, in.Image.Env, in.Spec.Env) {

@@ -59,6 +59,18 @@ type Container struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
+// ImageConfig is the part of an image's config that its containers inherit
+// (image-spec, config.md). A container keeps the one it was created with.
+type ImageConfig struct {
+	Env        []string          `json:"env,omitempty"`
+	Entrypoint []string          `json:"entrypoint,omitempty"`
+	Cmd        []string          `json:"cmd,omitempty"`
+	WorkingDir string            `json:"workingDir,omitempty"`
+	User       string            `json:"user,omitempty"`
+	StopSignal string            `json:"stopSignal,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+}
+
 // Mount kinds.
 const (
 	MountBind  = "bind"
