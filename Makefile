@@ -3,7 +3,6 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BIN     := bin/nook
 TOOL    := $(GO) tool -modfile=contrib/tools/go.mod
-ALL     := cmd pkg libpod userns test
 BUILD   := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 export CGO_ENABLED = 0
 
@@ -29,12 +28,10 @@ check: lint build ## lint, unit tests and scripts; not as root
 	NOOK=$(CURDIR)/$(BIN) $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -count=1 -timeout 20m ./...
 
 fmt:       ## rewrite the sources in the house format
-	$(TOOL) gofumpt -w $(ALL)
+	$(TOOL) golangci-lint fmt
 
-lint:      ## go vet, staticcheck, gofumpt
-	$(GO) vet ./...
-	$(TOOL) staticcheck ./...
-	@out=$$($(TOOL) gofumpt -l $(ALL)); test -z "$$out" || { echo "run: make fmt; not formatted:"; echo "$$out"; exit 1; }
+lint:      ## golangci-lint with .golangci.yml, formatting included
+	$(TOOL) golangci-lint run
 
 unit:      ## unit tests
 	$(GO) test ./cmd/... ./libpod/... ./pkg/... ./userns/...

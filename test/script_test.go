@@ -1,3 +1,4 @@
+// Package test holds the end-to-end tests and the rules of the tree.
 package test
 
 import (

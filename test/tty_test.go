@@ -49,7 +49,7 @@ type session struct {
 	master *os.File
 	fd     int // master's; File.Fd would make it block
 	cmd    *exec.Cmd
-	ended  chan error
+	ended  chan struct{}
 
 	mu   sync.Mutex
 	out  []byte
@@ -63,7 +63,7 @@ func openSession(ts *testscript.TestScript, argv []string) (*session, error) {
 		return nil, err
 	}
 	defer slave.Close()
-	s := &session{fd: fd, master: os.NewFile(uintptr(fd), "ptmx"), ended: make(chan error, 1), more: make(chan struct{}, 1)}
+	s := &session{fd: fd, master: os.NewFile(uintptr(fd), "ptmx"), ended: make(chan struct{}), more: make(chan struct{}, 1)}
 	if err := s.resize(24, 80); err != nil {
 		return nil, err
 	}
@@ -78,7 +78,10 @@ func openSession(ts *testscript.TestScript, argv []string) (*session, error) {
 		return nil, err
 	}
 	go s.read()
-	go func() { s.ended <- s.cmd.Wait() }()
+	go func() {
+		_ = s.cmd.Wait() // the status is in ProcessState
+		close(s.ended)
+	}()
 	return s, nil
 }
 
@@ -126,7 +129,7 @@ func (s *session) all() string {
 }
 
 func (s *session) close() {
-	s.cmd.Process.Kill()
+	_ = s.cmd.Process.Kill() // has ended already, as a rule
 	s.master.Close()
 }
 

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -58,13 +59,13 @@ type image struct {
 // debian, python3, redis, nginx, postgres and everything, named
 // localhost/lab/NAME:latest there. It needs mmdebstrap and a Debian mirror.
 func Debian(ctx context.Context) (string, error) {
-	return fixture("debian", "3"+Suite+layersScript, func(dir string) error {
+	return fixture("debian", "3"+Suite+layersScript, func(dir string) (err error) {
 		// mmdebstrap's root is a sub-id, which cannot enter a private home.
 		tars, err := os.MkdirTemp("/var/tmp", "nook-lab-")
 		if err != nil {
 			return err
 		}
-		defer RemoveAll(tars)
+		defer func() { err = errors.Join(err, RemoveAll(tars)) }()
 		if err := os.Chmod(tars, 0o777); err != nil {
 			return err
 		}

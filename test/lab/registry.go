@@ -52,7 +52,7 @@ func StartRegistry(ctx context.Context, dir string) (*Registry, error) {
 			return nil, errors.Join(fmt.Errorf("docker-registry ended: %s", log.String()), r.Stop())
 		}
 	}
-	go io.Copy(io.Discard, lines)
+	go func() { _, _ = io.Copy(io.Discard, lines) }() // until it ends
 	return r, nil
 }
 
@@ -61,7 +61,7 @@ func (r *Registry) Stop() error {
 	if err := r.cmd.Process.Kill(); err != nil {
 		return err
 	}
-	r.cmd.Wait() // says "killed"
+	_ = r.cmd.Wait() // says "killed"
 	return nil
 }
 
