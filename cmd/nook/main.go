@@ -17,6 +17,9 @@ import (
 	"github.com/nook-containers/nook/userns"
 )
 
+// version is set by the linker; see Makefile.
+var version = "unknown"
+
 func main() {
 	if reexec.Init() { // containers/storage's own helpers, by argv[0]
 		return
@@ -36,6 +39,7 @@ func run() int {
 	defer stop() // os.Exit skips defers, hence the separate function
 	return root.Main(ctx, os.Args[1:], &cmdutil.Factory{
 		Streams: cmdutil.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr},
+		Version: version,
 		Paths:   config.Load,
 		Inside:  inside,
 	})
