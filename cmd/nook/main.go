@@ -13,6 +13,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/root"
+	_ "github.com/nook-containers/nook/cmd/nook/stage"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/userns"
 )
