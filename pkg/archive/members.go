@@ -128,6 +128,18 @@ func (t *tarMembers) has(name string) bool {
 	return ok
 }
 
+// present fails early, and says why, where a layer cannot be read.
+func present(m members, name string) error {
+	r, _, err := m.open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the archive lacks layer %s", name)
+	}
+	if err != nil {
+		return fmt.Errorf("layer: %w", err)
+	}
+	return r.Close()
+}
+
 // maxJSON bounds manifests, configurations and indexes.
 const maxJSON = 4 << 20
 

@@ -170,8 +170,8 @@ func (l layout) image(raw []byte) (v1.Image, error) {
 		if err := digest.Digest(d.Digest.String()).Validate(); err != nil {
 			return nil, fmt.Errorf("layer %q: %w", d.Digest, err)
 		}
-		if !l.m.has(name) {
-			return nil, fmt.Errorf("the archive lacks layer %s", name)
+		if err := present(l.m, name); err != nil {
+			return nil, err
 		}
 		img.layers = append(img.layers, &memberLayer{
 			from: l.m, name: name, diffID: file.RootFS.DiffIDs[i], blob: d.Digest, size: d.Size, media: d.MediaType,
