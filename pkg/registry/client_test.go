@@ -168,10 +168,10 @@ func TestFaultsThatPass(t *testing.T) {
 		faults []*registrytest.Fault
 		sleeps int
 	}{
-		"none":                      {},
-		"503 twice":                 {[]*registrytest.Fault{registrytest.Status(registrytest.Manifests, 2, 503)}, 2},
-		"500 once for a blob":       {[]*registrytest.Fault{registrytest.Status(blobs, 1, 500)}, 1},
-		"429 once":                  {[]*registrytest.Fault{registrytest.Status(registrytest.Manifests, 1, 429)}, 1},
+		"none":                {},
+		"503 twice":           {[]*registrytest.Fault{registrytest.Status(registrytest.Manifests, 2, 503)}, 2},
+		"500 once for a blob": {[]*registrytest.Fault{registrytest.Status(blobs, 1, 500)}, 1},
+		"429 once":            {[]*registrytest.Fault{registrytest.Status(registrytest.Manifests, 1, 429)}, 1},
 		// net/http itself tries again on a fresh connection, once.
 		"reset twice":               {[]*registrytest.Fault{registrytest.Reset(blobs, 2)}, 1},
 		"manifest truncated once":   {[]*registrytest.Fault{registrytest.Truncate(registrytest.Manifests, 1, 100)}, 1},
@@ -244,15 +244,15 @@ func TestFaultsThatFail(t *testing.T) {
 		"neither":             {registrytest.Replace(manifests, registrytest.Always, "application/json", []byte(`{}`)), registry.ErrManifest, "neither"},
 		"schema 1":            {registrytest.Replace(manifests, registrytest.Always, "application/vnd.docker.distribution.manifest.v1+prettyjws", []byte(`{"schemaVersion":1,"fsLayers":[]}`)), registry.ErrNotImage, "schema 1"},
 		"traversal in config": {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:../../../../etc/passwd"},"layers":[]}`)), registry.ErrManifest, "non-hex"},
-		"traversal in layer":  {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"` + digest + `"},"layers":[{"digest":"../../x"}]}`)), registry.ErrManifest, ""},
+		"traversal in layer":  {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"`+digest+`"},"layers":[{"digest":"../../x"}]}`)), registry.ErrManifest, ""},
 		"digest too short":    {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.index.v1+json", []byte(`{"manifests":[{"digest":"sha256:00"}]}`)), registry.ErrManifest, "wrong number"},
 		"digest of md5":       {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.index.v1+json", []byte(`{"manifests":[{"digest":"md5:00000000000000000000000000000000"}]}`)), registry.ErrManifest, "unsupported hash"},
 		"no digest at all":    {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.index.v1+json", []byte(`{"manifests":[{}]}`)), registry.ErrManifest, "want a digest"},
-		"huge config":         {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":5000000,"digest":"` + digest + `"},"layers":[]}`)), registry.ErrManifest, "at most 4096 KiB"},
-		"negative size":       {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"` + digest + `"},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","size":-1,"digest":"` + digest + `"}]}`)), registry.ErrManifest, "layer 0"},
-		"helm chart":          {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"` + digest + `"},"layers":[]}`)), registry.ErrNotImage, "helm"},
-		"encrypted layer":     {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"` + digest + `"},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip+encrypted","digest":"` + digest + `"}]}`)), registry.ErrNotImage, "encrypted"},
-		"too many layers":     {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"` + digest + `"},"layers":[` + strings.TrimSuffix(strings.Repeat(`{"digest":"`+digest+`"},`, 1001), ",") + `]}`)), registry.ErrManifest, "1001 layers"},
+		"huge config":         {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":5000000,"digest":"`+digest+`"},"layers":[]}`)), registry.ErrManifest, "at most 4096 KiB"},
+		"negative size":       {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"`+digest+`"},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","size":-1,"digest":"`+digest+`"}]}`)), registry.ErrManifest, "layer 0"},
+		"helm chart":          {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"`+digest+`"},"layers":[]}`)), registry.ErrNotImage, "helm"},
+		"encrypted layer":     {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"`+digest+`"},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip+encrypted","digest":"`+digest+`"}]}`)), registry.ErrNotImage, "encrypted"},
+		"too many layers":     {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.manifest.v1+json", []byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"`+digest+`"},"layers":[`+strings.TrimSuffix(strings.Repeat(`{"digest":"`+digest+`"},`, 1001), ",")+`]}`)), registry.ErrManifest, "1001 layers"},
 		"index in an index":   {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.index.v1+json", selfIndex()), registry.ErrContent, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
