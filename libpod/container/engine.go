@@ -69,7 +69,7 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			err = errors.Join(err, e.forget(cfg.ID), c.Discard())
 		}
 	}()
-	if img != nil {
+	if img != nil && !e.scratch(c) {
 		if err := e.createLayer(c, img); err != nil {
 			return nil, err
 		}
@@ -141,6 +141,12 @@ func imageConfig(img *store.Image) (spec.ImageConfig, error) {
 		Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, User: c.User,
 		StopSignal: c.StopSignal, Labels: c.Labels,
 	}, nil
+}
+
+// scratch reports whether c has its writable layer in its own directory: it ends
+// with its monitor, and its files need no other owners.
+func (e *Engine) scratch(c *state.Container) bool {
+	return c.Ephemeral() && c.ImageID != "" && c.Spec.UserNS.Mode == spec.UserNSHost && e.Layers.CanScratch()
 }
 
 // createLayer gives the container a writable layer on its image.

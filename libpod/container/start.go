@@ -118,6 +118,13 @@ func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error
 }
 
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
+	if e.scratch(c) {
+		dir := filepath.Join(c.Dir(), "root")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make root file system: %w", err)
+		}
+		return e.Layers.Scratch(dir, c.ImageID)
+	}
 	if c.Spec.RootFS == "" {
 		root, err := e.Layers.RootFS(c.ID)
 		if err == nil && root.Notice != "" {
@@ -259,7 +266,11 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 func (e *Engine) finish(c *state.Container, run state.Run, exit attach.Exit) attach.Exit {
 	var err error
 	if c.Spec.Remove {
-		err = c.Remove(e.forget)
+		forget := e.forget
+		if e.scratch(c) {
+			forget = func(string) error { return nil } // the layer is in its directory
+		}
+		err = c.Remove(forget)
 	} else {
 		run.Finished = time.Now()
 		if run.Boot == "" {
