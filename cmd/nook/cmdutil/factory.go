@@ -29,6 +29,7 @@ type Globals struct {
 type Factory struct {
 	Streams
 	Globals Globals
+	Version string // of this program
 	Paths   func() (config.Paths, error)
 	// Inside reports whether this process already is in the user namespace.
 	Inside bool

@@ -11,6 +11,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/image"
 	"github.com/nook-containers/nook/cmd/nook/oci"
+	"github.com/nook-containers/nook/cmd/nook/system"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -28,9 +29,11 @@ func New(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "nook",
 		Short:         "Run containers without root and without a daemon",
+		Version:       f.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	cmd.SetVersionTemplate("nook version {{.Version}}\n")
 	cmd.SetOut(f.Out)
 	cmd.SetErr(f.Err)
 	pf := cmd.PersistentFlags()
@@ -41,6 +44,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 	pf.StringVar(&f.Globals.Runtime, "runtime", "", "path of an OCI runtime to use instead of the built-in one")
 	cmd.AddCommand(image.New(f), oci.New(f))
 	cmd.AddCommand(image.Verbs(f)...)
+	cmd.AddCommand(system.Verbs(f)...)
 	return cmd
 }
 
