@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/registry"
 )
 
 // Streams are the command's input and outputs.
@@ -33,6 +34,8 @@ type Factory struct {
 	Paths   func() (config.Paths, error)
 	// Inside reports whether this process already is in the user namespace.
 	Inside bool
+
+	helper registry.HelperFunc // see CredentialHelper
 }
 
 // ExitError carries an exit status that is not an error of nook's own: the

@@ -53,15 +53,22 @@ func (f *Factory) again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	helpers, err := newHostHelpers()
+	if err != nil {
+		return err
+	}
 	child, err := userns.Start(ctx, userns.Options{
 		RunDir: p.Run,
 		Args:   append([]string{EngineName}, os.Args[1:]...),
 		Env:    os.Environ(),
 		Stdin:  f.In, Stdout: f.Out, Stderr: f.Err,
+		Files: helpers.child,
 	})
 	if err != nil {
+		helpers.close()
 		return err
 	}
+	helpers.serve(ctx)
 	st, err := child.Wait()
 	if err != nil {
 		return err
