@@ -45,7 +45,7 @@ var layers = map[string][]string{
 	// front ends
 	"cmd/nook/stage": {"pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
 	"cmd":            {"cmd/", "libpod", "userns", "pkg/"},
-	"test":           {"cmd/", "pkg/"},
+	"test":           {"cmd/", "pkg/", "test/"},
 }
 
 // pure packages compute; they neither call the kernel nor read the host.
