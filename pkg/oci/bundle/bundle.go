@@ -62,3 +62,14 @@ func Parse(data []byte) (*specs.Spec, error) {
 	}
 	return &s, nil
 }
+
+// Write makes dir a bundle with the given config.json, which must not be there
+// yet.
+func Write(dir string, config []byte) error {
+	f, err := os.OpenFile(filepath.Join(dir, configName), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(config)
+	return errors.Join(err, f.Close())
+}

@@ -50,7 +50,7 @@ func (s *setup) exec() error {
 // any filter, which may know nothing of close_range(2).
 func (s *setup) arrange() error {
 	p := &s.Process
-	keep := []*int{&s.sync, &s.Gate, &s.ptmx, &p.SelfFD}
+	keep := []*int{&s.sync, &s.Gate, &s.Held, &s.ptmx, &p.SelfFD}
 	free := firstExtra + p.Extra
 	for _, fd := range keep { // out of the way first
 		if *fd == plan.NoFD {

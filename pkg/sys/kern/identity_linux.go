@@ -51,49 +51,6 @@ func TryShare(fd int) error {
 	return Retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
 }
 
-// Listen makes a socket at path that keeps message boundaries and can queue one
-// connection.
-func Listen(path string) (int, error) {
-	return unixSocket(func(fd int) error {
-		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-			return err
-		}
-		return unix.Listen(fd, 1)
-	})
-}
-
-// Dial connects to a socket made by Listen.
-func Dial(path string) (int, error) {
-	return unixSocket(func(fd int) error {
-		return Retry(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) })
-	})
-}
-
-func unixSocket(setup func(fd int) error) (int, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	if err := setup(fd); err != nil {
-		Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
-// DialStream connects to a stream socket at path.
-func DialStream(path string) (int, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	if err := Retry(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) }); err != nil {
-		Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
 // SignalNumber returns the number of a signal: "9", "KILL" or "SIGKILL", in
 // either case; also the real-time ones as "RTMIN+N".
 func SignalNumber(name string) (unix.Signal, bool) {
