@@ -1,6 +1,3 @@
 package test
 
-import (
-	_ "github.com/rogpeppe/go-internal/testscript"
-	_ "golang.org/x/net/bpf"
-)
+import _ "golang.org/x/net/bpf"

@@ -13,9 +13,13 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/root"
+	_ "github.com/nook-containers/nook/cmd/nook/stage"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/userns"
 )
+
+// version is set by the linker; see Makefile.
+var version = "unknown"
 
 func main() {
 	if reexec.Init() { // containers/storage's own helpers, by argv[0]
@@ -36,7 +40,10 @@ func run() int {
 	defer stop() // os.Exit skips defers, hence the separate function
 	return root.Main(ctx, os.Args[1:], &cmdutil.Factory{
 		Streams: cmdutil.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr},
+		Version: version,
 		Paths:   config.Load,
+		Args:    os.Args[1:],
+		Environ: config.Environ(),
 		Inside:  inside,
 	})
 }

@@ -1,0 +1,77 @@
+// Package system holds the verbs about nook itself.
+package system
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"text/template"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+)
+
+// Verbs returns the commands as they appear at the top level.
+func Verbs(f *cmdutil.Factory) []*cobra.Command {
+	return []*cobra.Command{newVersion(f)}
+}
+
+// versionInfo has podman's field names, which scripts put into --format.
+type versionInfo struct {
+	Version   string
+	GoVersion string
+	OsArch    string
+	Os        string
+}
+
+// versions names both sides, as docker and podman do. There is no daemon: the
+// two are the same program.
+type versions struct {
+	Client versionInfo
+	Server versionInfo
+}
+
+func newVersion(f *cmdutil.Factory) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Show the version of nook",
+		Long: "Show the version of nook and what it was built with.\n\n" +
+			"Exit status: 0, or 125 if the format is wrong.",
+		Example: "  nook version\n  nook version --format '{{.Client.Version}}'",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := versionInfo{f.Version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, runtime.GOOS}
+			return printVersion(f.Out, format, versions{v, v})
+		},
+	}
+	cmd.Flags().StringVarP(&format, "format", "f", "", `"json", or a Go template`)
+	return cmd
+}
+
+func printVersion(w io.Writer, format string, v versions) error {
+	switch format {
+	case "":
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintf(tw, "Client:\tnook\nVersion:\t%s\nGo Version:\t%s\nOS/Arch:\t%s\n", v.Client.Version, v.Client.GoVersion, v.Client.OsArch)
+		return tw.Flush()
+	case "json":
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	var line strings.Builder
+	t, err := template.New("format").Parse(format)
+	if err != nil {
+		return fmt.Errorf("--format: %w", err)
+	}
+	if err := t.Execute(&line, v); err != nil {
+		return fmt.Errorf("--format: %w", err)
+	}
+	_, err = fmt.Fprintln(w, line.String())
+	return err
+}

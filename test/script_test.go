@@ -1,0 +1,214 @@
+// Package test holds the end-to-end tests and the rules of the tree.
+package test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/nook-containers/nook/test/lab"
+)
+
+// TestMain becomes the reaper of every process that nook leaves behind, so that
+// a forgotten one is seen even after its parents are gone.
+func TestMain(m *testing.M) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		fmt.Fprintln(os.Stderr, "become reaper:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// TestScript runs script/*.txtar with the real program as the current user.
+// docs/testing.md says what a script finds in its environment.
+func TestScript(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Fatal("nook is for ordinary users; run: make script (it becomes one)")
+	}
+	base, err := os.MkdirTemp("/var/tmp", "nook-s-") // short: a socket's path has 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.RemoveAll(base); err != nil {
+			t.Error(err)
+		}
+	})
+	h := &harness{t: t, base: base, nook: program(t)}
+	h.startLab(t)
+	t.Run("script", func(t *testing.T) {
+		testscript.Run(t, testscript.Params{
+			Dir:                 "script",
+			WorkdirRoot:         mkdir(t, base, "w"),
+			Setup:               h.setup,
+			Condition:           condition,
+			Cmds:                h.commands(),
+			RequireExplicitExec: true,
+			UpdateScripts:       os.Getenv("UPDATE") != "",
+		})
+	})
+	if left := leftovers(base); len(left) > 0 {
+		t.Errorf("processes left after all scripts:\n%s", strings.Join(left, "\n"))
+	}
+}
+
+// harness is what all scripts share: read-only fixtures and the registry.
+type harness struct {
+	t        *testing.T
+	base     string
+	nook     string // absolute path of the program
+	busybox  string
+	debian   string
+	registry string // host:port
+}
+
+// program returns $NOOK, else builds the program as "make build" does.
+func program(t *testing.T) string {
+	t.Helper()
+	if p := os.Getenv("NOOK"); p != "" {
+		p, err := filepath.Abs(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := filepath.Join(t.TempDir(), "nook")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -X main.version=test", "-o", p, "../cmd/nook")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	return p
+}
+
+func (h *harness) startLab(t *testing.T) {
+	t.Helper()
+	var err error
+	if h.busybox, err = lab.Busybox(); err != nil {
+		t.Fatal(err)
+	}
+	if h.debian, err = lab.Debian(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	store, err := lab.RegistryStore(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A copy of hard links: scripts may push, and registries never write in place.
+	dir := mkdir(t, h.base, "registry")
+	if out, err := exec.Command("cp", "-a", store+"/docker", dir+"/").CombinedOutput(); err != nil {
+		t.Fatalf("copy registry: %v: %s", err, out)
+	}
+	r, err := lab.StartRegistry(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	h.registry = r.Addr
+}
+
+// setup gives a script directories of its own; the host's containers.conf, store
+// and session never take part.
+func (h *harness) setup(e *testscript.Env) error {
+	own, err := os.MkdirTemp(h.base, "")
+	if err != nil {
+		return err
+	}
+	for name, dir := range map[string]string{
+		"HOME": "home", "XDG_DATA_HOME": "data", "XDG_RUNTIME_DIR": "run", "XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache", "TMPDIR": "tmp",
+	} {
+		dir = filepath.Join(own, dir)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		e.Setenv(name, dir)
+	}
+	bin := filepath.Join(own, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(h.nook, filepath.Join(bin, "nook")); err != nil {
+		return err
+	}
+	e.Setenv("PATH", bin+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	e.Setenv("NOOK", h.nook)
+	e.Setenv("BUSYBOX", h.busybox)
+	e.Setenv("DEBIAN", filepath.Join(h.debian, "images"))
+	e.Setenv("REGISTRY", h.registry)
+	e.Setenv("UID", strconv.Itoa(os.Getuid()))
+	e.Setenv("GID", strconv.Itoa(os.Getgid()))
+	e.Setenv("NOOK_TEST", own) // in the environment of every process of this script; see leftovers
+	e.Values[ownKey{}] = own
+	e.Defer(func() { h.teardown(e, own) })
+	return nil
+}
+
+type ownKey struct{}
+
+// teardown fails the script if a process of it is left, then removes its store.
+func (h *harness) teardown(e *testscript.Env, own string) {
+	if left := settle(own); len(left) > 0 {
+		h.t.Errorf("%s: processes left:\n%s", filepath.Base(e.WorkDir), strings.Join(left, "\n"))
+		killAll(own)
+	}
+	for _, dir := range []string{own, e.WorkDir} {
+		if err := lab.RemoveAll(dir); err != nil {
+			h.t.Errorf("%s: %v", filepath.Base(e.WorkDir), err)
+		}
+	}
+}
+
+func mkdir(t *testing.T, elem ...string) string {
+	t.Helper()
+	dir := filepath.Join(elem...)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// condition adds to testscript's own: [root], [kernel:5.11], [exists:/path] and
+// [cgroup2] (the unified hierarchy alone, with delegated controllers or not).
+func condition(cond string) (bool, error) {
+	name, arg, _ := strings.Cut(cond, ":")
+	switch name {
+	case "root":
+		return os.Getuid() == 0, nil
+	case "kernel":
+		return kernelAtLeast(arg)
+	case "exists":
+		_, err := os.Stat(arg)
+		return err == nil, nil
+	case "cgroup2":
+		_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+		return err == nil, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+func kernelAtLeast(want string) (bool, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return false, err
+	}
+	var have, need [2]int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &have[0], &have[1]); err != nil {
+		return false, err
+	}
+	if _, err := fmt.Sscanf(want, "%d.%d", &need[0], &need[1]); err != nil {
+		return false, fmt.Errorf("kernel:%s: want MAJOR.MINOR", want)
+	}
+	return have[0] > need[0] || have[0] == need[0] && have[1] >= need[1], nil
+}
