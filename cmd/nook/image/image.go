@@ -11,17 +11,27 @@ import (
 // level: pull, load, import, images, rmi, tag.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
 	return []*cobra.Command{
+		newImages(f),
 		newLoad(f),
 		newPull(f),
+		newRmi(f),
+		newTag(f),
+		newUntag(f),
 	}
 }
 
 // New returns the "image" command with its verbs.
 func New(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Manage images"}
+	cmd := &cobra.Command{Use: "image", Short: "Manage images", RunE: cmdutil.NeedVerb}
 	cmd.AddCommand(
+		newExists(f),
+		newInspect(f),
+		newList(f),
 		newLoad(f),
 		newPull(f),
+		newRemove(f),
+		newTag(f),
+		newUntag(f),
 	)
 	return cmd
 }
