@@ -65,9 +65,12 @@ type Config struct {
 	Cgroup *os.File
 
 	// Gate is a listening SOCK_SEQPACKET socket. Where it is set the container
-	// is started by StartAt on its path, by any process, in place of Start, and
-	// outlives this one.
+	// is started by StartOver a connection to it, by any process, in place of
+	// Start, and outlives this one.
 	Gate *os.File
+
+	// Held is kept open by init until the command runs.
+	Held *os.File
 }
 
 // Process is a container, whichever runtime made it.
@@ -224,6 +227,10 @@ func (c *Container) Start() error {
 	defer c.closeSync()
 	return start(c.sync)
 }
+
+// StartOver starts a container that was made with a Gate. conn is a connection
+// to it.
+func StartOver(conn *os.File) error { return start(int(conn.Fd())) }
 
 // Wait waits for init to end and returns its status.
 func (c *Container) Wait() (syscall.WaitStatus, error) {
