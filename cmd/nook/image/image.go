@@ -12,6 +12,7 @@ import (
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
 	return []*cobra.Command{
 		newImages(f),
+		newImport(f),
 		newLoad(f),
 		newRmi(f),
 		newTag(f),
@@ -24,6 +25,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Manage images"}
 	cmd.AddCommand(
 		newExists(f),
+		newImport(f),
 		newInspect(f),
 		newList(f),
 		newLoad(f),
