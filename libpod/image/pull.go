@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -255,9 +256,12 @@ func (p *puller) pull(ctx context.Context, name string, have *store.Image) (*sto
 	return nil, errors.Join(errs...)
 }
 
-// explain adds what only this layer knows: localhost/NAME is how the store calls
-// images that were built here.
+// explain adds what only this layer knows: the name that was meant, and that
+// localhost/NAME is how the store calls images that were made here.
 func (p *puller) explain(ref registry.Reference, err error) error {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return problem.Hint(err, "check the name of the registry, and the network: getent hosts %s", ref.Host)
+	}
 	if ref.Host == localHost && problem.HintOf(err) == "" {
 		return problem.Hint(err, "localhost/%s is the name of an image made on this machine, and there is none: see nook images", ref.Path)
 	}
