@@ -21,6 +21,7 @@ type Image struct {
 	Digest      string   // of the manifest
 	Digests     []string // of all its manifests
 	TopLayer    string   // "" for an image without layers
+	Layers      []string // ids in the store, TopLayer first
 	Created     time.Time
 	Size        int64 // bytes: its layers unpacked, and its metadata
 	ReadOnly    bool  // in a store that is only read
@@ -88,6 +89,9 @@ func newImage(st storage.Store, rec storage.Image, layers map[string]*storage.La
 		TopLayer: rec.TopLayer, Created: rec.Created, ReadOnly: rec.ReadOnly,
 		Size: imageSize(rec, layers), st: st, rec: rec,
 	}
+	for l := layers[rec.TopLayer]; l != nil && len(img.Layers) <= maxLayers; l = layers[l.Parent] {
+		img.Layers = append(img.Layers, l.ID)
+	}
 	if img.Digest == "" {
 		img.Digest = rec.BigDataDigests[storage.ImageDigestBigDataKey].String()
 	}
@@ -152,4 +156,20 @@ func tagColon(name string) int {
 		return -1
 	}
 	return i
+}
+
+// GraphDriver tells where the image's files are, as inspect shows it.
+func (i *Image) GraphDriver() (name string, data map[string]string, err error) {
+	driver, err := i.st.GraphDriver()
+	if err != nil {
+		return "", nil, err
+	}
+	if i.TopLayer == "" {
+		return driver.String(), nil, nil
+	}
+	data, err = driver.Metadata(i.TopLayer)
+	if err != nil {
+		return "", nil, fmt.Errorf("image %s: %w: %w", short(i.ID), ErrDamaged, err)
+	}
+	return driver.String(), data, nil
 }

@@ -57,7 +57,7 @@ func inUse(id string, users []string) error {
 		brief = append(brief, short(u))
 	}
 	return problem.Hint(fmt.Errorf("image %s: %w by container %s", short(id), ErrInUse, strings.Join(brief, ", ")),
-		"run: nook rm -f %s; or remove both: nook rmi -f %s", strings.Join(brief, " "), short(id))
+		"run: nook rm -f %s", strings.Join(brief, " "))
 }
 
 // Users returns the ids of the containers that are made of the image.

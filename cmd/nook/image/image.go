@@ -11,8 +11,12 @@ import (
 // level: pull, load, import, images, rmi, tag.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
 	return []*cobra.Command{
+		newImages(f),
 		newLoad(f),
 		newPull(f),
+		newRmi(f),
+		newTag(f),
+		newUntag(f),
 	}
 }
 
@@ -20,8 +24,14 @@ func Verbs(f *cmdutil.Factory) []*cobra.Command {
 func New(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Manage images"}
 	cmd.AddCommand(
+		newExists(f),
+		newInspect(f),
+		newList(f),
 		newLoad(f),
 		newPull(f),
+		newRemove(f),
+		newTag(f),
+		newUntag(f),
 	)
 	return cmd
 }
