@@ -42,6 +42,8 @@ func run() int {
 		Streams: cmdutil.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr},
 		Version: version,
 		Paths:   config.Load,
+		Args:    os.Args[1:],
+		Environ: config.Environ(),
 		Inside:  inside,
 	})
 }

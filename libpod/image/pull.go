@@ -52,13 +52,13 @@ type PullOptions struct {
 
 	// Progress is told what happens, in lines; on a terminal with bars. Nil, or
 	// Quiet: nobody is.
-	Progress io.Writer
+	Progress io.Writer `json:"-"`
 	Quiet    bool
 
 	// Helper runs credential helpers. Nil: in this process's namespaces.
-	Helper registry.HelperFunc
+	Helper registry.HelperFunc `json:"-"`
 	// Clock is replaced by tests.
-	Clock registry.Clock
+	Clock registry.Clock `json:"-"`
 }
 
 // Ensure returns the image that name means, pulling it as o.Policy says. name is
