@@ -369,9 +369,9 @@ func TestBadLayersLeaveNothing(t *testing.T) {
 	}
 	blob := registrytest.Path("/blobs/" + h.String())
 	for name, fault := range map[string]*registrytest.Fault{
-		"wrong bytes": registrytest.Rewrite(blob, registrytest.Always, false, registrytest.FlipLastByte),
+		"wrong bytes": registrytest.Rewrite(blob, registrytest.Always, registrytest.FlipLastByte),
 		"missing":     registrytest.Status(blob, registrytest.Always, http.StatusNotFound),
-		"longer":      registrytest.Rewrite(blob, registrytest.Always, true, func(b []byte) []byte { return append(b, 0) }),
+		"longer":      registrytest.Chunked(blob, registrytest.Always, func(b []byte) []byte { return append(b, 0) }),
 		"cut":         registrytest.Truncate(blob, registrytest.Always, 20),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -470,7 +470,7 @@ func TestKilledPull(t *testing.T) {
 			}
 			stall := registrytest.Stall(registrytest.Path(h.String()), registrytest.Always, 100_000)
 			reg.Inject(stall)
-			victim := exec.Command("/proc/self/exe", "-test.run=^TestKilledPullVictim$") //nolint:noctx // killed below
+			victim := exec.Command("/proc/self/exe", "-test.run=^TestKilledPullVictim$")
 			victim.Env = append(os.Environ(), pullVar+"="+reg.Host+"/a:1")
 			gate, err := os.Open(os.DevNull) // what storetest.Main waits for
 			if err != nil {
@@ -493,7 +493,9 @@ func TestKilledPull(t *testing.T) {
 			if err := victim.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			<-ended
+			if err := <-ended; err == nil {
+				t.Fatalf("the victim ended well\n%s", &output)
+			}
 			if files := committed(t, home); len(files) > 0 {
 				t.Errorf("committed by half a pull: %q", files)
 			}
