@@ -131,6 +131,7 @@ func PullAll(ctx context.Context, s Store, name string, o PullOptions) ([]*store
 type puller struct {
 	s        Store
 	cfg      config.Registries
+	policy   config.Policy
 	client   *registry.Client
 	platform v1.Platform
 	explicit bool // the platform was asked for
@@ -147,6 +148,9 @@ func newPuller(s Store, o PullOptions) (*puller, error) {
 		}
 	}
 	if p.cfg, err = config.LoadRegistries(); err != nil {
+		return nil, err
+	}
+	if p.policy, err = config.LoadPolicy(); err != nil {
 		return nil, err
 	}
 	keys := registry.Keychain{Helpers: p.cfg.CredentialHelpers, Helper: o.Helper}
@@ -269,6 +273,9 @@ func (p *puller) explain(ref registry.Reference, err error) error {
 }
 
 func (p *puller) one(ctx context.Context, ref registry.Reference, have *store.Image) (*store.Image, error) {
+	if err := p.policy.Check(ref.Name(), ref.String()); err != nil {
+		return nil, err
+	}
 	p.out.say(fmt.Sprintf("Trying to pull %s...", ref))
 	found, err := p.client.Fetch(ctx, ref, p.platform)
 	if err != nil {

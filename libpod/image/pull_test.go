@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/nook-containers/nook/libpod/image"
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/registry/registrytest"
 	"github.com/nook-containers/nook/pkg/store"
@@ -172,6 +173,22 @@ func TestShortNames(t *testing.T) {
 	_, err = image.Ensure(t.Context(), s, "nope", image.PullOptions{})
 	if err == nil || !strings.Contains(err.Error(), "/none/nope") || !strings.Contains(err.Error(), "/team/nope") {
 		t.Errorf("not found anywhere: %v", err)
+	}
+}
+
+func TestSignaturePolicyIsAsked(t *testing.T) {
+	home, reg := host(t), registrytest.New(t)
+	reg.Push(t, "a:1", small(t, "x"))
+	policy := filepath.Join(home, ".config/containers/policy.json")
+	if err := os.MkdirAll(filepath.Dir(policy), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(policy, []byte(`{"default":[{"type":"reject"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := image.Ensure(t.Context(), open(t, home), reg.Host+"/a:1", image.PullOptions{})
+	if !errors.Is(err, config.ErrPolicy) || len(reg.Requests()) > 0 {
+		t.Errorf("got %v after %d requests", err, len(reg.Requests()))
 	}
 }
 
