@@ -187,19 +187,25 @@ func beChild() error {
 		}
 		return syscall.Exec("/proc/self/exe", []string{asKept}, os.Environ())
 	case "start": // from inside; then wait
-		p, err := Start(context.Background(), Options{
-			RunDir: os.Args[1], Args: []string{asChild, os.Args[1], os.Args[3]},
-			Env: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		})
-		if err != nil {
-			return err
-		}
-		return present(p)
+		return startFromInside(os.Args[1], os.Args[3])
+	case "elsewhere": // the same with a run directory of which we are no member
+		return startFromInside(os.Args[1]+".other", os.Args[3])
 	case "scene":
 		return beScene(os.Args[3])
 	default:
 		return fmt.Errorf("no role %q", role)
 	}
+}
+
+func startFromInside(dir, role string) error {
+	p, err := Start(context.Background(), Options{
+		RunDir: dir, Args: []string{asChild, dir, role},
+		Env: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	return present(p)
 }
 
 // present reports, and stays until standard input ends.

@@ -1,6 +1,7 @@
 package userns
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -184,6 +185,54 @@ func TestStartFromMember(t *testing.T) {
 			t.Errorf("joined %s, want %s of the member's child", next.User, r["hold"].User)
 		}
 	})
+}
+
+// Inside a namespace that is not nook's, as root, the child gets a mount
+// namespace and nothing else; nobody from outside may join it.
+func TestStartInsideAnotherNamespace(t *testing.T) {
+	needRanges(t)
+	c := newCast(t)
+	r := c.launch("elsewhere", "flash").roles()
+	outer, inner := r["elsewhere"], r["flash"]
+	if outer.User != inner.User || outer.Mount == inner.Mount || inner.UID != 0 {
+		t.Errorf("parent in %s, %s; child in %s, %s", outer.User, outer.Mount, inner.User, inner.Mount)
+	}
+	if !strings.HasPrefix(inner.Mode3, "socket:") {
+		t.Errorf("descriptor 3 is %s: the child made itself a member", inner.Mode3)
+	}
+	if _, err := os.Stat(membersPath(c.dir + ".other")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a members file appeared: %v", err)
+	}
+}
+
+// As under "unshare -r": one id, all capabilities. Nothing better can be had.
+func TestStartAsRootOfOneID(t *testing.T) {
+	c := newCast(t)
+	cmd := self(asStarter, c.dir, "flash")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.Stdout, cmd.Stderr = w, os.Stderr
+	err = cmd.Run()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &voice{t, cmd, bufio.NewReader(r)}
+	a, b := v.report(), v.report()
+	if a.Notice == "" {
+		a, b = b, a
+	}
+	if !strings.Contains(a.Notice, "only one id") || b.UID != 0 || !b.Map.Single() || b.CapEff == 0 {
+		t.Errorf("notice %q, child %+v", a.Notice, b)
+	}
 }
 
 func waitFor(t *testing.T, ok func() bool) {

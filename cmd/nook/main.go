@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -31,9 +32,12 @@ func main() {
 func run() int {
 	inside := os.Args[0] == cmdutil.EngineName
 	if inside {
-		if err := userns.Ready(); err != nil {
+		switch err := userns.Ready(); {
+		case errors.Is(err, userns.ErrAbandoned):
+			return cmdutil.ExitFailure // who started this is gone, and with it who would listen
+		case err != nil:
 			fmt.Fprintln(os.Stderr, "Error:", err)
-			return 125
+			return cmdutil.ExitFailure
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -111,14 +111,19 @@ type InspectNetwork struct {
 	SandboxKey string
 }
 
+// Id is ID, as templates written for Docker name it.
+//
+//nolint:revive,staticcheck // the field's name elsewhere
+func (i *Inspect) Id() string { return i.ID }
+
 // Describe shows c. It needs no layers and takes no lock.
-func Describe(c *state.Container) (Inspect, error) {
+func Describe(c *state.Container) (*Inspect, error) {
 	st, err := c.Status()
 	if err != nil {
-		return Inspect{}, err
+		return nil, err
 	}
 	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
-	out := Inspect{
+	out := &Inspect{
 		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
 		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: "overlay",
 		Config: InspectConfig{

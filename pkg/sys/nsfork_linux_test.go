@@ -347,3 +347,49 @@ func TestUserNSOwnerAndParent(t *testing.T) {
 		t.Errorf("the parent is not our own namespace (%v)", err)
 	}
 }
+
+// ownCgroup returns the directory of this process's cgroup v2, "" without one.
+func ownCgroup(t *testing.T) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		if !strings.Contains(line, " - cgroup2 ") || f[3] != "/" {
+			continue
+		}
+		for l := range strings.Lines(string(own)) {
+			if p, ok := strings.CutPrefix(strings.TrimSpace(l), "0::"); ok {
+				return filepath.Join(f[4], p)
+			}
+		}
+	}
+	return ""
+}
+
+func TestNSForkStartsInCgroup(t *testing.T) {
+	dir := filepath.Join(ownCgroup(t), fmt.Sprintf("nsfork-test-%d", os.Getpid()))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skipf("no cgroup v2 that this user may write to: %v", err)
+	}
+	defer func() {
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	}()
+	cg, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cg.Close()
+	out := output(t, &sys.NSFork{Cgroup: cg}, "grep ^0:: /proc/self/cgroup")
+	if !strings.HasSuffix(strings.TrimSpace(out), "/"+filepath.Base(dir)) {
+		t.Errorf("the child is in %q, want %s", out, dir)
+	}
+}

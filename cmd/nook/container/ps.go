@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/units"
 )
 
 type psOptions struct {
@@ -30,7 +31,7 @@ func newPs(f *cmdutil.Factory) *cobra.Command {
 		Short:   "List containers",
 		Long:    "List the running containers, or with --all every one, newest first.",
 		Example: "  nook ps -a\n  nook ps -a --filter status=exited --format '{{.Names}} {{.ExitCode}}'",
-		Args:    cmdutil.ExactArgs(0, ""),
+		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return o.run(f) },
 	}
 	fl := cmd.Flags()
@@ -42,7 +43,7 @@ func newPs(f *cmdutil.Factory) *cobra.Command {
 	fl.IntVarP(&o.last, "last", "n", -1, "only the N newest containers")
 	fl.StringVar(&o.format, "format", "", "json, a Go template, or table TEMPLATE")
 	fl.StringVar(&o.sort, "sort", "created", "order by command, created, id, image, names, runningfor or status")
-	fl.StringArrayVarP(&o.filters, "filter", "f", nil, "only containers where KEY=VALUE: "+strings.Join(container.FilterKeys(), ", "))
+	fl.StringArrayVarP(&o.filters, "filter", "f", nil, "only containers with `KEY=VALUE`")
 	return cmd
 }
 
@@ -54,17 +55,15 @@ func (o *psOptions) run(f *cmdutil.Factory) error {
 	if err != nil {
 		return err
 	}
-	filter, err := container.ParseFilter(o.filters, s)
+	keep, err := filters(s).Compile(o.withDefault())
 	if err != nil {
 		return err
 	}
-	if _, asked := filter["status"]; !o.all && !asked && !o.latest && o.last < 0 && filter["exited"] == nil {
-		filter["status"] = []string{state.Running}
-	}
-	list, errs := container.List(s, filter)
+	list, errs := container.List(s)
 	for _, err := range errs {
 		f.Notice(err.Error()) // one damaged record must not hide the others
 	}
+	list = slices.DeleteFunc(list, func(l container.Listed) bool { return !keep(l) })
 	if o.latest {
 		o.last = 1
 	}
@@ -73,12 +72,86 @@ func (o *psOptions) run(f *cmdutil.Factory) error {
 	}
 	rows := make([]psRow, len(list))
 	for i, c := range list {
-		rows[i] = newPsRow(c, o.noTrunc)
+		rows[i] = psRow{c, o.noTrunc}
 	}
 	if err := sortRows(rows, o.sort); err != nil {
 		return err
 	}
 	return o.print(f, rows)
+}
+
+// withDefault adds to the filters that only running containers show, unless
+// something asks for others.
+func (o *psOptions) withDefault() []string {
+	asked := slices.ContainsFunc(o.filters, func(f string) bool {
+		return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=")
+	})
+	if o.all || asked || o.latest || o.last >= 0 {
+		return o.filters
+	}
+	return append(slices.Clone(o.filters), "status="+state.Running)
+}
+
+func (o *psOptions) print(f *cmdutil.Factory, rows []psRow) error {
+	if o.quiet {
+		for _, r := range rows {
+			fmt.Fprintln(f.Out, r.ID())
+		}
+		return nil
+	}
+	return cmdutil.Render(f.Out, o.format, cmdutil.List[psRow]{
+		Default:   "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+		Headings:  map[string]string{"ID": "CONTAINER ID", "ImageID": "IMAGE ID", "CreatedAt": "CREATED AT", "RunningFor": "CREATED"},
+		NoHeading: o.noHeading,
+		JSON:      func(rows []psRow) any { return jsonRows(rows) },
+	}, rows)
+}
+
+// psJSON is one container of ps --format json, in podman's field names and types.
+type psJSON struct {
+	AutoRemove bool
+	Command    []string
+	Created    int64 // seconds since 1970
+	CreatedAt  string
+	Exited     bool
+	ExitedAt   int64
+	ExitCode   int
+	ID         string `json:"Id"`
+	Image      string
+	ImageID    string
+	IsInfra    bool
+	Labels     map[string]string
+	Mounts     []string
+	Names      []string
+	Networks   []string
+	Pid        int
+	Pod        string
+	PodName    string
+	Restarts   int
+	StartedAt  int64
+	State      string
+	Status     string
+}
+
+func jsonRows(rows []psRow) []psJSON {
+	out := make([]psJSON, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, psJSON{
+			AutoRemove: r.AutoRemove(), Command: r.c.Container.Command, Created: r.c.Created.Unix(), CreatedAt: r.CreatedHuman(),
+			Exited: r.Exited(), ExitedAt: unix(r.ExitedAt()), ExitCode: r.ExitCode(), ID: r.c.ID, Image: r.Image(), ImageID: r.ImageID(),
+			Labels: r.c.Labels(), Mounts: r.targets(), Names: []string{r.c.Name}, Networks: []string{}, Pid: r.Pid(),
+			StartedAt: unix(r.StartedAt()), State: r.State(), Status: r.Status(),
+		})
+	}
+	return out
+}
+
+// unix is seconds since 1970, or 0 for never.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 func sortRows(rows []psRow, by string) error {
@@ -103,8 +176,6 @@ type psRow struct {
 	long bool
 }
 
-func newPsRow(c container.Listed, long bool) psRow { return psRow{c, long} }
-
 // commandWidth is where ps cuts a command, as peers do.
 const commandWidth = 17
 
@@ -127,9 +198,9 @@ func (r psRow) Status() string {
 	run := r.c.Status.Run
 	switch r.c.Word {
 	case state.Running:
-		return "Up " + cmdutil.Ago(run.Started)
+		return "Up " + ago(run.Started)
 	case state.Exited:
-		return "Exited (" + strconv.Itoa(run.ExitCode) + ") " + cmdutil.Ago(run.Finished) + " ago"
+		return "Exited (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
 	}
 	return "Created"
 }
@@ -140,7 +211,7 @@ func (r psRow) Created() string { return r.CreatedHuman() }
 func (r psRow) CreatedAt() string {
 	return r.c.Created.Format("2006-01-02 15:04:05.999999999 -0700 MST")
 }
-func (r psRow) CreatedHuman() string { return cmdutil.Ago(r.c.Created) + " ago" }
+func (r psRow) CreatedHuman() string { return ago(r.c.Created) + " ago" }
 func (r psRow) RunningFor() string   { return r.CreatedHuman() }
 func (r psRow) State() string        { return r.c.Word }
 func (r psRow) Names() string        { return r.c.Name }
@@ -163,13 +234,19 @@ func (r psRow) Pid() int {
 	return r.c.Status.Run.PID
 }
 
-func (r psRow) Mounts() string {
-	var m []string
-	for _, x := range r.c.Spec.Mounts {
-		m = append(m, x.Target)
+func (r psRow) Mounts() string { return strings.Join(r.targets(), ",") }
+
+func (r psRow) targets() []string {
+	out := []string{}
+	for _, m := range r.c.Spec.Mounts {
+		out = append(out, m.Target)
 	}
-	return strings.Join(m, ",")
+	return out
 }
+
+// ago is how long ago t was, never less than nothing: the clock may have been
+// set back.
+func ago(t time.Time) string { return units.Duration(state.Since(t)) }
 
 func (r psRow) Labels() string {
 	var l []string

@@ -22,7 +22,7 @@ func Verbs(f *cmdutil.Factory) []*cobra.Command {
 
 // New returns the "image" command with its verbs.
 func New(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Manage images"}
+	cmd := &cobra.Command{Use: "image", Short: "Manage images", RunE: cmdutil.NeedVerb}
 	cmd.AddCommand(
 		newExists(f),
 		newInspect(f),
