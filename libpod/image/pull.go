@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -132,6 +133,7 @@ type puller struct {
 	o        PullOptions
 	ready    bool // connect was called: cfg and client are there
 	cfg      config.Registries
+	policy   config.Policy
 	client   *registry.Client
 	platform v1.Platform
 	explicit bool // the platform was asked for
@@ -159,6 +161,9 @@ func (p *puller) connect() (err error) {
 		return nil
 	}
 	if p.cfg, err = config.LoadRegistries(); err != nil {
+		return err
+	}
+	if p.policy, err = config.LoadPolicy(); err != nil {
 		return err
 	}
 	keys := registry.Keychain{Helpers: p.cfg.CredentialHelpers, Helper: p.o.Helper}
@@ -273,9 +278,12 @@ func (p *puller) pull(ctx context.Context, name string, have *store.Image) (*sto
 	return nil, errors.Join(errs...)
 }
 
-// explain adds what only this layer knows: localhost/NAME is how the store calls
-// images that were built here.
+// explain adds what only this layer knows: the name that was meant, and that
+// localhost/NAME is how the store calls images that were made here.
 func (p *puller) explain(ref registry.Reference, err error) error {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return problem.Hint(err, "check the name of the registry, and the network: getent hosts %s", ref.Host)
+	}
 	if ref.Host == localHost && problem.HintOf(err) == "" {
 		return problem.Hint(err, "localhost/%s is the name of an image made on this machine, and there is none: see nook images", ref.Path)
 	}
@@ -283,6 +291,9 @@ func (p *puller) explain(ref registry.Reference, err error) error {
 }
 
 func (p *puller) one(ctx context.Context, ref registry.Reference, have *store.Image) (*store.Image, error) {
+	if err := p.policy.Check(ref.Name(), ref.String()); err != nil {
+		return nil, err
+	}
 	p.out.say(fmt.Sprintf("Trying to pull %s...", ref))
 	found, err := p.client.Fetch(ctx, ref, p.platform)
 	if err != nil {
