@@ -29,6 +29,8 @@ var layers = map[string][]string{
 	"pkg/registry": {"pkg/problem", "pkg/config", "pkg/registry"},
 	"pkg/store":    {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":      {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
+	"pkg/oci/plan": {},
+	"pkg/oci/caps": {},
 	"userns":       {"pkg/sys", "pkg/problem", "pkg/cleanup"},
 
 	// library
@@ -41,7 +43,7 @@ var layers = map[string][]string{
 	"libpod":           {"pkg/", "userns", "libpod/"},
 
 	// front ends
-	"cmd/nook/stage": {"pkg/sys", "pkg/oci/stage"},
+	"cmd/nook/stage": {"pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
 	"cmd":            {"cmd/", "libpod", "userns", "pkg/"},
 	"test":           {"cmd/", "pkg/", "test/"},
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/root"
+	_ "github.com/nook-containers/nook/cmd/nook/stage"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/userns"
 )
@@ -41,6 +42,8 @@ func run() int {
 		Streams: cmdutil.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr},
 		Version: version,
 		Paths:   config.Load,
+		Args:    os.Args[1:],
+		Environ: config.Environ(),
 		Inside:  inside,
 	})
 }

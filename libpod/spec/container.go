@@ -37,10 +37,13 @@ type Container struct {
 	Remove bool `json:"remove,omitempty"` // delete the container when it ends
 
 	// Files.
-	Mounts   []Mount  `json:"mounts,omitempty"`
-	ReadOnly bool     `json:"readOnly,omitempty"` // root file system
-	Devices  []Device `json:"devices,omitempty"`
-	ShmSize  int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
+	Mounts   []Mount `json:"mounts,omitempty"`
+	ReadOnly bool    `json:"readOnly,omitempty"` // root file system
+	// ReadOnlyAll leaves out the writable /run, /tmp and /var/tmp that ReadOnly
+	// otherwise gets.
+	ReadOnlyAll bool     `json:"readOnlyAll,omitempty"`
+	Devices     []Device `json:"devices,omitempty"`
+	ShmSize     int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 
 	// Isolation.
 	Network  string            `json:"network,omitempty"` // none (default) or host
@@ -54,6 +57,18 @@ type Container struct {
 	// Description.
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// ImageConfig is the part of an image's config that its containers inherit
+// (image-spec, config.md). A container keeps the one it was created with.
+type ImageConfig struct {
+	Env        []string          `json:"env,omitempty"`
+	Entrypoint []string          `json:"entrypoint,omitempty"`
+	Cmd        []string          `json:"cmd,omitempty"`
+	WorkingDir string            `json:"workingDir,omitempty"`
+	User       string            `json:"user,omitempty"`
+	StopSignal string            `json:"stopSignal,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
 }
 
 // Mount kinds.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,9 +15,12 @@ import (
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
-// hostUIDVar carries the user's uid into processes inside the user namespace,
-// where getuid(2) answers 0. The name is containers/storage's.
-const hostUIDVar = "_CONTAINERS_ROOTLESS_UID"
+// These carry the user's ids into processes inside the user namespace, where
+// getuid(2) answers 0. The names are containers/storage's.
+const (
+	hostUIDVar = "_CONTAINERS_ROOTLESS_UID"
+	hostGIDVar = "_CONTAINERS_ROOTLESS_GID"
+)
 
 // Paths says where nook keeps things.
 type Paths struct {
@@ -68,6 +72,14 @@ func Home() (string, error) {
 		"run: export HOME=/path/to/your/home")
 }
 
+// HostGID is the user's primary gid outside, as HostUID.
+func HostGID() int {
+	if gid, err := strconv.Atoi(os.Getenv(hostGIDVar)); err == nil && gid >= 0 {
+		return gid
+	}
+	return os.Getgid()
+}
+
 // HostUID is the user's uid outside every user namespace that nook made.
 func HostUID() int {
 	if uid, err := strconv.Atoi(os.Getenv(hostUIDVar)); err == nil && uid >= 0 {
@@ -95,4 +107,10 @@ func runDir(data string) (string, error) {
 func writableDir(dir string) bool {
 	fi, err := os.Stat(dir)
 	return err == nil && fi.IsDir() && sys.Writable(dir)
+}
+
+// Environ is the user's environment: this process's without what nook adds for
+// its own processes in the user namespace.
+func Environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "_CONTAINERS_") })
 }

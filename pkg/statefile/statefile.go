@@ -19,21 +19,56 @@ import (
 // filesystems), syncs it, renames it over path, and syncs the directory, since
 // only that makes the new name itself durable (fsync(2), DESCRIPTION).
 func Write(path string, v any) error {
+	if err := replace(path, v, true); err != nil {
+		return err
+	}
+	return sys.SyncDir(filepath.Dir(path))
+}
+
+// WriteVolatile is Write for state that may be lost with the power: readers
+// still see the old content or the new, but nothing waits for the disk.
+func WriteVolatile(path string, v any) error { return replace(path, v, false) }
+
+// Read decodes the JSON at path into v. A missing file is fs.ErrNotExist; damage
+// is an error that names the file.
+func Read(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("state %s is damaged: %w", path, err)
+	}
+	return nil
+}
+
+// CreateExclusive makes path with data, whole or not at all, and returns
+// fs.ErrExist where path is already there. A reader never sees it empty, since
+// link(2) gives the finished file its name.
+func CreateExclusive(path string, data []byte) error {
+	tmp, err := writeTemp(filepath.Dir(path), data, false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Link(tmp, path), os.Remove(tmp))
+}
+
+func replace(path string, v any, durable bool) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", path, err)
 	}
-	tmp, err := writeTemp(filepath.Dir(path), append(data, '\n'))
+	tmp, err := writeTemp(filepath.Dir(path), append(data, '\n'), durable)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
-func writeTemp(dir string, data []byte) (name string, err error) {
+func writeTemp(dir string, data []byte, durable bool) (name string, err error) {
 	f, err := os.CreateTemp(dir, ".new-*") // 0600, O_EXCL
 	if err != nil {
 		return "", err
@@ -43,19 +78,10 @@ func writeTemp(dir string, data []byte) (name string, err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	if _, err = f.Write(data); err == nil {
+	if _, err = f.Write(data); err == nil && durable {
 		err = f.Sync()
 	}
 	return f.Name(), errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // Update changes the state at path under an exclusive lock.

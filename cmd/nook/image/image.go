@@ -9,9 +9,17 @@ import (
 
 // Verbs returns the commands that work on images, as they appear at the top
 // level: pull, load, import, images, rmi, tag.
-func Verbs(*cmdutil.Factory) []*cobra.Command { return nil }
+func Verbs(f *cmdutil.Factory) []*cobra.Command {
+	return []*cobra.Command{
+		newLoad(f),
+	}
+}
 
 // New returns the "image" command with its verbs.
-func New(*cmdutil.Factory) *cobra.Command {
-	return &cobra.Command{Use: "image", Short: "Manage images"}
+func New(f *cmdutil.Factory) *cobra.Command {
+	cmd := &cobra.Command{Use: "image", Short: "Manage images"}
+	cmd.AddCommand(
+		newLoad(f),
+	)
+	return cmd
 }

@@ -1,0 +1,132 @@
+package cmdutil
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/store"
+	"github.com/nook-containers/nook/userns"
+)
+
+// EngineName is argv[0] of this program inside the user namespace.
+const EngineName = "nook-engine"
+
+// InStore runs work with the image store open. The store's files belong to the
+// user's sub-ids, so work needs the user namespace: outside it, InStore runs the
+// same command line again inside, with the same standard streams, and passes its
+// exit status on. What a command prints or changes before InStore happens twice.
+func (f *Factory) InStore(ctx context.Context, work func(context.Context, *store.Store) error) error {
+	if !f.Inside {
+		return f.again(ctx)
+	}
+	s, err := f.OpenStore()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return work(ctx, s)
+}
+
+// InEngine is InStore for work on containers.
+func (f *Factory) InEngine(ctx context.Context, work func(context.Context, *container.Engine) error) error {
+	if !f.Inside {
+		return f.again(ctx)
+	}
+	e, done, err := f.Engine()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return work(ctx, e)
+}
+
+// Engine opens the engine. Only inside; done gives it back.
+func (f *Factory) Engine() (e *container.Engine, done func(), err error) {
+	st, err := f.State()
+	if err != nil {
+		return nil, nil, err
+	}
+	runtime, err := externalRuntime(f.Globals.Runtime)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := f.OpenStore()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &container.Engine{State: st, Layers: s, Runtime: runtime, Notice: f.Notice}, func() { s.Close() }, nil
+}
+
+// OpenStore opens the store that the global flags name. Only inside.
+func (f *Factory) OpenStore() (*store.Store, error) {
+	p, err := f.Paths()
+	if err != nil {
+		return nil, err
+	}
+	o := store.Options{
+		Root: filepath.Join(p.Data, "storage"), RunRoot: filepath.Join(p.Run, "storage"),
+		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts,
+	}
+	if f.Globals.Root != "" {
+		if o.Root, err = filepath.Abs(f.Globals.Root); err != nil {
+			return nil, err
+		}
+		o.RunRoot = filepath.Join(p.Run, "at-"+rootTag(o.Root), "storage")
+	}
+	if f.Globals.RunRoot != "" {
+		if o.RunRoot, err = filepath.Abs(f.Globals.RunRoot); err != nil {
+			return nil, err
+		}
+	}
+	return store.Open(o)
+}
+
+// externalRuntime checks --runtime.
+func externalRuntime(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	if !filepath.IsAbs(path) {
+		return "", problem.Hint(fmt.Errorf("runtime %q: must be an absolute path", path), "run: command -v %s", path)
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("runtime: %w", err)
+	}
+	if fi.IsDir() || fi.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("runtime %s: not executable", path)
+	}
+	return path, nil
+}
+
+func (f *Factory) again(ctx context.Context) error {
+	p, err := f.Paths()
+	if err != nil {
+		return err
+	}
+	child, err := userns.Start(ctx, userns.Options{
+		RunDir: p.Run,
+		Args:   append([]string{EngineName}, f.Args...),
+		Env:    f.Environ,
+		Stdin:  f.In, Stdout: f.Out, Stderr: f.Err,
+	})
+	if err != nil {
+		return err
+	}
+	f.Say(child.Notice)
+	st, err := child.Wait()
+	if err != nil {
+		return err
+	}
+	switch code := st.ExitCode(); {
+	case code > 0:
+		return &ExitError{Code: code}
+	case code < 0:
+		return fmt.Errorf("engine: %v", st)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/userns"
+)
+
+// serve is the inner half: it does what the Open frame asks and reports the end
+// in the Exited frame.
+func serve(ctx context.Context, f *cmdutil.Factory) error {
+	// Keys typed at the user's terminal are the outer half's business.
+	if err := sys.Setsid(); err != nil {
+		return err
+	}
+	control, err := sys.Adopt(userns.FirstFD, "control socket")
+	if err != nil {
+		return err
+	}
+	conn := attach.New(control)
+	t, payload, err := conn.Read()
+	if err != nil || t != attach.Open {
+		return fmt.Errorf("read the request: frame type %d: %w", t, err)
+	}
+	var c call
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return fmt.Errorf("read the request: %w", err)
+	}
+	exit, err := c.do(ctx, f, conn)
+	if err != nil {
+		exit = container.Failure(err)
+	}
+	f.Silence() // the outer half's streams must not stay open behind it
+	return conn.WriteJSON(attach.Exited, exit)
+}
+
+func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn) (attach.Exit, error) {
+	e, closeEngine, err := f.Engine()
+	if err != nil {
+		return attach.Exit{}, err
+	}
+	defer closeEngine()
+	var cont *state.Container
+	o := container.StartOptions{Started: f.Silence}
+	if c.Start != nil {
+		o.Size = c.Start.Size
+		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
+			err = cont.Hold()
+		}
+	} else {
+		o.Size, o.PIDFile = c.Request.Size, c.Request.PIDFile
+		cont, err = e.Create(ctx, *c.Request)
+	}
+	if err != nil {
+		return attach.Exit{}, err
+	}
+	if c.Request != nil && !c.Request.Run {
+		cont.Release()
+		return attach.Exit{ID: cont.ID}, nil
+	}
+	for i := range cont.Spec.PreserveFDs {
+		fd, err := sys.Adopt(userns.FirstFD+1+i, "preserved descriptor")
+		if err != nil {
+			return attach.Exit{}, err
+		}
+		o.Extra = append(o.Extra, fd)
+	}
+	return e.Run(ctx, cont, conn, o), nil
+}

@@ -1,0 +1,25 @@
+// Package stage takes the process over before the rest of the program is
+// initialised, when argv[0] names a stage of a container's life. It imports the
+// standard library, pkg/sys and the stages only; a test holds it to that.
+package stage
+
+import (
+	"os"
+	"runtime"
+
+	"github.com/nook-containers/nook/pkg/oci/plan"
+	"github.com/nook-containers/nook/pkg/oci/stage"
+)
+
+func init() { //nolint:gochecknoinits // being early is this package's purpose
+	if len(os.Args) == 0 {
+		return
+	}
+	switch os.Args[0] {
+	case plan.InitName:
+		runtime.LockOSThread()
+		stage.Run()
+	case plan.ReaperName:
+		stage.Reap()
+	}
+}

@@ -1,0 +1,154 @@
+package attach
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// Client shows a container to its user.
+type Client struct {
+	In       io.Reader // nil: no input
+	Out, Err io.Writer
+	Keys     []byte           // detach sequence looked for in In; empty: none
+	Signals  <-chan os.Signal // passed on; SIGWINCH becomes a Resize
+	Size     func() (Size, error)
+	Started  func(Start) error // called once the command runs; may be nil
+}
+
+// ErrDetached means that the user typed the detach sequence: the container goes
+// on.
+var ErrDetached = errors.New("detached")
+
+// ErrLost means that the process that looks after the container died.
+var ErrLost = errors.New("the container's monitor is gone")
+
+// Run copies until the container ends and returns how.
+func (c *Client) Run(conn *Conn) (Exit, error) {
+	w := &window{free: Window}
+	w.cond = sync.NewCond(&w.mu)
+	detached := make(chan struct{})
+	if c.In != nil {
+		go c.sendInput(conn, w, detached)
+	}
+	go c.sendSignals(conn)
+	type result struct {
+		exit Exit
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		exit, err := c.receive(conn, w)
+		done <- result{exit, err}
+	}()
+	select {
+	case r := <-done:
+		return r.exit, r.err
+	case <-detached:
+		return Exit{}, ErrDetached
+	}
+}
+
+func (c *Client) receive(conn *Conn, w *window) (Exit, error) {
+	for {
+		t, p, err := conn.Read()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = ErrLost
+			}
+			return Exit{}, err
+		}
+		switch t {
+		case Stdout:
+			_, err = c.Out.Write(p)
+		case Stderr:
+			_, err = c.Err.Write(p)
+		case StdinAck:
+			if len(p) == 4 {
+				w.give(int(binary.BigEndian.Uint32(p)))
+			}
+		case Started:
+			var s Start
+			if err = json.Unmarshal(p, &s); err == nil && c.Started != nil {
+				err = c.Started(s)
+			}
+		case Exited:
+			var e Exit
+			if err := json.Unmarshal(p, &e); err != nil {
+				return Exit{}, fmt.Errorf("attach: %w", err)
+			}
+			return e, nil
+		default: // of a later version
+		}
+		if err != nil {
+			return Exit{}, err
+		}
+	}
+}
+
+func (c *Client) sendInput(conn *Conn, w *window, detached chan<- struct{}) {
+	keys := NewKeyFilter(c.Keys)
+	buf := make([]byte, 32<<10)
+	var out []byte
+	for {
+		n, err := c.In.Read(buf)
+		var leave bool
+		if out, leave = keys.Filter(out[:0], buf[:n]); len(out) > 0 {
+			w.take(len(out))
+			if conn.Write(Stdin, out) != nil {
+				return
+			}
+		}
+		if leave {
+			_ = conn.Write(Detach, nil) // leaving either way
+			close(detached)
+			return
+		}
+		if err != nil {
+			_ = conn.Write(StdinEOF, nil)
+			return
+		}
+	}
+}
+
+func (c *Client) sendSignals(conn *Conn) {
+	for s := range c.Signals {
+		sig, ok := s.(syscall.Signal)
+		if !ok {
+			continue
+		}
+		if sig != syscall.SIGWINCH {
+			_ = conn.Write(Signal, []byte{byte(sig)})
+		} else if size, err := c.Size(); err == nil {
+			_ = conn.WriteJSON(Resize, size)
+		}
+	}
+}
+
+// window counts the bytes that may still be sent.
+type window struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	free int
+}
+
+func (w *window) take(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.free < n {
+		w.cond.Wait()
+	}
+	w.free -= n
+}
+
+func (w *window) give(n int) {
+	w.mu.Lock()
+	w.free += n
+	w.mu.Unlock()
+	w.cond.Signal()
+}

@@ -1,0 +1,110 @@
+package attach
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+)
+
+// pair connects a client to a fake container that echoes its input.
+func serveEcho(t *testing.T, c Container) (*Conn, *Session) {
+	t.Helper()
+	a, b := net.Pipe()
+	t.Cleanup(func() { a.Close(); b.Close() })
+	server := New(b)
+	return New(a), Serve(server, c)
+}
+
+func TestStreamsArriveBitForBit(t *testing.T) {
+	data := make([]byte, 5<<20)
+	rand.Read(data)
+	inR, inW := io.Pipe()
+	conn, s := serveEcho(t, Container{Stdin: inW, Stdout: inR})
+	go func() {
+		s.Drained()
+		s.conn.WriteJSON(Exited, Exit{Code: 3})
+	}()
+	var out bytes.Buffer
+	exit, err := (&Client{In: bytes.NewReader(data), Out: &out}).Run(conn)
+	if err != nil || exit.Code != 3 {
+		t.Fatalf("exit %+v, %v", exit, err)
+	}
+	if !bytes.Equal(out.Bytes(), data) {
+		t.Errorf("sent %d bytes, %d came back, or they differ", len(data), out.Len())
+	}
+}
+
+// A container that reads nothing must not keep a signal from arriving.
+func TestSignalPassesStuckInput(t *testing.T) {
+	_, inW := io.Pipe() // never read
+	outR, outW := io.Pipe()
+	got := make(chan syscall.Signal, 1)
+	conn, s := serveEcho(t, Container{Stdin: inW, Stdout: outR, Signal: func(sig syscall.Signal) error {
+		got <- sig
+		outW.Close()
+		return nil
+	}})
+	go func() {
+		s.Drained()
+		s.conn.WriteJSON(Exited, Exit{})
+	}()
+	signals := make(chan os.Signal, 1)
+	signals <- syscall.SIGTERM
+	endless := &Client{In: zeros{}, Out: io.Discard, Signals: signals}
+	if _, err := endless.Run(conn); err != nil {
+		t.Fatal(err)
+	}
+	if sig := <-got; sig != syscall.SIGTERM {
+		t.Errorf("got %v", sig)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestDetachLeavesTheContainer(t *testing.T) {
+	outR, _ := io.Pipe() // stays open: the container lives on
+	inR, inW := io.Pipe()
+	conn, s := serveEcho(t, Container{Stdin: inW, Stdout: outR, TTY: true})
+	typed := make(chan string, 1)
+	go func() {
+		b := make([]byte, 16)
+		n, _ := inR.Read(b)
+		typed <- string(b[:n])
+	}()
+	_, err := (&Client{In: bytes.NewReader([]byte("hi\x10\x11rest")), Out: io.Discard, Keys: []byte("\x10\x11")}).Run(conn)
+	if !errors.Is(err, ErrDetached) {
+		t.Fatalf("got %v, want ErrDetached", err)
+	}
+	if got := <-typed; got != "hi" {
+		t.Errorf("the container got %q", got)
+	}
+	<-s.Left()
+}
+
+func TestLostMonitor(t *testing.T) {
+	a, b := net.Pipe()
+	b.Close()
+	if _, err := (&Client{Out: io.Discard}).Run(New(a)); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want ErrLost", err)
+	}
+}
+
+func TestOutputGoesOnWithoutClient(t *testing.T) {
+	outR, outW := io.Pipe()
+	conn, s := serveEcho(t, Container{Stdout: outR})
+	conn.Close()
+	for range 100 {
+		if _, err := outW.Write([]byte("a line nobody reads\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outW.Close()
+	s.Drained()
+}

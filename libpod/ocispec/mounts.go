@@ -1,0 +1,135 @@
+package ocispec
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/nook-containers/nook/libpod/spec"
+)
+
+// DefaultShmSize is /dev/shm's size in bytes, as Docker's and podman's.
+const DefaultShmSize = 64 << 20
+
+// ttyGID is the group of terminals in nearly every image; the runtime leaves it
+// out where it is not mapped.
+const ttyGID = 5
+
+// buildMounts lists the default file systems and the user's, parents before
+// children. A user's mount on a default target replaces the default.
+func buildMounts(in Input) []specs.Mount {
+	var asked []specs.Mount
+	taken := map[string]bool{}
+	for _, m := range userMounts(in) {
+		asked = append(asked, m)
+		taken[m.Destination] = true
+	}
+	all := slices.DeleteFunc(defaultMounts(in), func(m specs.Mount) bool { return taken[m.Destination] })
+	all = append(all, asked...)
+	slices.SortStableFunc(all, func(a, b specs.Mount) int {
+		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
+	})
+	return all
+}
+
+func defaultMounts(in Input) []specs.Mount {
+	shm := in.Spec.ShmSize
+	if shm == 0 {
+		shm = DefaultShmSize
+	}
+	m := []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		sysMount(in),
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{
+			"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=" + strconv.Itoa(ttyGID),
+		}},
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{
+			"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(shm, 10),
+		}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
+	}
+	for _, f := range []struct{ host, target string }{
+		{in.Files.Hosts, "/etc/hosts"}, {in.Files.Hostname, "/etc/hostname"}, {in.Files.ResolvConf, "/etc/resolv.conf"},
+		{in.Files.Passwd, "/etc/passwd"}, {in.Files.ContainerEnv, "/run/.containerenv"},
+	} {
+		if f.host != "" {
+			m = append(m, specs.Mount{Destination: f.target, Type: "bind", Source: f.host, Options: []string{"bind", "rprivate", "nosuid", "nodev", "noexec"}})
+		}
+	}
+	return m
+}
+
+// sysMount is a sysfs of its own, or the host's where the network is: sysfs can
+// be mounted only by the owner of the network namespace (user_namespaces(7)).
+func sysMount(in Input) specs.Mount {
+	if in.Spec.Network == NetworkHost {
+		return specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"}}
+	}
+	return specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}}
+}
+
+func userMounts(in Input) []specs.Mount {
+	var out []specs.Mount
+	if in.Spec.ReadOnly && !in.Spec.ReadOnlyAll {
+		// Programs expect to write to these even where nothing else changes.
+		for _, t := range []struct{ target, mode string }{{"/run", "mode=755"}, {"/tmp", "mode=1777"}, {"/var/tmp", "mode=1777"}} {
+			if !slices.ContainsFunc(in.Spec.Mounts, func(m spec.Mount) bool { return path.Clean(m.Target) == t.target }) {
+				out = append(out, tmpfs(t.target, []string{"nosuid", "nodev", t.mode, "tmpcopyup"}))
+			}
+		}
+	}
+	for _, m := range in.Spec.Mounts {
+		out = append(out, userMount(m))
+	}
+	for _, d := range in.Spec.Devices {
+		target := d.Target
+		if target == "" {
+			target = d.Source
+		}
+		opts := []string{"rbind", "rprivate", "nosuid", "noexec"}
+		if d.Permissions != "" && !strings.Contains(d.Permissions, "w") {
+			opts = append(opts, "ro")
+		}
+		out = append(out, specs.Mount{Destination: path.Clean(target), Type: "bind", Source: d.Source, Options: opts})
+	}
+	return out
+}
+
+func userMount(m spec.Mount) specs.Mount {
+	target := path.Clean(m.Target)
+	opts := slices.Clone(m.Options)
+	if m.Type == spec.MountTmpfs {
+		if m.ReadOnly {
+			opts = append(opts, "ro")
+		}
+		return tmpfs(target, append([]string{"nosuid", "nodev"}, opts...))
+	}
+	if !slices.Contains(opts, "bind") && !slices.Contains(opts, "rbind") {
+		opts = append([]string{"rbind"}, opts...)
+	}
+	if !slices.ContainsFunc(opts, IsPropagation) {
+		opts = append(opts, "rprivate")
+	}
+	if m.ReadOnly {
+		opts = append(opts, "ro")
+	}
+	return specs.Mount{Destination: target, Type: "bind", Source: m.Source, Options: opts}
+}
+
+func tmpfs(target string, opts []string) specs.Mount {
+	return specs.Mount{Destination: target, Type: "tmpfs", Source: "tmpfs", Options: opts}
+}
+
+// IsPropagation reports whether o is a mount option that sets propagation.
+func IsPropagation(o string) bool {
+	switch strings.TrimPrefix(o, "r") {
+	case "private", "shared", "slave", "unbindable":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,114 @@
+package ocispec
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/nook-containers/nook/libpod/spec"
+)
+
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+func buildProcess(in Input) (*specs.Process, error) {
+	args, err := Command(in.Spec, in.Image)
+	if err != nil {
+		return nil, err
+	}
+	env, err := Env(in)
+	if err != nil {
+		return nil, err
+	}
+	caps, err := buildCaps(in)
+	if err != nil {
+		return nil, err
+	}
+	rlimits, err := buildRlimits(in.Spec.Ulimits)
+	if err != nil {
+		return nil, err
+	}
+	cwd := "/"
+	for _, d := range []string{in.Spec.WorkDir, in.Image.WorkingDir} {
+		if d != "" {
+			cwd = d
+			break
+		}
+	}
+	if !strings.HasPrefix(cwd, "/") {
+		cwd = "/" + cwd
+	}
+	umask := uint32(0o022)
+	return &specs.Process{
+		Terminal:        in.Spec.TTY,
+		User:            specs.User{UID: in.User.UID, GID: in.User.GID, AdditionalGids: in.User.Groups, Umask: &umask},
+		Args:            args,
+		Env:             env,
+		Cwd:             cwd,
+		Capabilities:    caps,
+		Rlimits:         rlimits,
+		NoNewPrivileges: in.Spec.Security.NoNewPrivileges,
+	}, nil
+}
+
+// Env merges defaults, the image's and the user's entries; a later entry replaces
+// an earlier one of the same name in its place.
+func Env(in Input) ([]string, error) {
+	if err := checkImageEnv(in.Image.Env); err != nil {
+		return nil, err
+	}
+	env := []string{defaultPath}
+	if in.Spec.TTY {
+		env = append(env, "TERM=xterm")
+	}
+	env = append(env, "container=nook", "HOSTNAME="+Hostname(in))
+	if in.User.Home != "" {
+		env = append(env, "HOME="+in.User.Home)
+	}
+	at := map[string]int{}
+	merged := make([]string, 0, len(env)+len(in.Image.Env)+len(in.Spec.Env))
+	for _, e := range slices.Concat(env, in.Image.Env, in.Spec.Env) {
+		name, _, _ := strings.Cut(e, "=")
+		if i, seen := at[name]; seen {
+			merged[i] = e
+			continue
+		}
+		at[name] = len(merged)
+		merged = append(merged, e)
+	}
+	return merged, nil
+}
+
+func buildRlimits(limits []spec.Ulimit) ([]specs.POSIXRlimit, error) {
+	var out []specs.POSIXRlimit
+	for _, l := range limits {
+		name := "RLIMIT_" + strings.ToUpper(l.Name)
+		if !slices.Contains(rlimitNames(), name) {
+			return nil, fmt.Errorf("ulimit %s: no such limit; one of %s", l.Name, knownUlimits())
+		}
+		out = append(out, specs.POSIXRlimit{Type: name, Soft: limit(l.Soft), Hard: limit(l.Hard)})
+	}
+	return out, nil
+}
+
+func limit(v int64) uint64 {
+	if v < 0 {
+		return math.MaxUint64
+	}
+	return uint64(v)
+}
+
+// rlimitNames are those of getrlimit(2).
+func rlimitNames() []string {
+	return []string{
+		"RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_LOCKS", "RLIMIT_MEMLOCK",
+		"RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_RSS", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+		"RLIMIT_SIGPENDING", "RLIMIT_STACK",
+	}
+}
+
+func knownUlimits() string {
+	return strings.ToLower(strings.ReplaceAll(strings.Join(rlimitNames(), ", "), "RLIMIT_", ""))
+}

@@ -1,0 +1,96 @@
+package ocispec
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nook-containers/nook/libpod/spec"
+)
+
+// ErrSysctl means a sysctl belongs to the host, not to the container.
+var ErrSysctl = errors.New("sysctl is not separate for this container")
+
+// maskedPaths shows the union of what Docker and podman hide: files that tell
+// about the host or its hardware.
+func maskedPaths() []string {
+	return []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+		"/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs/selinux",
+	}
+}
+
+func readonlyPaths() []string {
+	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+}
+
+// buildHidden applies --security-opt mask= and unmask=. An unmask pattern is a
+// path with shell wildcards, or ALL.
+func buildHidden(in Input) (masked, readonly []string) {
+	sec := in.Spec.Security
+	masked = slices.Concat(maskedPaths(), in.Host.Masked)
+	readonly = readonlyPaths()
+	shown := func(p string) bool {
+		return slices.ContainsFunc(sec.Unmask, func(pattern string) bool {
+			ok, err := path.Match(pattern, p)
+			return pattern == spec.UnmaskAll || err == nil && ok
+		})
+	}
+	masked = slices.DeleteFunc(masked, shown)
+	readonly = slices.DeleteFunc(readonly, shown)
+	for _, p := range sec.Mask {
+		if !slices.Contains(masked, p) {
+			masked = append(masked, p)
+		}
+	}
+	return masked, readonly
+}
+
+// buildSysctls adds what makes ping and low ports work without privilege inside
+// a network namespace of the container's own.
+func buildSysctls(in Input) (map[string]string, error) {
+	ownNet := in.Spec.Network != NetworkHost
+	out := map[string]string{}
+	if ownNet {
+		out["net.ipv4.ip_unprivileged_port_start"] = "0"
+		out["net.ipv4.ping_group_range"] = "0 " + strconv.FormatUint(uint64(min(in.Host.MaxGID, 1<<31-1)), 10)
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Spec.Sysctls)) {
+		key := strings.ReplaceAll(name, "/", ".")
+		if err := checkSysctl(key, ownNet); err != nil {
+			return nil, err
+		}
+		out[key] = in.Spec.Sysctls[name]
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	return out, nil
+}
+
+// checkSysctl accepts what namespaces(7) separates: ipc_namespaces(7) and
+// network_namespaces(7) list the names.
+func checkSysctl(key string, ownNet bool) error {
+	switch {
+	case strings.HasPrefix(key, "net."):
+		if !ownNet {
+			return fmt.Errorf("%s: %w: it shares the host's network", key, ErrSysctl)
+		}
+		return nil
+	case strings.HasPrefix(key, "fs.mqueue."):
+		return nil
+	}
+	switch key {
+	case "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
+		"kernel.shmmni", "kernel.shm_rmid_forced", "kernel.domainname":
+		return nil
+	case "kernel.hostname":
+		return fmt.Errorf("%s: %w; use --hostname", key, ErrSysctl)
+	}
+	return fmt.Errorf("%s: %w", key, ErrSysctl)
+}

@@ -1,0 +1,89 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Remove forgets a container that this process holds. forget deletes what lies
+// outside the record (layers); it must succeed on what is already gone. The
+// record leaves every listing first, so that nothing shows half a container, and
+// its trash entry leads Sweep to the rest should this process die.
+func (c *Container) Remove(forget func(id string) error) error {
+	if c.lock == nil {
+		return fmt.Errorf("remove %s: %w", c.Name, ErrRunning)
+	}
+	gone := c.store.path(trash, c.ID)
+	if err := os.Rename(c.dir, gone); err != nil {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	c.dir = gone
+	return c.store.empty(c.ID, c.Name, forget)
+}
+
+// empty deletes trash/ID and all that belongs to it.
+func (s Store) empty(id, name string, forget func(string) error) error {
+	if name != "" {
+		if err := s.unlinkName(name, id); err != nil {
+			return err
+		}
+	}
+	if err := forget(id); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(filepath.Join(s.Run, containers, id)), os.RemoveAll(s.path(trash, id)))
+}
+
+// Sweep collects what killed processes left. It is quick when there is nothing.
+func (s Store) Sweep(forget func(id string) error) error {
+	var errs []error
+	for _, kind := range []string{containers, ephemeral} {
+		entries, err := os.ReadDir(s.path(kind))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		for _, e := range entries {
+			if id, isNew := strings.CutPrefix(e.Name(), newPrefix); isNew || kind == ephemeral {
+				errs = append(errs, s.sweepOne(kind, e.Name(), id, forget))
+			}
+		}
+	}
+	entries, err := os.ReadDir(s.path(trash))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, e := range entries {
+		c := &Container{store: s, dir: s.path(trash, e.Name())}
+		if c.Hold() != nil {
+			continue // its remover is at work
+		}
+		if known, err := s.load(trash, e.Name()); err == nil {
+			c.Config = known.Config
+		}
+		errs = append(errs, s.empty(e.Name(), c.Name, forget))
+		c.Release()
+	}
+	return errors.Join(errs...)
+}
+
+func (s Store) sweepOne(kind, entry, id string, forget func(string) error) error {
+	c := &Container{store: s, dir: s.path(kind, entry)}
+	if err := c.Hold(); err != nil {
+		return nil //nolint:nilerr // alive, or just gone
+	}
+	defer c.Release()
+	if known, err := s.load(kind, entry); err == nil {
+		c.Config = known.Config
+	}
+	c.ID = id
+	return c.Remove(forget)
+}
+
+func sortByCreated(all []*Container) {
+	slices.SortStableFunc(all, func(a, b *Container) int { return a.Created.Compare(b.Created) })
+}

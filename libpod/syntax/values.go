@@ -1,0 +1,255 @@
+package syntax
+
+import (
+	"encoding/json"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/nook-containers/nook/libpod/spec"
+)
+
+// Bytes reads a size: a whole number with an optional unit b, k, m, g or t
+// (powers of 1024) in either case, and an optional b after it, as 64m or 1gb.
+func Bytes(text string) (int64, error) {
+	num, shift := strings.ToLower(text), 0
+	if n := strings.TrimSuffix(num, "b"); n != "" {
+		num = n
+	}
+	if num != "" {
+		if i := strings.IndexByte("kmgt", num[len(num)-1]); i >= 0 {
+			num, shift = num[:len(num)-1], 10*(i+1)
+		}
+	}
+	n, err := strconv.ParseUint(num, 10, 63)
+	if err != nil {
+		return 0, bad("size", text, "want a number with an optional unit b, k, m, g or t")
+	}
+	if n > math.MaxInt64>>shift {
+		return 0, bad("size", text, "too large")
+	}
+	return int64(n) << shift, nil //nolint:gosec // bounded above
+}
+
+// Ulimit reads --ulimit: NAME=SOFT[:HARD]; -1 and "unlimited" are no limit.
+func Ulimit(text string) (spec.Ulimit, error) {
+	name, values, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return spec.Ulimit{}, bad("ulimit", text, "want NAME=SOFT[:HARD]")
+	}
+	soft, hard, two := strings.Cut(values, ":")
+	if !two {
+		hard = soft
+	}
+	u := spec.Ulimit{Name: strings.TrimPrefix(strings.ToLower(name), "rlimit_")}
+	var err1, err2 error
+	u.Soft, err1 = limit(soft)
+	u.Hard, err2 = limit(hard)
+	if err1 != nil || err2 != nil {
+		return u, bad("ulimit", text, "a limit is a number, -1 or unlimited")
+	}
+	if u.Hard >= 0 && (u.Soft < 0 || u.Soft > u.Hard) {
+		return u, bad("ulimit", text, "the soft limit is above the hard one")
+	}
+	return u, nil
+}
+
+func limit(text string) (int64, error) {
+	if text == "unlimited" || text == "-1" {
+		return -1, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	return int64(n), err //nolint:gosec // 63 bits
+}
+
+// Device reads --device: HOST[:CONTAINER][:PERMISSIONS].
+func Device(text string) (spec.Device, error) {
+	parts := strings.Split(text, ":")
+	d := spec.Device{Source: parts[0]}
+	switch {
+	case len(parts) == 2 && !strings.HasPrefix(parts[1], "/"):
+		d.Permissions = parts[1]
+	case len(parts) >= 2:
+		d.Target = parts[1]
+	}
+	if len(parts) == 3 {
+		d.Permissions = parts[2]
+	}
+	switch {
+	case len(parts) > 3:
+		return d, bad("device", text, "want HOST[:CONTAINER][:PERMISSIONS]")
+	case !strings.HasPrefix(d.Source, "/"):
+		if strings.Contains(d.Source, "=") {
+			return d, bad("device", text, "CDI devices are not there yet")
+		}
+		return d, bad("device", text, "the host path must be absolute")
+	case d.Target != "" && !strings.HasPrefix(d.Target, "/"):
+		return d, bad("device", text, "the path in the container must be absolute")
+	case strings.Trim(d.Permissions, "rwm") != "":
+		return d, bad("device", text, "permissions are some of r, w and m")
+	}
+	return d, nil
+}
+
+// UserNS reads --userns.
+func UserNS(text string) (spec.UserNS, error) {
+	mode, opts, hasOpts := strings.Cut(text, ":")
+	switch mode {
+	case "", "host":
+		mode = spec.UserNSHost
+	case spec.UserNSKeepID, spec.UserNSNoMap:
+	case "auto", "container", "ns", "private":
+		return spec.UserNS{}, bad("user namespace", text, "mode %s is not there yet; want host, keep-id or nomap", mode)
+	default:
+		return spec.UserNS{}, bad("user namespace", text, "want host, keep-id[:uid=N,gid=N,size=N] or nomap")
+	}
+	u := spec.UserNS{Mode: mode}
+	if !hasOpts {
+		return u, nil
+	}
+	if mode != spec.UserNSKeepID {
+		return u, bad("user namespace", text, "only keep-id takes options")
+	}
+	for o := range strings.SplitSeq(opts, ",") {
+		key, value, _ := strings.Cut(o, "=")
+		n, err := strconv.ParseUint(value, 10, 32)
+		if err != nil || n > math.MaxInt32 {
+			return u, bad("user namespace", text, "%s must be a number up to %d", key, math.MaxInt32)
+		}
+		id := uint32(n)
+		switch key {
+		case "uid":
+			u.UID = &id
+		case "gid":
+			u.GID = &id
+		case "size":
+			u.Size = id
+		default:
+			return u, bad("user namespace", text, "unknown option %q", key)
+		}
+	}
+	return u, nil
+}
+
+// SecurityOpt adds one --security-opt to s. readFile gets a seccomp profile.
+func SecurityOpt(s *spec.Security, text string, readFile func(string) ([]byte, error)) error {
+	key, value, hasValue := strings.Cut(text, "=")
+	if !hasValue {
+		key, value, hasValue = strings.Cut(text, ":") // Docker's old spelling
+	}
+	switch key {
+	case "no-new-privileges":
+		on, err := true, error(nil)
+		if hasValue {
+			if on, err = strconv.ParseBool(value); err != nil {
+				return bad("security option", text, "want true or false")
+			}
+		}
+		s.NoNewPrivileges = on
+	case "seccomp":
+		return seccomp(s, text, value, readFile)
+	case "mask":
+		return addPaths(&s.Mask, text, value, false)
+	case "unmask":
+		return addPaths(&s.Unmask, text, value, true)
+	case "systempaths":
+		if value != "unconfined" {
+			return bad("security option", text, "want systempaths=unconfined")
+		}
+		s.Unmask = append(s.Unmask, spec.UnmaskAll)
+	case "apparmor", "label", "proc-opts", "writable-cgroups":
+		return bad("security option", text, "%s is not there yet", key)
+	default:
+		return bad("security option", text, "unknown option %q", key)
+	}
+	return nil
+}
+
+func seccomp(s *spec.Security, text, value string, readFile func(string) ([]byte, error)) error {
+	switch value {
+	case "":
+		return bad("security option", text, "want seccomp=unconfined or seccomp=PROFILE.json")
+	case spec.SeccompUnconfined:
+		s.Seccomp = spec.SeccompUnconfined
+		return nil
+	case "builtin", "default":
+		s.Seccomp = ""
+		return nil
+	}
+	profile, err := readFile(value)
+	if err != nil {
+		return bad("security option", text, "%v", err)
+	}
+	s.Seccomp = string(profile)
+	return nil
+}
+
+func addPaths(to *[]string, text, value string, wildcards bool) error {
+	for p := range strings.SplitSeq(value, ":") {
+		if wildcards && strings.EqualFold(p, spec.UnmaskAll) {
+			*to = append(*to, spec.UnmaskAll)
+			continue
+		}
+		if !strings.HasPrefix(p, "/") {
+			return bad("security option", text, "%q is not an absolute path", p)
+		}
+		if _, err := path.Match(p, ""); err != nil {
+			return bad("security option", text, "%q: %v", p, err)
+		}
+		*to = append(*to, path.Clean(p))
+	}
+	return nil
+}
+
+// KeyValue reads KEY=VALUE; kind names the flag in errors.
+func KeyValue(kind, text string) (key, value string, err error) {
+	key, value, ok := strings.Cut(text, "=")
+	if key == "" || !ok {
+		return "", "", bad(kind, text, "want KEY=VALUE")
+	}
+	return key, value, nil
+}
+
+// Label reads KEY[=VALUE].
+func Label(text string) (key, value string, err error) {
+	key, value, _ = strings.Cut(text, "=")
+	if key == "" {
+		return "", "", bad("label", text, "want KEY[=VALUE]")
+	}
+	return key, value, nil
+}
+
+// Name checks a container's name: letters, digits and any of _.- after the first.
+func Name(text string) error {
+	for i, c := range text {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case i > 0 && strings.ContainsRune("_.-", c):
+		default:
+			return bad("name", text, "use letters, digits, '_', '.' and '-', starting with a letter or digit")
+		}
+	}
+	if text == "" || len(text) > maxName {
+		return bad("name", text, "want 1 to %d characters", maxName)
+	}
+	return nil
+}
+
+// maxName keeps a name usable as a file name.
+const maxName = 255
+
+// Entrypoint reads --entrypoint: a JSON array of words, one word, or nothing.
+func Entrypoint(text string) ([]string, error) {
+	words := []string{}
+	switch {
+	case text == "":
+	case strings.HasPrefix(text, "["):
+		if err := json.Unmarshal([]byte(text), &words); err != nil {
+			return nil, bad("entrypoint", text, "want a JSON array of strings")
+		}
+	default:
+		words = []string{text}
+	}
+	return words, nil
+}

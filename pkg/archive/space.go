@@ -1,0 +1,51 @@
+package archive
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// spaceGuard stops a layer before it has filled the file system: a few megabytes
+// of zeros can unpack to terabytes, and a full disk hurts everybody on it.
+type spaceGuard struct {
+	dir   *os.File
+	since int
+	floor uint64 // bytes to leave free
+}
+
+func (g *spaceGuard) open(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	g.dir = f
+	free, _, err := sys.Space(f)
+	// On a small or nearly full file system a sixteenth must do.
+	g.floor = min(spareSpace, free/16)
+	return err
+}
+
+func (g *spaceGuard) close() { g.dir.Close() }
+
+// wrote counts n bytes that are about to be written.
+func (g *spaceGuard) wrote(n int) error {
+	if g.since += n; g.since < spaceStep {
+		return nil
+	}
+	return g.check()
+}
+
+func (g *spaceGuard) check() error {
+	g.since = 0
+	free, files, err := sys.Space(g.dir)
+	if err != nil {
+		return err
+	}
+	if free < g.floor || files == 0 {
+		return &os.PathError{Op: "unpack", Path: g.dir.Name(), Err: fmt.Errorf("%w (%d MiB and %d files free)", syscall.ENOSPC, free>>20, files)}
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+// Package hooks runs the programs that an OCI bundle wants run at points of a
+// container's life. The early stage links it, hence no os/exec.
+package hooks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nook-containers/nook/pkg/oci/plan"
+	"github.com/nook-containers/nook/pkg/sys/kern"
+)
+
+// tail is how much of a failed hook's standard error goes into the error, in
+// bytes.
+const tail = 1 << 10
+
+// errTimeout is a hook that did not end in time.
+var errTimeout = errors.New("timed out") //nolint:gochecknoglobals // a sentinel
+
+// Run runs one hook with the state as JSON on its standard input (runtime-spec,
+// config.md "POSIX-platform Hooks"). It fails where the hook can't be started,
+// exits with another status than 0, or takes longer than its timeout, in which
+// case it is killed.
+func Run(h *plan.Hook, state *plan.State) error {
+	data, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	stdin, err := memfile("state", data)
+	if err != nil {
+		return err
+	}
+	defer stdin.Close()
+	// A file and not a pipe: a hook may leave a process behind that keeps it.
+	stderr, err := memfile("stderr", nil)
+	if err != nil {
+		return err
+	}
+	defer stderr.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	args := h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	env := h.Env
+	if env == nil {
+		env = []string{} // nil would pass on our own
+	}
+	p, err := os.StartProcess(h.Path, args, &os.ProcAttr{Dir: "/", Env: env, Files: []*os.File{stdin, null, stderr}})
+	if err != nil {
+		return err
+	}
+	return wait(p, h.Timeout, stderr)
+}
+
+func wait(p *os.Process, timeout int, stderr *os.File) error {
+	late := make(chan struct{})
+	if timeout > 0 {
+		t := time.AfterFunc(time.Duration(timeout)*time.Second, func() {
+			close(late)
+			_ = p.Kill() // it may be gone already
+		})
+		defer t.Stop()
+	}
+	st, err := p.Wait()
+	if err != nil {
+		return err
+	}
+	if st.Success() {
+		return nil
+	}
+	select {
+	case <-late:
+		return fmt.Errorf("%w after %d s", errTimeout, timeout)
+	default:
+	}
+	if said := lastWords(stderr); said != "" {
+		return fmt.Errorf("%v: %s", st, said)
+	}
+	return errors.New(st.String())
+}
+
+func lastWords(f *os.File) string {
+	fi, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	buf := make([]byte, tail)
+	n, _ := f.ReadAt(buf, max(0, fi.Size()-tail)) // io.EOF is the rule here
+	return strings.TrimSpace(string(buf[:n]))
+}
+
+func memfile(name string, data []byte) (*os.File, error) {
+	fd, err := kern.Memfd(name, data)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	_, err = f.Seek(0, 0)
+	return f, err
+}

@@ -1,0 +1,136 @@
+package stage
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/nook-containers/nook/pkg/oci/plan"
+	"github.com/nook-containers/nook/pkg/sys/kern"
+)
+
+// Exit statuses of a command that can't run, as shells have them (POSIX, XCU
+// 2.8.2).
+const (
+	cannotExec = 126
+	notFound   = 127
+)
+
+// defaultPath is searched when the environment has no PATH, as Docker does.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// firstExtra is the number of the first descriptor after the standard three.
+const firstExtra = 3
+
+// exec becomes the command. Everything the command must not have is closed
+// first; the socket stays, close-on-exec, to tell what went wrong.
+func (s *setup) exec() error {
+	p := &s.Process
+	self := plan.NoFD
+	if p.Reaper {
+		fd, err := kern.Dup(p.SelfFD, p.ExtraFD+p.Extra)
+		if err != nil {
+			return at("keep", "reaper", err)
+		}
+		self = fd
+	}
+	if err := s.arrange(&self); err != nil {
+		return err
+	}
+	if err := s.setRlimits(true); err != nil {
+		return err
+	}
+	if len(s.Seccomp) > 0 && p.NoNewPrivs {
+		if err := kern.LoadSeccomp(s.Seccomp, s.SeccompFlags); err != nil {
+			return at("load", "seccomp filter", err)
+		}
+	}
+	if p.Reaper {
+		args := append([]string{plan.ReaperName, strconv.Itoa(s.sync), strconv.Itoa(p.Extra)}, p.Args...)
+		return at("run", "reaper", kern.ExecFD(self, args, p.Env))
+	}
+	return execCommand(p.Args, p.Env)
+}
+
+// arrange gives the extra descriptors their final numbers, the socket the next
+// one, then self where it is there, and closes all others.
+func (s *setup) arrange(self *int) error {
+	p := &s.Process
+	sync, err := kern.Dup(s.sync, p.ExtraFD+p.Extra)
+	if err != nil {
+		return at("move", "descriptors", err)
+	}
+	for i := range p.Extra { // downwards, so none overwrites one still to be moved
+		if err := kern.DupTo(p.ExtraFD+i, firstExtra+i); err != nil {
+			return at("move", "descriptors", err)
+		}
+	}
+	next := firstExtra + p.Extra
+	if err := kern.DupToCloexec(sync, next); err != nil {
+		return at("move", "descriptors", err)
+	}
+	s.sync = next
+	next++
+	if *self != plan.NoFD {
+		if err := kern.DupToCloexec(*self, next); err != nil {
+			return at("move", "descriptors", err)
+		}
+		*self = next
+		next++
+		if err := kern.DupTo(s.sync, s.sync); err != nil { // the reaper needs it
+			return at("move", "descriptors", err)
+		}
+	}
+	return at("close", "descriptors", kern.CloseFrom(uint(next)))
+}
+
+// execCommand replaces the process by the command, looked up in the PATH of its
+// own environment unless its name has a slash. It returns only on failure.
+func execCommand(args, env []string) error {
+	name := args[0]
+	if name == "" {
+		return &stepError{step: "run", object: `""`, err: syscall.ENOENT, exec: notFound}
+	}
+	if strings.Contains(name, "/") {
+		return execFailed(name, syscall.Exec(name, args, env))
+	}
+	var denied error
+	for dir := range strings.SplitSeq(searchPath(env), ":") {
+		if dir == "" {
+			dir = "."
+		}
+		err := syscall.Exec(dir+"/"+name, args, env)
+		switch {
+		case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
+		case errors.Is(err, syscall.EACCES):
+			denied = err
+		default:
+			return execFailed(dir+"/"+name, err)
+		}
+	}
+	if denied != nil {
+		return execFailed(name, denied)
+	}
+	return &stepError{step: "run", object: name, err: errNotInPath, exec: notFound}
+}
+
+var errNotInPath = errors.New("executable file not found in $PATH") //nolint:gochecknoglobals // a sentinel
+
+func execFailed(path string, err error) error {
+	status := cannotExec
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) {
+		status = notFound
+	}
+	return &stepError{step: "run", object: path, err: err, exec: status}
+}
+
+// searchPath returns the PATH of env, the first as getenv(3) would.
+func searchPath(env []string) string {
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			return v
+		}
+	}
+	return defaultPath
+}

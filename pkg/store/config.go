@@ -1,0 +1,142 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"go.podman.io/storage/types"
+
+	"github.com/nook-containers/nook/pkg/problem"
+)
+
+// Values of the option nook.mount: how a container's root is put together.
+const (
+	mountAuto    = "auto" // the first that works
+	mountOverlay = "overlay"
+	mountFuse    = "fuse"
+	mountCopy    = "copy"
+)
+
+// config is what driver and options come to.
+type config struct {
+	driver string
+	opts   []string // for containers/storage, "overlay.key=value"
+	mount  string   // nook.mount
+	squash bool     // ignore_chown_errors
+	fuse   string   // overlay.mount_program
+}
+
+// optionNames are the options that --storage-opt takes, without driver. They
+// are those of containers-storage.conf(5) that mean something for one
+// unprivileged user; nook.mount is ours: auto, overlay, fuse or copy.
+func optionNames() []string {
+	return []string{"ignore_chown_errors", "imagestore", "additionalimagestore", "mount_program", "nook.mount"}
+}
+
+// planConfig checks what the user asked for.
+func planConfig(driver string, opts []string) (config, error) {
+	c := config{driver: driver, mount: mountAuto}
+	switch driver {
+	case "":
+		c.driver = "overlay"
+	case "overlay", "vfs":
+	case "overlay2":
+		c.driver = "overlay"
+	default:
+		return c, problem.Hint(fmt.Errorf("storage driver %q is not one of overlay and vfs", driver),
+			"leave --storage-driver out, or use: --storage-driver overlay")
+	}
+	for _, opt := range opts {
+		if err := c.add(opt); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+func (c *config) add(opt string) error {
+	key, value, ok := strings.Cut(opt, "=")
+	if !ok || value == "" {
+		return fmt.Errorf("storage option %q is not KEY=VALUE", opt)
+	}
+	name := key
+	if driver, rest, ok := strings.Cut(key, "."); ok && driver != "nook" {
+		if driver == "overlay2" {
+			driver = "overlay"
+		}
+		if driver != "overlay" && driver != "vfs" {
+			return fmt.Errorf("storage option %q is for a driver that there is not: %q", opt, driver)
+		}
+		if driver != c.driver {
+			return nil // as containers/storage: meant for the other driver
+		}
+		name = rest
+	}
+	switch name {
+	case "nook.mount":
+		if !slices.Contains([]string{mountAuto, mountOverlay, mountFuse, mountCopy}, value) {
+			return fmt.Errorf("storage option %q: not one of auto, overlay, fuse and copy", opt)
+		}
+		c.mount = value
+		return nil
+	case "ignore_chown_errors":
+		if value != "true" && value != "false" {
+			return fmt.Errorf("storage option %q: not true or false", opt)
+		}
+		c.squash = value == "true"
+	case "mount_program":
+		if c.driver != "overlay" {
+			return fmt.Errorf("storage option %q is for the driver overlay", opt)
+		}
+		c.fuse = value
+	case "imagestore", "additionalimagestore":
+	default:
+		return problem.Hint(fmt.Errorf("unknown storage option %q", opt),
+			"options that nook knows: %s", strings.Join(optionNames(), ", "))
+	}
+	c.opts = append(c.opts, c.driver+"."+name+"="+value)
+	return nil
+}
+
+// storageOptions returns driver and options as containers/storage takes them,
+// with what containers-storage.conf(5) adds.
+func (c *config) storageOptions(syncing bool) (driver string, opts []string, err error) {
+	def, err := types.DefaultStoreOptions()
+	if err != nil {
+		return "", nil, fmt.Errorf("read storage.conf: %w", err)
+	}
+	opts = slices.Clone(c.opts)
+	for _, opt := range def.GraphDriverOptions {
+		if keep, squash := fromFile(opt); keep {
+			opts = append(opts, opt)
+			c.squash = c.squash || squash
+		}
+	}
+	if c.driver == "overlay" {
+		// Without it the driver mounts its directory onto itself.
+		opts = append(opts, "overlay.skip_mount_home=true")
+	}
+	if syncing && c.driver == "overlay" { // vfs does not understand the option it documents
+		opts = append(opts, "overlay.sync=filesystem")
+	}
+	return c.driver, opts, nil
+}
+
+// fromFile decides about one option that storage.conf set.
+func fromFile(opt string) (keep, squash bool) {
+	key, value, _ := strings.Cut(opt, "=")
+	_, name, ok := strings.Cut(key, ".")
+	if !ok {
+		name = key
+	}
+	switch name {
+	case "imagestore", "additionalimagestore":
+		fi, err := os.Stat(value) // another tool's store that is gone is no reason to fail
+		return err == nil && fi.IsDir(), false
+	case "ignore_chown_errors":
+		return true, value == "true"
+	}
+	return false, false
+}

@@ -1,0 +1,249 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"go.podman.io/storage"
+	drivers "go.podman.io/storage/drivers"
+
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// RootFS is the root file system of a container, mounted but attached nowhere.
+// It ends with the last descriptor or mount namespace that has it, so there is
+// nothing to unmount and nothing that a crash could leave.
+type RootFS struct {
+	Mount  *os.File // for move_mount(2); close-on-exec
+	How    string   // HowOverlay, HowFuse or HowCopy
+	Notice string   // what the user should know about it, or ""
+	lease  *os.File // keeps the image of a scratch root
+}
+
+// How a root file system was put together.
+const (
+	HowOverlay = "overlay"
+	HowFuse    = "fuse-overlayfs"
+	HowCopy    = "copy"
+)
+
+// Close gives the root up, once the container has ended.
+func (r *RootFS) Close() error {
+	if r.lease == nil {
+		return r.Mount.Close()
+	}
+	return errors.Join(r.Mount.Close(), r.lease.Close())
+}
+
+// layout is where a container's files are.
+type layout struct {
+	dir      string   // the layer's own directory
+	lower    []string // uppermost first
+	upper    string
+	work     string
+	merged   string
+	volatile bool
+	maps     *idMaps // to be applied by fuse-overlayfs; nil: none
+}
+
+// RootFS mounts the container's root: by the kernel's overlay, else by
+// fuse-overlayfs, else as a copy of all its files.
+func (s *Store) RootFS(id string) (*RootFS, error) {
+	l, err := s.layout(id)
+	if err != nil {
+		return nil, fmt.Errorf("root of container %s: %w", short(id), err)
+	}
+	root, err := s.mountRoot(l)
+	if err != nil {
+		return nil, fmt.Errorf("root of container %s: %w", short(id), err)
+	}
+	return root, nil
+}
+
+// mountRoot tries what the option nook.mount allows.
+func (s *Store) mountRoot(l *layout) (*RootFS, error) {
+	if s.Driver() == "vfs" { // the layer is all of it
+		f, err := sys.CloneDir(l.upper, false)
+		return rootOf(f, HowCopy, "", err)
+	}
+	mode := s.cfg.mount
+	if mode == mountAuto && s.cfg.fuse != "" {
+		mode = mountFuse
+	}
+	var errs []error
+	if mode == mountOverlay || mode == mountAuto && l.maps == nil {
+		f, err := mountOverlayAt(l)
+		if err == nil || mode == mountOverlay {
+			return rootOf(f, HowOverlay, "", err)
+		}
+		if noSpace(err) {
+			return nil, problem.Hint(err, "the file system of %s is full; free some space with: nook rmi IMAGE", s.o.Root)
+		}
+		errs = append(errs, err)
+	}
+	if mode != mountCopy {
+		f, err := s.mountFuseAt(l)
+		if err == nil || mode == mountFuse {
+			return rootOf(f, HowFuse, "", err)
+		}
+		errs = append(errs, err)
+	}
+	if l.maps != nil {
+		return nil, problem.Hint(fmt.Errorf("files with other owners: %w", errors.Join(errs...)), "install fuse-overlayfs, as it was when the container was made")
+	}
+	f, err := copyRoot(l)
+	notice := "the root file system is a full copy, since neither the kernel's overlay nor fuse-overlayfs works here; install fuse-overlayfs to do without"
+	if mode == mountCopy {
+		notice = "the root file system is a full copy, as asked with nook.mount=copy"
+	}
+	return rootOf(f, HowCopy, notice, err)
+}
+
+func rootOf(f *os.File, how, notice string, err error) (*RootFS, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &RootFS{Mount: f, How: how, Notice: notice}, nil
+}
+
+// layout finds the directories of a container. The chain of layers is taken from
+// their records, which are durable before anything names them, and not from the
+// overlay driver's small files, which a power cut can empty.
+func (s *Store) layout(id string) (*layout, error) {
+	st := s.storage()
+	c, err := st.Container(id)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := st.GraphDriver()
+	if err != nil {
+		return nil, err
+	}
+	all, err := st.MultiList(storage.MultiListOptions{Layers: true})
+	if err != nil {
+		return nil, err
+	}
+	parents := make(map[string]string, len(all.Layers))
+	for _, l := range all.Layers {
+		parents[l.ID] = l.Parent
+	}
+	l := &layout{volatile: c.Flags["Volatile"] == true, dir: filepath.Join(s.o.Root, driver.String(), c.LayerID)}
+	if driver.String() == "vfs" {
+		l.upper = filepath.Join(s.o.Root, "vfs", "dir", c.LayerID)
+		return l, nil
+	}
+	l.upper, l.work, l.merged = filepath.Join(l.dir, "diff"), filepath.Join(l.dir, "work"), filepath.Join(l.dir, "merged")
+	parent, ok := parents[c.LayerID]
+	if !ok {
+		return nil, fmt.Errorf("%w: layer %s is gone", ErrDamaged, short(c.LayerID))
+	}
+	if l.lower, err = s.lowerDirs(driver, parents, parent); err != nil {
+		return nil, err
+	}
+	if flag, ok := c.Flags[flagMap].(string); ok {
+		l.maps = &idMaps{}
+		if err := json.Unmarshal([]byte(flag), l.maps); err != nil {
+			return nil, fmt.Errorf("%w: id maps of the container: %w", ErrDamaged, err)
+		}
+	}
+	return l, nil
+}
+
+func (s *Store) lowerDirs(driver drivers.Driver, parents map[string]string, id string) ([]string, error) {
+	var lower []string
+	for ; id != ""; id = parents[id] {
+		if len(lower) > maxLayers {
+			return nil, fmt.Errorf("%w: layers form a circle", ErrDamaged)
+		}
+		if _, ok := parents[id]; !ok {
+			return nil, damagedLayer(id)
+		}
+		dir := filepath.Join(s.o.Root, driver.String(), id, "diff")
+		if _, err := os.Lstat(dir); err != nil { // perhaps in an additional store
+			meta, merr := driver.Metadata(id)
+			if merr != nil || meta["UpperDir"] == "" {
+				return nil, damagedLayer(id)
+			}
+			dir = meta["UpperDir"]
+		}
+		lower = append(lower, dir)
+	}
+	return lower, nil
+}
+
+func damagedLayer(id string) error {
+	return problem.Hint(fmt.Errorf("%w: layer %s is gone", ErrDamaged, short(id)), "remove the image with: nook rmi -f IMAGE; and get it again")
+}
+
+// syncLayer makes the new, nearly empty layer of a container durable: its
+// directory, its small files and its name.
+func (s *Store) syncLayer(layerID string) error {
+	home := filepath.Join(s.o.Root, s.Driver())
+	dir := filepath.Join(home, layerID)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil //nolint:nilerr // vfs has another layout, and no small files
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, e.Name()), os.O_RDONLY, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncDir(dir), syncDir(home))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// mountOverlayAt mounts by the kernel's overlay. A volatile upper directory that
+// was mounted before has a mark that forbids to use it again, since a power cut
+// in between could have damaged it; these directories do not outlive the boot
+// (overlayfs.rst, "Volatile mount").
+func mountOverlayAt(l *layout) (*os.File, error) {
+	if l.volatile {
+		if err := os.RemoveAll(filepath.Join(l.work, "work", "incompat")); err != nil {
+			return nil, err
+		}
+	}
+	lower := l.lower
+	if len(lower) == 0 { // an image without layers
+		empty := filepath.Join(l.dir, "empty")
+		if err := os.Mkdir(empty, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return nil, err
+		}
+		lower = []string{empty}
+	}
+	return sys.MountOverlay(sys.Overlay{
+		Lower: lower, Upper: l.upper, Work: l.work,
+		Volatile: l.volatile, UserXattr: true, Scratch: l.merged,
+	})
+}
+
+// BindRoot returns a detached mount of a host directory and of all that is
+// mounted below it, for a container without an image.
+func BindRoot(dir string) (*os.File, error) {
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("root file system: %w", err)
+	}
+	if !fi.IsDir() {
+		return nil, fmt.Errorf("root file system %s: not a directory", dir)
+	}
+	return sys.CloneDir(dir, true)
+}

@@ -1,0 +1,215 @@
+package store_test
+
+import (
+	"archive/tar"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/nook-containers/nook/pkg/store"
+	"github.com/nook-containers/nook/pkg/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+func open(t *testing.T, o store.Options) *store.Store {
+	t.Helper()
+	if o.Root == "" {
+		o.Root, o.RunRoot = filepath.Join(t.TempDir(), "root"), filepath.Join(t.TempDir(), "run")
+	}
+	s, err := store.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func put(t *testing.T, s *store.Store, img v1.Image, names ...string) string {
+	t.Helper()
+	id, err := s.Put(t.Context(), img, names, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// twoLayers is an image whose second layer changes, hides and replaces.
+func twoLayers(t *testing.T) v1.Image {
+	t.Helper()
+	return storetest.Image(t, func(c *v1.ConfigFile) { c.Config.Cmd = []string{"/bin/x"} },
+		storetest.Tar(t,
+			storetest.File{Name: "etc/"}, storetest.File{Name: "etc/keep", Body: "one"},
+			storetest.File{Name: "etc/hidden", Body: "gone"},
+			storetest.File{Name: "opaque/"}, storetest.File{Name: "opaque/old", Body: "old"},
+			storetest.File{Name: "owned", Body: "x", Header: tar.Header{Uid: 33, Gid: 44, Mode: 0o4750}},
+		),
+		storetest.Tar(t,
+			storetest.File{Name: "etc/"}, storetest.File{Name: "etc/.wh.hidden"},
+			storetest.File{Name: "etc/added", Body: "two"},
+			storetest.File{Name: "opaque/"}, storetest.File{Name: "opaque/.wh..wh..opq"}, storetest.File{Name: "opaque/new", Body: "new"},
+		))
+}
+
+// rootOf mounts a container's root and returns a directory that shows it.
+func rootOf(t *testing.T, s *store.Store, id string) (string, *store.RootFS) {
+	t.Helper()
+	r, err := s.RootFS(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return "/proc/self/fd/" + itoa(int(r.Mount.Fd())), r
+}
+
+func itoa(n int) string {
+	var b []byte
+	for ; n > 0 || b == nil; n /= 10 {
+		b = append(b, byte('0'+n%10))
+	}
+	slices.Reverse(b)
+	return string(b)
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+const cid = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00"
+
+func checkTwoLayers(t *testing.T, root string) {
+	t.Helper()
+	if got, want := names(t, root+"/"), []string{"etc", "opaque", "owned"}; !slices.Equal(got, want) {
+		t.Errorf("root has %q, want %q", got, want)
+	}
+	if got, want := names(t, root+"/etc"), []string{"added", "keep"}; !slices.Equal(got, want) {
+		t.Errorf("/etc has %q, want %q", got, want)
+	}
+	if got, want := names(t, root+"/opaque"), []string{"new"}; !slices.Equal(got, want) {
+		t.Errorf("/opaque has %q, want %q", got, want)
+	}
+	uid, gid, mode := ownerOf(t, root+"/owned")
+	if uid != 33 || gid != 44 || mode != 0o4750 {
+		t.Errorf("/owned is of %d:%d, mode %o", uid, gid, mode)
+	}
+}
+
+func TestPutAndMount(t *testing.T) {
+	s := open(t, store.Options{})
+	id := put(t, s, twoLayers(t), "localhost/two:latest")
+	for _, volatile := range []bool{false, true} {
+		if err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: volatile}); err != nil {
+			t.Fatal(err)
+		}
+		root, how := rootOf(t, s, cid)
+		if how.How != store.HowOverlay {
+			t.Errorf("mounted by %q", how.How)
+		}
+		checkTwoLayers(t, root)
+		if err := os.WriteFile(root+"/etc/keep", []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		how.Close()
+		// A second mount, as after a restart, has what the first wrote.
+		again, _ := rootOf(t, s, cid)
+		if data, err := os.ReadFile(again + "/etc/keep"); string(data) != "mine" {
+			t.Errorf("after a restart: %q, %v", data, err)
+		}
+		if err := s.Remove(id); !errors.Is(err, store.ErrInUse) {
+			t.Errorf("removing the image of a container: %v", err)
+		}
+		if err := s.DeleteContainer(cid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contains(mounts, s.Root()) {
+		t.Errorf("a mount is left:\n%s", mounts)
+	}
+}
+
+func contains(data []byte, s string) bool {
+	for i := 0; i+len(s) <= len(data); i++ {
+		if string(data[i:i+len(s)]) == s {
+			return true
+		}
+	}
+	return false
+}
+
+func TestParallelPuts(t *testing.T) {
+	s := open(t, store.Options{})
+	var wg sync.WaitGroup
+	ids := make([]string, 16)
+	img := twoLayers(t)
+	for i := range ids {
+		wg.Go(func() {
+			id, err := s.Put(t.Context(), img, []string{"localhost/n" + itoa(i) + ":latest"}, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			ids[i] = id
+		})
+	}
+	wg.Wait()
+	images, err := s.Images()
+	if err != nil || len(images) != 1 {
+		t.Fatalf("%d images, %v", len(images), err)
+	}
+	if len(images[0].Names) != len(ids) || images[0].ID != ids[0] {
+		t.Errorf("got %+v", images[0])
+	}
+	if left := names(t, filepath.Join(s.Root(), "overlay", "staging")); len(left) > 0 {
+		t.Errorf("staging has %q", left)
+	}
+}
+
+// A scratch root is the image with a writable layer elsewhere; while it is open
+// the image stays.
+func TestScratch(t *testing.T) {
+	s := open(t, store.Options{})
+	id := put(t, s, twoLayers(t), "localhost/two:latest")
+	dir := t.TempDir()
+	r, err := s.Scratch(dir, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := "/proc/self/fd/" + itoa(int(r.Mount.Fd()))
+	checkTwoLayers(t, root)
+	if err := os.WriteFile(root+"/etc/mine", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir+"/upper/etc"); !slices.Equal(got, []string{"mine"}) {
+		t.Errorf("the writable layer has %q", got)
+	}
+	other := open(t, store.Options{Root: s.Root(), RunRoot: s.RunRoot()})
+	if err := other.Remove(id); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("removed an image in use: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Remove(id); err != nil {
+		t.Errorf("after the root is closed: %v", err)
+	}
+	if _, err := s.Scratch(t.TempDir(), id); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a scratch root of no image: %v", err)
+	}
+}

@@ -1,0 +1,101 @@
+package kern
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// SocketPair returns two connected sockets that keep message boundaries.
+func SocketPair() (a, b int, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	return fds[0], fds[1], err
+}
+
+// Send writes one message with the descriptors fds attached.
+func Send(sock int, msg []byte, fds ...int) error {
+	var oob []byte
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
+	}
+	return Retry(func() error { return unix.Sendmsg(sock, msg, oob, nil, unix.MSG_NOSIGNAL) })
+}
+
+// Recv reads one message of at most len(buf) bytes and up to four descriptors.
+// The other end being closed gives 0 bytes and no error; a message that does
+// not fit gives EMSGSIZE.
+func Recv(sock int, buf []byte) (n int, fds []int, err error) {
+	oob := make([]byte, unix.CmsgSpace(4*4))
+	var oobn, flags int
+	err = Retry(func() error {
+		var e error
+		n, oobn, flags, _, e = unix.Recvmsg(sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		return e
+	})
+	if errors.Is(err, unix.ECONNRESET) {
+		return 0, nil, nil // closed with our last message unread
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	fds = rights(oob[:oobn])
+	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		for _, fd := range fds {
+			Close(fd)
+		}
+		return 0, nil, unix.EMSGSIZE
+	}
+	return n, fds, nil
+}
+
+func rights(oob []byte) []int {
+	if len(oob) == 0 {
+		return nil
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var all []int
+	for i := range msgs {
+		if fds, err := unix.ParseUnixRights(&msgs[i]); err == nil {
+			all = append(all, fds...)
+		}
+	}
+	return all
+}
+
+// Accept takes a connection of the listening socket.
+func Accept(sock int) (int, error) {
+	return retryFD(func() (int, error) {
+		fd, _, err := unix.Accept4(sock, unix.SOCK_CLOEXEC)
+		return fd, err
+	})
+}
+
+// Memfd returns a file in memory that holds data.
+func Memfd(name string, data []byte) (int, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return -1, err
+	}
+	for rest := data; len(rest) > 0; {
+		n, err := unix.Write(fd, rest)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			Close(fd)
+			return -1, err
+		}
+		rest = rest[n:]
+	}
+	return fd, nil
+}
+
+// Seal forbids every further change of a file made by memfd_create(2).
+func Seal(fd int) error {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS,
+		unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
+	return err
+}

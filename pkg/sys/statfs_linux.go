@@ -1,0 +1,64 @@
+package sys
+
+import (
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// NoSUID reports whether path lies on a mount where execve ignores set-user-id
+// bits and file capabilities (ST_NOSUID, statfs(2)).
+func NoSUID(path string) (bool, error) {
+	st, err := statfs(path)
+	return err == nil && st.Flags&unix.ST_NOSUID != 0, err
+}
+
+// FSName returns the name of path's file system type, or its magic number
+// (statfs(2)) where it is not one that people put home directories on.
+func FSName(path string) (string, error) {
+	st, err := statfs(path)
+	if err != nil {
+		return "", err
+	}
+	switch uint32(st.Type) { //nolint:gosec // magic numbers have 32 bits
+	case unix.NFS_SUPER_MAGIC:
+		return "nfs", nil
+	case unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC:
+		return "smb", nil
+	case unix.V9FS_MAGIC:
+		return "9p", nil
+	case unix.FUSE_SUPER_MAGIC:
+		return "fuse", nil
+	case unix.AFS_SUPER_MAGIC:
+		return "afs", nil
+	case unix.CEPH_SUPER_MAGIC:
+		return "ceph", nil
+	case unix.TMPFS_MAGIC:
+		return "tmpfs", nil
+	case unix.EXT4_SUPER_MAGIC:
+		return "ext4", nil
+	case unix.XFS_SUPER_MAGIC:
+		return "xfs", nil
+	case unix.BTRFS_SUPER_MAGIC:
+		return "btrfs", nil
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return "overlay", nil
+	}
+	return "type 0x" + strconv.FormatUint(uint64(uint32(st.Type)), 16), nil //nolint:gosec // as above
+}
+
+func statfs(path string) (st unix.Statfs_t, err error) {
+	err = retryEINTR(func() error { return unix.Statfs(path, &st) })
+	if err != nil {
+		return st, fmt.Errorf("statfs %s: %w", path, err)
+	}
+	return st, nil
+}
+
+// HasFileCaps reports whether the file at path carries capabilities
+// (security.capability, capabilities(7)).
+func HasFileCaps(path string) bool {
+	_, err := unix.Getxattr(path, "security.capability", nil)
+	return err == nil
+}
