@@ -47,7 +47,8 @@ func TestDiagnose(t *testing.T) {
 		},
 		"AppArmor, later": {
 			func(f *Facts) { f.AppArmorRestrict, f.AppArmorLabel = 1, "unprivileged_userns (enforce)" },
-			Failure{Step: "capset", Err: syscall.EPERM}, ErrAppArmor, "apparmor_parser -r /etc/apparmor.d/nook",
+			Failure{Step: "capset", Err: syscall.EPERM},
+			ErrAppArmor, "apparmor_parser -r /etc/apparmor.d/nook",
 		},
 		"AppArmor with a profile": {
 			func(f *Facts) { f.AppArmorRestrict, f.AppArmorLabel, f.Seccomp = 1, "nook (unconfined)", true },
@@ -70,7 +71,8 @@ func TestDiagnose(t *testing.T) {
 		"helper missing, other":   {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "plan9" }, newuidmap(""), ErrHelperMissing, "install newuidmap"},
 		"newgidmap alone": {
 			func(f *Facts) { f.NewGIDMap = Helper{} },
-			Failure{Step: "newgidmap", Err: syscall.ENOENT}, ErrHelperMissing, "uidmap",
+			Failure{Step: "newgidmap", Err: syscall.ENOENT},
+			ErrHelperMissing, "uidmap",
 		},
 		"no set-user-id": {func(f *Facts) { f.NewUIDMap.Setuid = false }, newuidmap("Operation not permitted"), ErrHelperNoPriv, "chmod u+s /usr/bin/newuidmap"},
 		"file caps do":   {func(f *Facts) { f.NewUIDMap.Setuid, f.NewUIDMap.FileCaps = false, true }, newuidmap("not allowed"), ErrHelperRefused, "getsubids alice"},

@@ -31,7 +31,12 @@ func Ready() error {
 	if err != nil {
 		return fmt.Errorf("enter user namespace: %w", err)
 	}
-	if err := errors.Join(sys.SetCloseOnExec(MemberFD, true), sys.DropInheritable()); err != nil {
+	// Ambient capabilities have done their work: who becomes another user, or execs
+	// for one, must not find them inheritable.
+	if err := sys.DropInheritable(); err != nil && !errors.Is(err, sys.ErrUnsupported) {
+		return fmt.Errorf("enter user namespace: %w", err)
+	}
+	if err := sys.SetCloseOnExec(MemberFD, true); err != nil {
 		return fmt.Errorf("enter user namespace: %w", err)
 	}
 	if len(fds) != 2 {

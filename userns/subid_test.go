@@ -2,6 +2,7 @@ package userns
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -170,10 +171,7 @@ func TestSubIDSources(t *testing.T) {
 }
 
 func with(m map[string]string, kv ...string) map[string]string {
-	c := map[string]string{}
-	for k, v := range m {
-		c[k] = v
-	}
+	c := maps.Clone(m)
 	for i := 0; i < len(kv); i += 2 {
 		c[kv[i]] = kv[i+1]
 	}

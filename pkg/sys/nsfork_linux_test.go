@@ -87,7 +87,9 @@ func holder(t *testing.T, flags uintptr) (pid int) {
 	}
 	t.Cleanup(func() {
 		w.Close()
-		unix.Wait4(pid, nil, 0, nil)
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+			t.Error(err)
+		}
 	})
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	for file, text := range map[string]string{"setgroups": "deny", "uid_map": fmt.Sprintf("0 %d 1", os.Geteuid())} {
@@ -228,7 +230,9 @@ func TestNSForkRestoresNofile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unix.Wait4(pid, nil, 0, nil)
+	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+		t.Error(err)
+	}
 	if !bytes.Equal(out, []byte("77\n")) {
 		t.Errorf("the child's soft limit is %q, want 77", out)
 	}
