@@ -191,7 +191,7 @@ func parseIndex(raw []byte) (*v1.IndexManifest, error) {
 func noPlatform(want v1.Platform, offered []string) error {
 	slices.Sort(offered)
 	offered = slices.Compact(offered)
-	err := fmt.Errorf("%w %s", ErrPlatform, platformString(want))
+	err := fmt.Errorf("%w %s", ErrPlatform, PlatformString(want))
 	if len(offered) == 0 {
 		return fmt.Errorf("%w: the index names no platform at all", err)
 	}

@@ -106,7 +106,7 @@ func selectPlatform(list []v1.Descriptor, want v1.Platform) (v1.Descriptor, erro
 		if d.Platform == nil || d.Platform.OS == "" || d.Platform.OS == "unknown" {
 			continue // attestations and other things that do not run
 		}
-		offered = append(offered, platformString(*d.Platform))
+		offered = append(offered, PlatformString(*d.Platform))
 		if r := rank(want, *d.Platform); r >= 0 && (found < 0 || r < found) {
 			best, found = d, r
 		}
@@ -120,7 +120,8 @@ func selectPlatform(list []v1.Descriptor, want v1.Platform) (v1.Descriptor, erro
 	return best, noPlatform(want, offered)
 }
 
-func platformString(p v1.Platform) string {
+// PlatformString is p as OS/ARCH[/VARIANT], safe to print whoever wrote it.
+func PlatformString(p v1.Platform) string {
 	s := p.OS + "/" + p.Architecture
 	if p.Variant != "" {
 		s += "/" + p.Variant

@@ -104,20 +104,10 @@ func externalRuntime(path string) (string, error) {
 }
 
 func (f *Factory) again(ctx context.Context) error {
-	p, err := f.Paths()
+	child, err := f.StartEngine(ctx, f.Streams)
 	if err != nil {
 		return err
 	}
-	child, err := userns.Start(ctx, userns.Options{
-		RunDir: p.Run,
-		Args:   append([]string{EngineName}, f.Args...),
-		Env:    f.Environ,
-		Stdin:  f.In, Stdout: f.Out, Stderr: f.Err,
-	})
-	if err != nil {
-		return err
-	}
-	f.Say(child.Notice)
 	st, err := child.Wait()
 	if err != nil {
 		return err
@@ -129,4 +119,35 @@ func (f *Factory) again(ctx context.Context) error {
 		return fmt.Errorf("engine: %v", st)
 	}
 	return nil
+}
+
+// FirstFD is the first of StartEngine's files in the engine.
+const FirstFD = helperAnswersFD + 1
+
+// StartEngine runs this command line again inside, with s as its standard streams
+// and files as FirstFD and up. While this process lives it runs credential helpers
+// for the engine.
+func (f *Factory) StartEngine(ctx context.Context, s Streams, files ...*os.File) (*os.Process, error) {
+	p, err := f.Paths()
+	if err != nil {
+		return nil, err
+	}
+	helpers, err := newHostHelpers()
+	if err != nil {
+		return nil, err
+	}
+	child, err := userns.Start(ctx, userns.Options{
+		RunDir: p.Run,
+		Args:   append([]string{EngineName}, f.Args...),
+		Env:    f.Environ,
+		Stdin:  s.In, Stdout: s.Out, Stderr: s.Err,
+		Files: append(helpers.child, files...),
+	})
+	if err != nil {
+		helpers.close()
+		return nil, err
+	}
+	helpers.serve(ctx)
+	f.Say(child.Notice)
+	return child.Process, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -40,6 +41,8 @@ type Factory struct {
 	Environ []string // the user's environment
 	Inside  bool     // this process already is in the user namespace
 	Paths   func() (config.Paths, error)
+
+	helper registry.HelperFunc // see CredentialHelper
 }
 
 // ExitError carries an exit status that is not an error of nook's own: the

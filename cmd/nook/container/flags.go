@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/image"
@@ -30,11 +31,9 @@ type createFlags struct {
 	volumes, mounts, tmpfs          []string
 	devices, ulimits, sysctls       []string
 	annotations, securityOpts       []string
-	shmSize, network, userns, pull  string
-	noEntrypoint, tlsVerify, rootfs bool
-	readOnlyTmpfs, quiet            bool
-	authFile, creds, certDir        string
-	platform, arch, os, variant     string
+	shmSize, network, userns        string
+	rootfs, readOnlyTmpfs           bool
+	pull                            cmdutil.PullFlags
 	set                             *pflag.FlagSet
 }
 
@@ -63,7 +62,8 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.req.PIDFile, "pidfile", "", "write the process id to this file")
 	o.addFiles(f)
 	o.addSecurity(f)
-	o.addPull(f)
+	o.pull.Define(f)
+	f.StringVar(&o.pull.Policy, "pull", image.Missing, "when to pull the image: always, missing, never or newer")
 }
 
 func (o *createFlags) addFiles(f *pflag.FlagSet) {
@@ -92,19 +92,6 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 		}
 		return pflag.NormalizedName(name)
 	})
-}
-
-func (o *createFlags) addPull(f *pflag.FlagSet) {
-	f.StringVar(&o.pull, "pull", "missing", "when to pull the image: always, missing, never or newer")
-	f.StringVar(&o.platform, "platform", "", "choose the image for OS/ARCH[/VARIANT]")
-	f.StringVar(&o.arch, "arch", "", "choose the image for this architecture")
-	f.StringVar(&o.os, "os", "", "choose the image for this operating system")
-	f.StringVar(&o.variant, "variant", "", "choose the image for this variant of the architecture")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "show no progress of a pull")
-	f.BoolVar(&o.tlsVerify, "tls-verify", true, "require https and a valid certificate of the registry")
-	f.StringVar(&o.authFile, "authfile", "", "file with the registry's credentials")
-	f.StringVar(&o.creds, "creds", "", "USER:PASSWORD for the registry")
-	f.StringVar(&o.certDir, "cert-dir", "", "directory with the registry's certificates")
 }
 
 // host is what the flags are read against.
@@ -342,28 +329,13 @@ func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 }
 
 func (o *createFlags) readPull(r *container.Request, _ host) error {
-	switch o.pull {
-	case "true":
-		o.pull = "always"
-	case "false", "ifnotpresent":
-		o.pull = "missing"
+	switch o.pull.Policy {
+	case "true": // Podman's former spelling
+		o.pull.Policy = image.Always
+	case "false":
+		o.pull.Policy = image.Missing
 	}
-	if !slices.Contains([]string{"always", "missing", "never", "newer"}, o.pull) {
-		return fmt.Errorf("pull policy %q: want always, missing, never or newer", o.pull)
-	}
-	platform := o.platform
-	if o.arch != "" || o.os != "" || o.variant != "" {
-		if platform != "" {
-			return errors.New("--platform excludes --arch, --os and --variant")
-		}
-		platform = image.JoinPlatform(o.os, o.arch, o.variant)
-	}
-	r.Spec.Platform = platform
-	r.Pull = image.PullOptions{
-		Policy: o.pull, Platform: platform, AuthFile: o.authFile, Creds: o.creds, CertDir: o.certDir, Quiet: o.quiet,
-	}
-	if o.set.Changed("tls-verify") {
-		r.Pull.TLSVerify = &o.tlsVerify
-	}
-	return nil
+	err := o.pull.Complete(o.set, "pull")
+	r.Pull, r.Spec.Platform = o.pull.PullOptions, o.pull.Platform
+	return err
 }

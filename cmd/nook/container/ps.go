@@ -134,10 +134,12 @@ func (r psRow) Status() string {
 	return "Created"
 }
 
-func (r psRow) Image() string        { return r.c.ImageName }
-func (r psRow) ImageID() string      { return r.c.ImageID }
-func (r psRow) Created() string      { return r.CreatedHuman() }
-func (r psRow) CreatedAt() string    { return r.c.Created.Format("2006-01-02 15:04:05.999999999 -0700 MST") }
+func (r psRow) Image() string   { return r.c.ImageName }
+func (r psRow) ImageID() string { return r.c.ImageID }
+func (r psRow) Created() string { return r.CreatedHuman() }
+func (r psRow) CreatedAt() string {
+	return r.c.Created.Format("2006-01-02 15:04:05.999999999 -0700 MST")
+}
 func (r psRow) CreatedHuman() string { return cmdutil.Ago(r.c.Created) + " ago" }
 func (r psRow) RunningFor() string   { return r.CreatedHuman() }
 func (r psRow) State() string        { return r.c.Word }

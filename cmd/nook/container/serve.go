@@ -10,7 +10,6 @@ import (
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
-	"github.com/nook-containers/nook/userns"
 )
 
 // serve is the inner half: it does what the Open frame asks and reports the end
@@ -20,7 +19,7 @@ func serve(ctx context.Context, f *cmdutil.Factory) error {
 	if err := sys.Setsid(); err != nil {
 		return err
 	}
-	control, err := sys.Adopt(userns.FirstFD, "control socket")
+	control, err := sys.Adopt(cmdutil.FirstFD, "control socket")
 	if err != nil {
 		return err
 	}
@@ -56,6 +55,7 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn) (at
 		}
 	} else {
 		o.Size, o.PIDFile = c.Request.Size, c.Request.PIDFile
+		c.Request.Pull.Progress, c.Request.Pull.Helper = f.Err, f.CredentialHelper()
 		cont, err = e.Create(ctx, *c.Request)
 	}
 	if err != nil {
@@ -66,7 +66,7 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn) (at
 		return attach.Exit{ID: cont.ID}, nil
 	}
 	for i := range cont.Spec.PreserveFDs {
-		fd, err := sys.Adopt(userns.FirstFD+1+i, "preserved descriptor")
+		fd, err := sys.Adopt(cmdutil.FirstFD+1+i, "preserved descriptor")
 		if err != nil {
 			return attach.Exit{}, err
 		}

@@ -16,7 +16,6 @@ import (
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/term"
-	"github.com/nook-containers/nook/userns"
 )
 
 type requestCall = container.Request
@@ -124,34 +123,18 @@ func outcome(exit attach.Exit, err error) error {
 }
 
 // startEngine starts the inner half. It gets no input of the user's, and writes
-// only notices, to standard error.
+// only notices and progress, to standard error.
 func startEngine(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*os.Process, *attach.Conn, error) {
-	p, err := f.Paths()
-	if err != nil {
-		return nil, nil, err
-	}
-	mine, its, err := sys.Socketpair()
+	mine, its, err := sys.StreamPair()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer its.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	engine, err := f.StartEngine(ctx, cmdutil.Streams{Err: f.Err}, append([]*os.File{its}, extra...)...)
 	if err != nil {
 		return nil, nil, errors.Join(err, mine.Close())
 	}
-	defer null.Close()
-	child, err := userns.Start(ctx, userns.Options{
-		RunDir: p.Run,
-		Args:   append([]string{cmdutil.EngineName}, f.Args...),
-		Env:    f.Environ,
-		Stdin:  null, Stdout: null, Stderr: f.Err,
-		Files: append([]*os.File{its}, extra...),
-	})
-	if err != nil {
-		return nil, nil, errors.Join(err, mine.Close())
-	}
-	f.Say(child.Notice)
-	return child.Process, attach.New(mine), nil
+	return engine, attach.New(mine), nil
 }
 
 // signals returns the channel of signals for the container. Before its command

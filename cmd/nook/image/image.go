@@ -12,6 +12,7 @@ import (
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
 	return []*cobra.Command{
 		newLoad(f),
+		newPull(f),
 	}
 }
 
@@ -20,6 +21,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Manage images"}
 	cmd.AddCommand(
 		newLoad(f),
+		newPull(f),
 	)
 	return cmd
 }
