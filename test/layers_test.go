@@ -25,13 +25,14 @@ var layers = map[string][]string{
 	"pkg/config":    {"pkg/sys", "pkg/problem"},
 
 	// mechanisms
-	"pkg/archive":  {"pkg/sys", "pkg/problem", "pkg/cleanup"},
-	"pkg/registry": {"pkg/problem", "pkg/config", "pkg/registry"},
-	"pkg/store":    {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
-	"pkg/oci":      {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
-	"pkg/oci/plan": {},
-	"pkg/oci/caps": {},
-	"userns":       {"pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"pkg/containerfile": {"pkg/problem"},
+	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
+	"pkg/store":         {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
+	"pkg/oci":           {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
+	"pkg/oci/plan":      {},
+	"pkg/oci/caps":      {},
+	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
 
 	// library
 	"libpod/spec":      {},

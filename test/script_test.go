@@ -75,8 +75,11 @@ func program(t *testing.T) string {
 	t.Helper()
 	if p := os.Getenv("NOOK"); p != "" {
 		p, err := filepath.Abs(p)
+		if err == nil {
+			_, err = os.Stat(p)
+		}
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("$NOOK: %v", err)
 		}
 		return p
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -129,7 +130,10 @@ func PullAll(ctx context.Context, s Store, name string, o PullOptions) ([]*store
 // puller is one call of Ensure or PullAll.
 type puller struct {
 	s        Store
+	o        PullOptions
+	ready    bool // connect was called: cfg and client are there
 	cfg      config.Registries
+	policy   config.Policy
 	client   *registry.Client
 	platform v1.Platform
 	explicit bool // the platform was asked for
@@ -138,38 +142,51 @@ type puller struct {
 }
 
 func newPuller(s Store, o PullOptions) (*puller, error) {
-	p := &puller{s: s, platform: registry.HostPlatform(), explicit: o.Platform != "", creds: o.Creds != ""}
+	p := &puller{s: s, o: o, platform: registry.HostPlatform(), explicit: o.Platform != "", creds: o.Creds != ""}
 	var err error
 	if p.explicit {
-		if p.platform, err = registry.ParsePlatform(o.Platform); err != nil {
-			return nil, err
-		}
-	}
-	if p.cfg, err = config.LoadRegistries(); err != nil {
-		return nil, err
-	}
-	keys := registry.Keychain{Helpers: p.cfg.CredentialHelpers, Helper: o.Helper}
-	if p.creds {
-		if keys.Explicit, err = registry.ParseCredentials(o.Creds); err != nil {
-			return nil, err
-		}
-	} else if keys.Files, err = config.LoadAuth(o.AuthFile); err != nil {
-		return nil, err
+		p.platform, err = registry.ParsePlatform(o.Platform)
 	}
 	if o.Quiet {
 		o.Progress = nil
 	}
 	p.out = newProgress(o.Progress)
+	return p, err
+}
+
+// connect reads how registries are reached. An image that is in the store under
+// its name needs none of it, and neither the time nor a mistake in those files.
+func (p *puller) connect() (err error) {
+	if p.ready {
+		return nil
+	}
+	if p.cfg, err = config.LoadRegistries(); err != nil {
+		return err
+	}
+	if p.policy, err = config.LoadPolicy(); err != nil {
+		return err
+	}
+	keys := registry.Keychain{Helpers: p.cfg.CredentialHelpers, Helper: p.o.Helper}
+	if p.creds {
+		if keys.Explicit, err = registry.ParseCredentials(p.o.Creds); err != nil {
+			return err
+		}
+	} else if keys.Files, err = config.LoadAuth(p.o.AuthFile); err != nil {
+		return err
+	}
 	p.client = registry.New(registry.Options{
-		Config: p.cfg, Keychain: keys, CertDir: o.CertDir, TLSVerify: o.TLSVerify,
-		Retries: o.Retry, RetryDelay: o.RetryDelay, Parallel: o.Parallel,
-		Notice: p.out.say, Clock: o.Clock,
+		Config: p.cfg, Keychain: keys, CertDir: p.o.CertDir, TLSVerify: p.o.TLSVerify,
+		Retries: p.o.Retry, RetryDelay: p.o.RetryDelay, Parallel: p.o.Parallel,
+		Notice: p.out.say, Clock: p.o.Clock,
 	})
-	return p, nil
+	p.ready = true
+	return nil
 }
 
 func (p *puller) close() {
-	p.client.Close()
+	if p.ready {
+		p.client.Close()
+	}
 	p.out.finish()
 }
 
@@ -204,6 +221,9 @@ func (p *puller) have(name string) (*store.Image, error) {
 // haveDigest finds an image by the digest it was pulled by, which may be that of
 // an index and not of the image itself.
 func (p *puller) haveDigest(name string) (*store.Image, error) {
+	if err := p.connect(); err != nil {
+		return nil, err
+	}
 	for _, full := range Candidates(name, p.cfg) {
 		ref, err := registry.ParseReference(full)
 		if err != nil {
@@ -219,6 +239,9 @@ func (p *puller) haveDigest(name string) (*store.Image, error) {
 func (p *puller) resolve(name string) (resolution, error) {
 	if strings.HasPrefix(name, "sha256:") {
 		return resolution{}, problem.Hint(fmt.Errorf("pull %s: %w", name, errIsID), "give a name, as in docker.io/library/busybox")
+	}
+	if err := p.connect(); err != nil {
+		return resolution{}, err
 	}
 	r, err := resolve(name, p.cfg)
 	if err != nil {
@@ -255,9 +278,12 @@ func (p *puller) pull(ctx context.Context, name string, have *store.Image) (*sto
 	return nil, errors.Join(errs...)
 }
 
-// explain adds what only this layer knows: localhost/NAME is how the store calls
-// images that were built here.
+// explain adds what only this layer knows: the name that was meant, and that
+// localhost/NAME is how the store calls images that were made here.
 func (p *puller) explain(ref registry.Reference, err error) error {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return problem.Hint(err, "check the name of the registry, and the network: getent hosts %s", ref.Host)
+	}
 	if ref.Host == localHost && problem.HintOf(err) == "" {
 		return problem.Hint(err, "localhost/%s is the name of an image made on this machine, and there is none: see nook images", ref.Path)
 	}
@@ -265,6 +291,9 @@ func (p *puller) explain(ref registry.Reference, err error) error {
 }
 
 func (p *puller) one(ctx context.Context, ref registry.Reference, have *store.Image) (*store.Image, error) {
+	if err := p.policy.Check(ref.Name(), ref.String()); err != nil {
+		return nil, err
+	}
 	p.out.say(fmt.Sprintf("Trying to pull %s...", ref))
 	found, err := p.client.Fetch(ctx, ref, p.platform)
 	if err != nil {

@@ -36,6 +36,9 @@ func (u *unpacker) extract(hdr *tar.Header, content io.Reader) error {
 	if name == "." {
 		return u.rootEntry(hdr)
 	}
+	if !u.o.KeepWhiteouts && aufsOwn(name) {
+		return nil
+	}
 	parent, base, err := u.parentOf(name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", hdr.Name, err)
@@ -60,6 +63,17 @@ func (u *unpacker) extract(hdr *tar.Header, content io.Reader) error {
 	default:
 		return fmt.Errorf("%s: unknown kind of file %q", hdr.Name, hdr.Typeflag)
 	}
+}
+
+// aufsOwn reports whether name is one of aufs's own files, or is in one of its
+// directories.
+func aufsOwn(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(part, whiteoutMeta) && part != whiteoutOpaque {
+			return true
+		}
+	}
+	return false
 }
 
 // rootEntry applies the entry for the layer's root directory itself.
@@ -265,9 +279,6 @@ func (u *unpacker) isWhiteout(parent *sys.Dir, base string) bool {
 func (u *unpacker) whiteout(parent *sys.Dir, base string, hdr *tar.Header) error {
 	if base == whiteoutOpaque {
 		return parent.Setxattr(".", opaqueAttr, attrOpaque())
-	}
-	if strings.HasPrefix(base, whiteoutMeta) {
-		return nil
 	}
 	hidden := strings.TrimPrefix(base, whiteoutPrefix)
 	if hidden == "" || hidden == "." || hidden == ".." {

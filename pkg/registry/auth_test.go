@@ -18,9 +18,9 @@ import (
 	"github.com/nook-containers/nook/pkg/registry/registrytest"
 )
 
-// keychain has one file with one entry.
-func keychain(key, user, password string) registry.Keychain {
-	auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+// keychain has one file with one entry, the password of user u.
+func keychain(key, password string) registry.Keychain {
+	auth := base64.StdEncoding.EncodeToString([]byte("u:" + password))
 	return registry.Keychain{Files: []config.AuthFile{{
 		Path: "/test/auth.json", Auths: map[string]config.AuthEntry{key: {Auth: auth}},
 	}}}
@@ -38,7 +38,7 @@ func TestAuthentication(t *testing.T) {
 		"access_token":    {(&registrytest.Tokens{Field: "access_token"}).Fault(), nil, "", ""},
 		"token for a password": {
 			(&registrytest.Tokens{User: "u", Password: "p:w"}).Fault(),
-			func(h string) registry.Keychain { return keychain(h, "u", "p:w") }, "", "",
+			func(h string) registry.Keychain { return keychain(h, "p:w") }, "", "",
 		},
 		"token expires in mid-pull": {(&registrytest.Tokens{Uses: 2}).Fault(), nil, "", ""},
 		"token for a refresh token": {
@@ -49,24 +49,24 @@ func TestAuthentication(t *testing.T) {
 		},
 		"basic": {
 			registrytest.Basic("u", "p"),
-			func(h string) registry.Keychain { return keychain(h, "u", "p") }, "", "",
+			func(h string) registry.Keychain { return keychain(h, "p") }, "", "",
 		},
 		"basic, of the repository": {
 			registrytest.Basic("u", "p"),
-			func(h string) registry.Keychain { return keychain(h+"/a/b", "u", "p") }, "", "",
+			func(h string) registry.Keychain { return keychain(h+"/a/b", "p") }, "", "",
 		},
 		"basic, of another repository": {
 			registrytest.Basic("u", "p"),
-			func(h string) registry.Keychain { return keychain(h+"/a/c", "u", "p") }, "none were found", "--creds USER:PASSWORD",
+			func(h string) registry.Keychain { return keychain(h+"/a/c", "p") }, "none were found", "--creds USER:PASSWORD",
 		},
 		"basic, wrong": {
 			registrytest.Basic("u", "p"),
-			func(h string) registry.Keychain { return keychain(h, "u", "x") }, `refused the credentials from /test/auth.json (entry "`, "may pull",
+			func(h string) registry.Keychain { return keychain(h, "x") }, `refused the credentials from /test/auth.json (entry "`, "may pull",
 		},
 		"basic, --creds": {
 			registrytest.Basic("u", "p"),
 			func(h string) registry.Keychain {
-				k := keychain(h, "u", "wrong")
+				k := keychain(h, "wrong")
 				k.Explicit = registry.Credentials{Username: "u", Password: "p", Source: "--creds"}
 				return k
 			}, "", "",
@@ -74,7 +74,7 @@ func TestAuthentication(t *testing.T) {
 		"basic, nobody": {registrytest.Basic("u", "p"), nil, "none were found", "auth.json"},
 		"token, wrong": {
 			(&registrytest.Tokens{User: "u", Password: "p"}).Fault(),
-			func(h string) registry.Keychain { return keychain(h, "u", "x") }, "refused the credentials from /test/auth.json", "may pull",
+			func(h string) registry.Keychain { return keychain(h, "x") }, "refused the credentials from /test/auth.json", "may pull",
 		},
 		"token, nobody": {(&registrytest.Tokens{User: "u", Password: "p"}).Fault(), nil, "none were found", "auth.json"},
 		"helper": {
@@ -190,7 +190,7 @@ func TestRedirectedBlobsCarryNoCredentials(t *testing.T) {
 	s.Push(t, "a:1", img)
 	other.Push(t, "a:1", img)
 	s.Inject(registrytest.Basic("u", "p"), registrytest.Redirect(registrytest.Blobs, registrytest.Always, other.URL))
-	if _, err := pull(t.Context(), client(registry.Options{Keychain: keychain(s.Host, "u", "p")}), mustRef(t, s.Host+"/a:1")); err != nil {
+	if _, err := pull(t.Context(), client(registry.Options{Keychain: keychain(s.Host, "p")}), mustRef(t, s.Host+"/a:1")); err != nil {
 		t.Fatal(err)
 	}
 	if other.Count("/blobs/") != 3 {
@@ -211,7 +211,7 @@ func TestChallengeOfAnotherHostIsIgnored(t *testing.T) {
 	s.Push(t, "a:1", img)
 	s.Inject(registrytest.Basic("u", "p"), registrytest.Redirect(registrytest.Blobs, registrytest.Always, other.URL))
 	other.Inject(registrytest.Basic("u", "p"))
-	if _, err := pull(t.Context(), client(registry.Options{Keychain: keychain(s.Host, "u", "p")}), mustRef(t, s.Host+"/a:1")); err == nil {
+	if _, err := pull(t.Context(), client(registry.Options{Keychain: keychain(s.Host, "p")}), mustRef(t, s.Host+"/a:1")); err == nil {
 		t.Error("pulled")
 	}
 	if got := leaks(other); len(got) > 0 {
@@ -223,7 +223,7 @@ func TestTokenServerMustNotRedirect(t *testing.T) {
 	s, other := registrytest.New(t), registrytest.New(t)
 	s.Push(t, "a:1", image(t, 10, 1))
 	s.Inject(registrytest.Redirect(registrytest.Path("/token"), registrytest.Always, other.URL), (&registrytest.Tokens{User: "u", Password: "p"}).Fault())
-	_, err := pull(t.Context(), client(registry.Options{Keychain: keychain(s.Host, "u", "p")}), mustRef(t, s.Host+"/a:1"))
+	_, err := pull(t.Context(), client(registry.Options{Keychain: keychain(s.Host, "p")}), mustRef(t, s.Host+"/a:1"))
 	if err == nil || !strings.Contains(err.Error(), "token server redirects") {
 		t.Errorf("got %v", err)
 	}
@@ -243,7 +243,7 @@ func TestRealmOfATLSRegistryMustBeTLS(t *testing.T) {
 	plain := registrytest.New(t)
 	s.Push(t, "a:1", image(t, 10, 1))
 	s.Inject((&registrytest.Tokens{User: "u", Password: "p", Realm: plain.URL + "/token"}).Fault())
-	_, err := pull(t.Context(), tlsClient(certs, registry.Options{Keychain: keychain(s.Host, "u", "p")}), mustRef(t, s.Host+"/a:1"))
+	_, err := pull(t.Context(), tlsClient(certs, registry.Options{Keychain: keychain(s.Host, "p")}), mustRef(t, s.Host+"/a:1"))
 	if err == nil || !strings.Contains(err.Error(), "want https") {
 		t.Errorf("got %v", err)
 	}

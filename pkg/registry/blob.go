@@ -124,19 +124,19 @@ func (b *blobReader) Read(p []byte) (int, error) {
 func (b *blobReader) ended(err error) {
 	b.body.Close()
 	b.body = nil
-	switch {
-	case b.off == b.want.Size: // also when the connection broke after the last byte
-		if got := hex.EncodeToString(b.hash.Sum(nil)); got != b.want.Digest.Hex {
-			b.err = fmt.Errorf("%w: blob %s has digest %s:%s", ErrContent, b.want.Digest, b.want.Digest.Algorithm, got)
-			return
-		}
-		b.err = io.EOF
-	default:
+	if b.off < b.want.Size {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		b.broken(err)
+		return
 	}
+	// All is there, also when the connection broke after the last byte.
+	if got := hex.EncodeToString(b.hash.Sum(nil)); got != b.want.Digest.Hex {
+		b.err = fmt.Errorf("%w: blob %s has digest %s:%s", ErrContent, b.want.Digest, b.want.Digest.Algorithm, got)
+		return
+	}
+	b.err = io.EOF
 }
 
 // broken waits for the next attempt, or makes err final.

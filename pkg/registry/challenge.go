@@ -58,7 +58,7 @@ func parseChallenges(s string) []challenge {
 	}
 }
 
-func has(m map[string]string, k string) bool { _, ok := m[k]; return ok }
+func has[V any](m map[string]V, k string) bool { _, ok := m[k]; return ok }
 
 // takeToken splits a token (RFC 9110, section 5.6.2) off s.
 func takeToken(s string) (token, rest string) {

@@ -75,7 +75,7 @@ func (c *fakeClock) fire() {
 func (c *fakeClock) sleeps() []time.Duration { c.mu.Lock(); defer c.mu.Unlock(); return c.slept }
 
 // image makes an image of random content.
-func image(t testing.TB, layerSize int64, layers int) v1.Image {
+func image(t *testing.T, layerSize int64, layers int) v1.Image {
 	t.Helper()
 	img, err := random.Image(layerSize, int64(layers))
 	if err != nil {
@@ -84,7 +84,7 @@ func image(t testing.TB, layerSize int64, layers int) v1.Image {
 	return img
 }
 
-func mustRef(t testing.TB, s string) registry.Reference {
+func mustRef(t *testing.T, s string) registry.Reference {
 	t.Helper()
 	ref, err := registry.ParseReference(s)
 	if err != nil {
@@ -135,7 +135,7 @@ func client(o registry.Options) *registry.Client {
 	return registry.New(o)
 }
 
-func configDigest(t testing.TB, img v1.Image) string {
+func configDigest(t *testing.T, img v1.Image) string {
 	t.Helper()
 	h, err := img.ConfigName()
 	if err != nil {
@@ -145,7 +145,7 @@ func configDigest(t testing.TB, img v1.Image) string {
 }
 
 // layerBlobs matches requests for the first layer of img, not for its config.
-func layerBlobs(t testing.TB, img v1.Image) registrytest.Match {
+func layerBlobs(t *testing.T, img v1.Image) registrytest.Match {
 	t.Helper()
 	layers, err := img.Layers()
 	if err != nil {
@@ -182,7 +182,7 @@ func TestFaultsThatPass(t *testing.T) {
 			registrytest.Truncate(blobs, 1, 5_000), registrytest.Status(withRange, registrytest.Always, 416),
 		}, 1},
 		"truncated after the last byte": {[]*registrytest.Fault{registrytest.Truncate(blobs, 1, 1<<20)}, 0},
-		"chunked without a length":      {[]*registrytest.Fault{registrytest.Rewrite(blobs, registrytest.Always, true, func(b []byte) []byte { return b })}, 0},
+		"chunked without a length":      {[]*registrytest.Fault{registrytest.Chunked(blobs, registrytest.Always, func(b []byte) []byte { return b })}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := registrytest.New(t)
@@ -225,18 +225,18 @@ func TestFaultsThatFail(t *testing.T) {
 		"404":                 {registrytest.Status(manifests, registrytest.Always, 404), registry.ErrNotFound, "injected 404"},
 		"reset for ever":      {registrytest.Reset(blobs, registrytest.Always), io.EOF, "gave up after 4 attempts"},
 		"missing layer":       {registrytest.Status(blobs, registrytest.Always, 404), registry.ErrNotFound, "fetch layer sha256:"},
-		"wrong bytes":         {registrytest.Rewrite(blobs, registrytest.Always, false, registrytest.FlipLastByte), registry.ErrContent, "has digest"},
-		"wrong config":        {registrytest.Rewrite(registrytest.Blobs, registrytest.Always, false, registrytest.FlipLastByte), registry.ErrContent, "fetch config"},
-		"longer":              {registrytest.Rewrite(blobs, registrytest.Always, false, func(b []byte) []byte { return append(b, 'x') }), registry.ErrContent, "bytes, want"},
-		"longer, chunked":     {registrytest.Rewrite(blobs, registrytest.Always, true, func(b []byte) []byte { return append(b, 'x') }), registry.ErrContent, "is longer than"},
-		"shorter":             {registrytest.Rewrite(blobs, registrytest.Always, false, func(b []byte) []byte { return b[1:] }), registry.ErrContent, "bytes, want"},
-		"empty, chunked":      {registrytest.Rewrite(blobs, registrytest.Always, true, func([]byte) []byte { return nil }), io.ErrUnexpectedEOF, "gave up after 4 attempts"},
+		"wrong bytes":         {registrytest.Rewrite(blobs, registrytest.Always, registrytest.FlipLastByte), registry.ErrContent, "has digest"},
+		"wrong config":        {registrytest.Rewrite(registrytest.Blobs, registrytest.Always, registrytest.FlipLastByte), registry.ErrContent, "fetch config"},
+		"longer":              {registrytest.Rewrite(blobs, registrytest.Always, func(b []byte) []byte { return append(b, 'x') }), registry.ErrContent, "bytes, want"},
+		"longer, chunked":     {registrytest.Chunked(blobs, registrytest.Always, func(b []byte) []byte { return append(b, 'x') }), registry.ErrContent, "is longer than"},
+		"shorter":             {registrytest.Rewrite(blobs, registrytest.Always, func(b []byte) []byte { return b[1:] }), registry.ErrContent, "bytes, want"},
+		"empty, chunked":      {registrytest.Chunked(blobs, registrytest.Always, func([]byte) []byte { return nil }), io.ErrUnexpectedEOF, "gave up after 4 attempts"},
 		"redirect loop":       {registrytest.Redirect(blobs, registrytest.Always, ""), nil, "more than 5 redirects"},
 		"web page":            {registrytest.Replace(manifests, registrytest.Always, "text/html", []byte("<html><body>log in</body></html>")), registry.ErrManifest, "web page"},
 		"not JSON":            {registrytest.Replace(manifests, registrytest.Always, "application/json", []byte("{]")), registry.ErrManifest, "invalid character"},
 		"deep JSON":           {registrytest.Replace(manifests, registrytest.Always, "application/json", deep), registry.ErrManifest, ""},
 		"huge manifest":       {registrytest.Replace(manifests, registrytest.Always, "application/json", bytes.Repeat([]byte(" "), 5<<20)), nil, "larger than 4096 KiB"},
-		"huge chunked":        {registrytest.Rewrite(manifests, registrytest.Always, true, func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 5<<20)...) }), nil, "larger than 4096 KiB"},
+		"huge chunked":        {registrytest.Chunked(manifests, registrytest.Always, func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 5<<20)...) }), nil, "larger than 4096 KiB"},
 		"image and index":     {registrytest.Replace(manifests, registrytest.Always, "application/json", []byte(`{"schemaVersion":2,"layers":[],"manifests":[]}`)), registry.ErrManifest, "at once"},
 		"hidden in capitals":  {registrytest.Replace(manifests, registrytest.Always, "application/json", []byte(`{"schemaVersion":2,"manifests":[],"Layers":[]}`)), registry.ErrManifest, `"Layers"`},
 		"header disagrees":    {registrytest.Replace(manifests, registrytest.Always, "application/vnd.oci.image.index.v1+json", []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{}}`)), registry.ErrManifest, "registry says"},
@@ -457,8 +457,8 @@ func TestParallelIsBounded(t *testing.T) {
 		third <- err
 	}()
 	select {
-	case <-third:
-		t.Error("a third blob was opened")
+	case err := <-third:
+		t.Fatalf("a third blob was opened: %v", err)
 	case <-time.After(50 * time.Millisecond): // it may only be slow, but never early
 	}
 	for _, rc := range open {

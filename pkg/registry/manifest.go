@@ -77,27 +77,38 @@ func manifestKeys(raw []byte) (map[string]json.RawMessage, error) {
 		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
 	for k := range keys {
-		switch lower := strings.ToLower(k); lower {
-		case "config", "layers", "manifests", "fslayers", "digest", "size":
-			if k != lower && k != "fsLayers" {
-				return nil, fmt.Errorf("%w: key %q", ErrManifest, printable(k))
-			}
+		if exact, ok := manifestKey(k); ok && k != exact {
+			return nil, fmt.Errorf("%w: key %q", ErrManifest, printable(k))
 		}
 	}
-	_, config := keys["config"]
-	_, layers := keys["layers"]
-	_, manifests := keys["manifests"]
+	return keys, checkKind(keys)
+}
+
+// manifestKey returns the right spelling of a key that says what a manifest is.
+func manifestKey(k string) (exact string, ok bool) {
+	for _, exact := range []string{"config", "layers", "manifests", "fsLayers", "mediaType", "schemaVersion"} {
+		if strings.EqualFold(k, exact) {
+			return exact, true
+		}
+	}
+	return "", false
+}
+
+// checkKind refuses manifests that are two things, none, or too old.
+func checkKind(keys map[string]json.RawMessage) error {
+	config, layers, manifests := has(keys, "config"), has(keys, "layers"), has(keys, "manifests")
 	if manifests && (config || layers) {
-		return nil, fmt.Errorf("%w: it is an image and an index at once", ErrManifest)
+		return fmt.Errorf("%w: it is an image and an index at once", ErrManifest)
 	}
-	if _, ok := keys["fsLayers"]; !ok && !config && !layers && !manifests {
-		return nil, fmt.Errorf("%w: it is neither an image nor an index", ErrManifest)
+	old := has(keys, "fsLayers")
+	if !old && !config && !layers && !manifests {
+		return fmt.Errorf("%w: it is neither an image nor an index", ErrManifest)
 	}
-	if _, ok := keys["fsLayers"]; ok || string(keys["schemaVersion"]) == "1" {
-		return nil, problem.Hint(fmt.Errorf("%w: manifest schema 1, which registries gave up in 2017 to 2024, is not supported", ErrNotImage),
+	if old || string(keys["schemaVersion"]) == "1" {
+		return problem.Hint(fmt.Errorf("%w: manifest schema 1, which registries gave up in 2017 to 2024, is not supported", ErrNotImage),
 			"ask for the image to be pushed again with a current tool, or run on another machine: skopeo copy --format v2s2")
 	}
-	return keys, nil
+	return nil
 }
 
 // mediaTypeOf settles what the manifest is by its own "mediaType", the header,
@@ -117,7 +128,7 @@ func mediaTypeOf(keys map[string]json.RawMessage, contentType string) (types.Med
 		return "", fmt.Errorf("%w: it says it is %q, the registry says %q", ErrManifest, printable(own), header)
 	}
 	found := types.OCIManifestSchema1
-	if _, ok := keys["manifests"]; ok {
+	if has(keys, "manifests") {
 		found = types.OCIImageIndex
 	}
 	said := types.MediaType(own + header)
@@ -168,6 +179,7 @@ func checkLayerType(t string) error {
 		"application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
 		"application/vnd.docker.image.rootfs.diff.tar.zstd":
 		return nil
+	default:
 	}
 	if strings.HasSuffix(t, "+encrypted") {
 		return fmt.Errorf("%w: layer is encrypted (%s), which is not supported", ErrNotImage, printable(t))

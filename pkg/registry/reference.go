@@ -149,8 +149,8 @@ func TrimTransport(s string) (string, error) {
 		}
 		return "", problem.Hint(err, "give a name at a registry, as in docker.io/library/busybox")
 	}
-	if i := strings.Index(s, "://"); i >= 0 {
-		return "", problem.Hint(fmt.Errorf("%w %q: unknown transport %q", ErrReference, s, s[:i]), "run: nook pull %s", s[i+3:])
+	if transport, rest, ok := strings.Cut(s, "://"); ok {
+		return "", problem.Hint(fmt.Errorf("%w %q: unknown transport %q", ErrReference, s, transport), "run: nook pull %s", rest)
 	}
 	return s, nil
 }
@@ -179,13 +179,20 @@ func validHost(s string) bool {
 		return ok && strings.Contains(v6, ":") && strings.Trim(v6, "0123456789abcdefABCDEF:") == ""
 	}
 	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
+		if !validLabel(label) {
 			return false
 		}
-		for _, c := range []byte(label) {
-			if !alnum(c) && (c < 'A' || c > 'Z') && c != '-' {
-				return false
-			}
+	}
+	return true
+}
+
+func validLabel(s string) bool {
+	if s == "" || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if !alnum(c) && (c < 'A' || c > 'Z') && c != '-' {
+			return false
 		}
 	}
 	return true

@@ -25,7 +25,7 @@
 // is there; this is checked at connect(2), after names are resolved.
 //
 // The client is ours and not go-containerregistry's pkg/v1/remote, see
-// docs/adr/0003-registry-client.md.
+// docs/adr/0005-registry-client.md.
 package registry
 
 import (

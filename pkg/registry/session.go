@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -116,9 +117,7 @@ func (s *session) getOnce(ctx context.Context, path string, h http.Header, auth 
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range h {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, h)
 	req.Header.Set("User-Agent", userAgent)
 	if auth != "" {
 		req.Header.Set("Authorization", auth)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -109,10 +110,8 @@ func (s *session) fetchOnce(ctx context.Context, path string, h http.Header, wan
 		return nil, err
 	}
 	resp.Body = t.body(resp.Body)
-	for _, status := range want {
-		if resp.StatusCode == status {
-			return resp, nil
-		}
+	if slices.Contains(want, resp.StatusCode) {
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusUnauthorized {

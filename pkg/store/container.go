@@ -61,6 +61,9 @@ func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) error {
 		}
 		return err
 	}
+	if err := s.checkOwners(c); err != nil {
+		return fmt.Errorf("create container %s: %w", short(id), errors.Join(err, s.DeleteContainer(id)))
+	}
 	if o.Volatile {
 		return nil
 	}
@@ -96,6 +99,23 @@ func (s *Store) mapOwners(imageID string, o ContainerOptions, opts *storage.Cont
 		o.Notice("copying the image for other owners of its files, once; install fuse-overlayfs to do without")
 	}
 	return err
+}
+
+// checkOwners makes sure that containers/storage changed owners on disk. Where the
+// kernel maps them in a mount it would not, but only its own mounts do that; no
+// file system that a user namespace can use does, except a tmpfs of its own.
+func (s *Store) checkOwners(c *storage.Container) error {
+	if len(c.UIDMap) == 0 {
+		return nil
+	}
+	l, err := s.storage().Layer(c.LayerID)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(l.UIDMap, c.UIDMap) {
+		return problem.Hint(errors.New("files cannot get other owners on this file system"), "install fuse-overlayfs, or keep the store elsewhere: nook --root DIR")
+	}
+	return nil
 }
 
 // hasMapped reports whether the image has a copy with these maps already.

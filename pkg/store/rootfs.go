@@ -127,9 +127,9 @@ func (s *Store) layout(id string) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	parents := make(map[string]string, len(all.Layers))
-	for _, l := range all.Layers {
-		parents[l.ID] = l.Parent
+	layers := make(map[string]*storage.Layer, len(all.Layers))
+	for i := range all.Layers {
+		layers[all.Layers[i].ID] = &all.Layers[i]
 	}
 	l := &layout{volatile: c.Flags["Volatile"] == true, dir: filepath.Join(s.o.Root, driver.String(), c.LayerID)}
 	if driver.String() == "vfs" {
@@ -137,13 +137,15 @@ func (s *Store) layout(id string) (*layout, error) {
 		return l, nil
 	}
 	l.upper, l.work, l.merged = filepath.Join(l.dir, "diff"), filepath.Join(l.dir, "work"), filepath.Join(l.dir, "merged")
-	parent, ok := parents[c.LayerID]
+	own, ok := layers[c.LayerID]
 	if !ok {
 		return nil, fmt.Errorf("%w: layer %s is gone", ErrDamaged, short(c.LayerID))
 	}
-	if l.lower, err = s.lowerDirs(driver, parents, parent); err != nil {
+	lower, err := s.lowerDirs(driver, layers, own.Parent)
+	if err != nil {
 		return nil, err
 	}
+	l.lower = append(moreDiffs(l.upper), lower...)
 	if flag, ok := c.Flags[flagMap].(string); ok {
 		l.maps = &idMaps{}
 		if err := json.Unmarshal([]byte(flag), l.maps); err != nil {
@@ -153,26 +155,51 @@ func (s *Store) layout(id string) (*layout, error) {
 	return l, nil
 }
 
-func (s *Store) lowerDirs(driver drivers.Driver, parents map[string]string, id string) ([]string, error) {
+func (s *Store) lowerDirs(driver drivers.Driver, layers map[string]*storage.Layer, id string) ([]string, error) {
 	var lower []string
-	for ; id != ""; id = parents[id] {
+	for id != "" {
+		l := layers[id]
+		if l == nil {
+			return nil, damagedLayer(id)
+		}
 		if len(lower) > maxLayers {
 			return nil, fmt.Errorf("%w: layers form a circle", ErrDamaged)
 		}
-		if _, ok := parents[id]; !ok {
+		dir := filepath.Join(s.o.Root, driver.String(), id, "diff")
+		_, err := os.Lstat(dir)
+		if err == nil && len(l.UIDMap) == 0 {
+			lower, id = append(lower, dir), l.Parent
+			continue // such a layer has one directory
+		}
+		// A layer of an additional store, or one with other owners: that lies on
+		// top of its original, which its record does not name.
+		meta, err := driver.Metadata(id)
+		if err != nil || meta["UpperDir"] == "" {
 			return nil, damagedLayer(id)
 		}
-		dir := filepath.Join(s.o.Root, driver.String(), id, "diff")
-		if _, err := os.Lstat(dir); err != nil { // perhaps in an additional store
-			meta, merr := driver.Metadata(id)
-			if merr != nil || meta["UpperDir"] == "" {
-				return nil, damagedLayer(id)
-			}
-			dir = meta["UpperDir"]
+		lower, id = append(append(lower, meta["UpperDir"]), moreDiffs(meta["UpperDir"])...), l.Parent
+		if len(l.UIDMap) == 0 {
+			continue
 		}
-		lower = append(lower, dir)
+		for _, dir := range filepath.SplitList(meta["LowerDir"]) {
+			lower = append(append(lower, dir), moreDiffs(dir)...)
+		}
+		return lower, nil
 	}
 	return lower, nil
+}
+
+// moreDiffs finds the directories diff1, diff2 … beside a layer's diff. The overlay
+// driver puts files there that it copied to give them other owners.
+func moreDiffs(diff string) []string {
+	var more []string
+	for n := 1; ; n++ {
+		dir := fmt.Sprintf("%s%d", diff, n)
+		if _, err := os.Lstat(dir); err != nil {
+			return more
+		}
+		more = append(more, dir)
+	}
 }
 
 func damagedLayer(id string) error {

@@ -82,9 +82,9 @@ func (s *Store) imageDirs(imageID string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	parents := make(map[string]string, len(all.Layers))
-	for _, l := range all.Layers {
-		parents[l.ID] = l.Parent
+	layers := make(map[string]*storage.Layer, len(all.Layers))
+	for i := range all.Layers {
+		layers[all.Layers[i].ID] = &all.Layers[i]
 	}
 	for _, i := range all.Images {
 		if i.ID == imageID {
@@ -92,7 +92,7 @@ func (s *Store) imageDirs(imageID string) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			return s.lowerDirs(driver, parents, i.TopLayer)
+			return s.lowerDirs(driver, layers, i.TopLayer)
 		}
 	}
 	return nil, fmt.Errorf("image %s: %w", short(imageID), ErrNotFound)

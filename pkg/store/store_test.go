@@ -136,22 +136,7 @@ func TestPutAndMount(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if contains(mounts, s.Root()) {
-		t.Errorf("a mount is left:\n%s", mounts)
-	}
-}
-
-func contains(data []byte, s string) bool {
-	for i := 0; i+len(s) <= len(data); i++ {
-		if string(data[i:i+len(s)]) == s {
-			return true
-		}
-	}
-	return false
+	noMounts(t, s)
 }
 
 func TestParallelPuts(t *testing.T) {

@@ -21,6 +21,9 @@ type Overlay struct {
 	// Scratch is an empty directory on which MountOverlay may mount for a
 	// moment, needed where the kernel takes no layers one by one.
 	Scratch string
+	// OnePage passes all options at once also where the kernel takes them one by
+	// one, as it must be done before Linux 6.8.
+	OnePage bool
 }
 
 // OverlayLayers is the overlay option "lowerdir+", which takes one layer at a
@@ -40,7 +43,7 @@ var OverlayLayers = &Feature{Name: "overlay lowerdir+", Since: "6.8", Try: func(
 // returned descriptor, or as long as the place that MoveMount gives it. Device
 // nodes below it do not work.
 func MountOverlay(o Overlay) (*os.File, error) {
-	if OverlayLayers.Check() != nil {
+	if o.OnePage || OverlayLayers.Check() != nil {
 		return mountOverlayPage(o)
 	}
 	return mountOverlayLayers(o)

@@ -39,7 +39,6 @@ func imageFilters(s *store.Store, all []*listed) cmdutil.Filters[*listed] {
 		"intermediate": cmdutil.Bool(func(l *listed) bool { return !l.named() && l.children }),
 		"containers":   cmdutil.Bool(func(l *listed) bool { return l.users > 0 }),
 		"readonly":     cmdutil.Bool(func(l *listed) bool { return l.ReadOnly }),
-		"manifest":     cmdutil.Bool(func(l *listed) bool { return l.manifest }),
 	}
 	relative := func(match func(l, other *store.Image) bool) func(string) (test, error) {
 		return func(v string) (test, error) {

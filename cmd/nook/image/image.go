@@ -12,6 +12,7 @@ import (
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
 	return []*cobra.Command{
 		newImages(f),
+		newImport(f),
 		newLoad(f),
 		newPull(f),
 		newRmi(f),
@@ -25,6 +26,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Manage images", RunE: cmdutil.NeedVerb}
 	cmd.AddCommand(
 		newExists(f),
+		newImport(f),
 		newInspect(f),
 		newList(f),
 		newLoad(f),

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,65 +68,9 @@ func (o *listOptions) check() error {
 		return problem.Hint(fmt.Errorf("images: cannot sort by %q", o.sort), "use one of: created, id, repository, size, tag")
 	}
 	if o.quiet && o.format != "" {
-		return fmt.Errorf("images: --quiet and --format exclude each other")
+		return errors.New("images: --quiet and --format exclude each other")
 	}
 	return nil
-}
-
-// listed is an image with what relates it to others.
-type listed struct {
-	*store.Image
-
-	labels   map[string]string
-	manifest bool // false always: an index is not stored
-	users    int  // containers made of it
-	parent   string
-	children bool
-}
-
-func (l *listed) named() bool { return len(l.Names) > 0 }
-
-// collect loads all images and finds out how they build on each other.
-func collect(s *store.Store) ([]*listed, error) {
-	images, err := s.Images()
-	if err != nil {
-		return nil, err
-	}
-	users, err := s.UsersByImage()
-	if err != nil {
-		return nil, err
-	}
-	all := make([]*listed, 0, len(images))
-	for i := range images {
-		l := &listed{Image: &images[i], users: len(users[images[i].ID])}
-		// An image whose configuration is gone is listed still, so that it can be
-		// removed.
-		if c, err := l.Config(); err == nil {
-			l.labels = c.Config.Labels
-		}
-		all = append(all, l)
-	}
-	relate(all)
-	return all, nil
-}
-
-// relate finds for every image the one it was built on: that with the most of its
-// lower layers.
-func relate(all []*listed) {
-	byTop := map[string]*listed{}
-	for _, l := range all {
-		if l.TopLayer != "" {
-			byTop[l.TopLayer] = l
-		}
-	}
-	for _, l := range all {
-		for i, layer := range l.Layers {
-			if p := byTop[layer]; p != nil && i > 0 {
-				l.parent, p.children = p.ID, true
-				break
-			}
-		}
-	}
 }
 
 func list(f *cmdutil.Factory, s *store.Store, o listOptions) error {

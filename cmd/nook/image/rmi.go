@@ -135,40 +135,41 @@ func (r *remover) one(arg string) error {
 
 // remove deletes the image and then those without a name that it was built on.
 func (r *remover) remove(img *store.Image) error {
+	all, err := collect(r.s)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(l *listed) bool { return l.ID == img.ID })
 	if err := r.s.Remove(img.ID); err != nil {
 		return err
 	}
 	for _, n := range img.Names {
 		fmt.Fprintln(r.f.Out, "Untagged:", n)
 	}
-	if _, err := fmt.Fprintln(r.f.Out, "Deleted:", img.ID); err != nil || r.o.noPrune {
+	if _, err := fmt.Fprintln(r.f.Out, "Deleted:", img.ID); err != nil || r.o.noPrune || i < 0 {
 		return err
 	}
-	return r.prune(img)
+	return r.prune(all, i)
 }
 
-func (r *remover) prune(gone *store.Image) error {
-	all, err := collect(r.s)
-	if err != nil {
-		return err
-	}
-	// From the top down: removing one makes the next one childless.
-	for _, layer := range gone.Layers {
-		i := slices.IndexFunc(all, func(l *listed) bool {
-			return l.TopLayer == layer && !l.named() && !l.children && l.users == 0 && !l.ReadOnly
+// prune goes up from image i of all, which is gone, as long as it finds images
+// that have no name, no container and no other image built on them.
+func (r *remover) prune(all []*listed, i int) error {
+	for {
+		parent := all[i].parent
+		all = slices.Delete(all, i, i+1)
+		relate(all)
+		i = slices.IndexFunc(all, func(l *listed) bool {
+			return l.ID == parent && !l.named() && !l.children && l.users == 0 && !l.ReadOnly
 		})
-		if i >= 0 {
-			all[i].Layers = all[i].Layers[:1] // its own are covered by this loop
-			if err := r.s.Remove(all[i].ID); err != nil {
-				return err
-			}
-			fmt.Fprintln(r.f.Out, "Deleted:", all[i].ID)
-			all = slices.Delete(all, i, i+1)
-			for _, l := range all {
-				l.children = false
-			}
-			relate(all)
+		if i < 0 {
+			return nil
+		}
+		if err := r.s.Remove(parent); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(r.f.Out, "Deleted:", parent); err != nil {
+			return err
 		}
 	}
-	return nil
 }

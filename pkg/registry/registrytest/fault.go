@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -76,7 +77,7 @@ func (f *Fault) take() bool {
 	return true
 }
 
-// New returns a fault that acts times times on requests that match.
+// NewFault returns a fault that acts times times on requests that match.
 func NewFault(m Match, times int, act func(w http.ResponseWriter, r *http.Request, next http.Handler)) *Fault {
 	return &Fault{match: m, times: times, act: act, held: make(chan struct{}, 100), done: make(chan struct{})}
 }
@@ -101,9 +102,7 @@ func answer(next http.Handler, r *http.Request) *httptest.ResponseRecorder {
 }
 
 func copyHeader(w http.ResponseWriter, rec *httptest.ResponseRecorder) {
-	for k, v := range rec.Header() {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), rec.Header())
 }
 
 // Truncate sends the header and keep bytes of the body, then drops the connection.
@@ -125,21 +124,27 @@ func Reset(m Match, times int) *Fault {
 	return NewFault(m, times, func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) })
 }
 
-// Rewrite passes the body through change. The length is announced truly, or not
-// at all if chunked.
-func Rewrite(m Match, times int, chunked bool, change func([]byte) []byte) *Fault {
+// Rewrite passes the body through change and announces its new length.
+func Rewrite(m Match, times int, change func([]byte) []byte) *Fault {
 	return NewFault(m, times, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		rec := answer(next, r)
 		copyHeader(w, rec)
 		body := change(bytes.Clone(rec.Body.Bytes()))
-		if w.Header().Del("Content-Length"); !chunked {
-			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.WriteHeader(rec.Code)
-		if chunked {
-			w.(http.Flusher).Flush() //nolint:forcetypeassert // net/http's writer is one
-		}
 		_, _ = w.Write(body)
+	})
+}
+
+// Chunked is Rewrite without any length announced.
+func Chunked(m Match, times int, change func([]byte) []byte) *Fault {
+	return NewFault(m, times, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		rec := answer(next, r)
+		copyHeader(w, rec)
+		w.Header().Del("Content-Length")
+		w.WriteHeader(rec.Code)
+		w.(http.Flusher).Flush() //nolint:forcetypeassert // net/http's writer is one
+		_, _ = w.Write(change(bytes.Clone(rec.Body.Bytes())))
 	})
 }
 

@@ -47,25 +47,25 @@ type Server struct {
 }
 
 // New starts a registry that speaks plain HTTP; it ends with the test.
-func New(t testing.TB) *Server {
+func New(t *testing.T) *Server {
 	t.Helper()
 	return start(t, (*httptest.Server).Start)
 }
 
 // NewTLS starts a registry with a certificate that no host trusts. It returns a
 // directory with the authority, to be used as a certs.d directory.
-func NewTLS(t testing.TB) (s *Server, certDir string) {
+func NewTLS(t *testing.T) (s *Server, certDir string) {
 	t.Helper()
 	s = start(t, (*httptest.Server).StartTLS)
 	dir := t.TempDir()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), ca, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), ca, 0o600); err != nil { //nolint:forbidigo // a test's directory
 		t.Fatal(err)
 	}
 	return s, dir
 }
 
-func start(t testing.TB, run func(*httptest.Server)) *Server {
+func start(t *testing.T, run func(*httptest.Server)) *Server {
 	t.Helper()
 	s := &Server{store: memory.New(memory.Logger(log.New(io.Discard, "", 0)))}
 	s.server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -140,7 +140,7 @@ func (s *Server) Count(part string) int {
 }
 
 // Push stores an image or an index as repo[:tag].
-func (s *Server) Push(t testing.TB, repo string, what remote.Taggable) {
+func (s *Server) Push(t *testing.T, repo string, what remote.Taggable) {
 	t.Helper()
 	ref, err := name.ParseReference("registry.test/"+repo, name.Insecure)
 	if err != nil {
@@ -161,9 +161,9 @@ func (s *Server) Push(t testing.TB, repo string, what remote.Taggable) {
 }
 
 // PutManifest stores any bytes as a manifest.
-func (s *Server) PutManifest(t testing.TB, repo, tag, mediaType, body string) {
+func (s *Server) PutManifest(t *testing.T, repo, tag, mediaType, body string) {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPut, "/v2/"+repo+"/manifests/"+tag, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v2/"+repo+"/manifests/"+tag, strings.NewReader(body))
 	r.Header.Set("Content-Type", mediaType)
 	w := httptest.NewRecorder()
 	s.store.ServeHTTP(w, r)
