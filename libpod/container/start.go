@@ -29,9 +29,10 @@ import (
 // StartOptions say how to start a container.
 type StartOptions struct {
 	Size    attach.Size
-	PIDFile string     // absolute; gets the pid of the first process
-	Extra   []*os.File // become descriptors 3 and up of the container
-	Started func()     // called once the command runs
+	PIDFile string            // absolute; gets the pid of the first process
+	Extra   []*os.File        // become descriptors 3 and up of the container
+	Started func()            // called once the command runs
+	Ended   func(attach.Exit) // called once nothing more of the container is to be seen
 }
 
 // running is a container whose command executes.
@@ -238,9 +239,23 @@ func startTime(pid int) (uint64, error) {
 }
 
 // Run starts c, which this process holds, serves conn until the container ends,
-// records the end, and removes the container if that was asked. It returns how
-// the container ended; the caller tells the client.
-func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) attach.Exit {
+// records the end, and removes the container if that was asked.
+func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) {
+	exit := e.run(ctx, c, conn, o)
+	o.Ended(exit)
+	// Nobody waits for this: who lists containers or takes the name again sees it
+	// gone, and if this process dies here the next one sweeps.
+	if c.Spec.Remove {
+		forget := e.forget
+		if e.scratch(c) {
+			forget = func(string) error { return nil } // the layer is in its directory
+		}
+		_ = c.Empty(forget)
+	}
+	c.Release()
+}
+
+func (e *Engine) run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) attach.Exit {
 	r, err := e.start(ctx, c, o)
 	if err != nil {
 		exit := Failure(err)
@@ -262,15 +277,11 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	return e.finish(c, r.run, exit)
 }
 
-// finish puts the end of a run on disk, or the container away.
+// finish puts the end of a run on disk, or the container out of sight.
 func (e *Engine) finish(c *state.Container, run state.Run, exit attach.Exit) attach.Exit {
 	var err error
 	if c.Spec.Remove {
-		forget := e.forget
-		if e.scratch(c) {
-			forget = func(string) error { return nil } // the layer is in its directory
-		}
-		err = c.Remove(forget)
+		err = c.Hide()
 	} else {
 		run.Finished = time.Now()
 		if run.Boot == "" {
@@ -278,7 +289,6 @@ func (e *Engine) finish(c *state.Container, run state.Run, exit attach.Exit) att
 		}
 		err = errors.Join(err, c.WriteRun(run))
 	}
-	c.Release()
 	if err != nil && exit.Error == "" {
 		exit.Error = err.Error() // the command's own exit code stays
 	}

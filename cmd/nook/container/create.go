@@ -19,9 +19,6 @@ func newCreate(f *cmdutil.Factory) *cobra.Command {
 		Example: "  nook create --name web nginx\n  nook start -a web",
 		Args:    cmdutil.MinArgs(1, "an image"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.Inside {
-				return serve(cmd.Context(), f)
-			}
 			return o.create(cmd.Context(), f, args)
 		},
 	}
@@ -45,7 +42,7 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 		return err
 	}
 	defer conn.Close()
-	if err := conn.WriteJSON(attach.Open, call{Request: &req}); err != nil {
+	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
 	}
 	v := &view{sigProxy: true}

@@ -65,6 +65,7 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 			c.setSize(s)
 		}
 	}
+	c.Globals = f.Globals
 	engine, conn, err := startEngine(ctx, f, extra)
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func startEngine(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*os
 		return nil, nil, err
 	}
 	defer its.Close()
-	engine, err := f.StartEngine(ctx, cmdutil.Streams{Err: f.Err}, append([]*os.File{its}, extra...)...)
+	engine, err := f.StartEngine(ctx, []string{cmdutil.LaunchName}, cmdutil.Streams{Err: f.Err}, append([]*os.File{its}, extra...)...)
 	if err != nil {
 		return nil, nil, errors.Join(err, mine.Close())
 	}
