@@ -20,7 +20,6 @@ import (
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
-	"github.com/nook-containers/nook/pkg/oci/seccomp"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
@@ -30,6 +29,7 @@ import (
 type StartOptions struct {
 	Size    attach.Size
 	PIDFile string            // absolute; gets the pid of the first process
+	Filter  Filter            // of the system calls; zero: made when it is needed
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called once nothing more of the container is to be seen
@@ -63,6 +63,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
+	filter, err := o.Filter.wait(c.Spec)
+	if err != nil {
+		return nil, err
+	}
+	ociSpec.Linux.Seccomp = filter.spec
 	st, err := newStreams(c.Spec)
 	if err != nil {
 		return nil, err
@@ -71,7 +76,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	cfg := oci.Config{
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
-		ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
+		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
 	}
 	proc, err := e.create(ctx, cfg)
 	if err != nil {
@@ -168,8 +173,7 @@ func buildSpec(c *state.Container, root *os.File, dir string, o StartOptions) (*
 	if c.Spec.TTY {
 		built.Process.ConsoleSize = &specs.Box{Height: uint(o.Size.Rows), Width: uint(o.Size.Cols)}
 	}
-	built.Linux.Seccomp, err = seccompFor(c.Spec.Security.Seccomp, built.Process.Capabilities.Bounding)
-	return built, err
+	return built, nil
 }
 
 // userOf is who runs: asked for, else with keep-id the user, else the image's.
@@ -182,16 +186,6 @@ func userOf(c spec.Container, img spec.ImageConfig) string {
 		return strconv.FormatUint(uint64(uid), 10) + ":" + strconv.FormatUint(uint64(gid), 10)
 	}
 	return img.User
-}
-
-func seccompFor(profile string, caps []string) (*specs.LinuxSeccomp, error) {
-	switch profile {
-	case spec.SeccompUnconfined:
-		return nil, nil
-	case "":
-		return seccomp.Default(caps)
-	}
-	return seccomp.Parse([]byte(profile), caps)
 }
 
 // hostFacts reads what a spec needs of this host.

@@ -46,13 +46,16 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 
 // do reports the end through ended, or returns why there was no beginning.
 func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, ended func(attach.Exit)) error {
+	o := container.StartOptions{Started: f.Silence, Ended: ended}
+	if c.Request != nil && c.Request.Run {
+		o.Filter = container.StartFilter(c.Request.Spec)
+	}
 	e, closeEngine, err := f.Engine()
 	if err != nil {
 		return err
 	}
 	defer closeEngine()
 	var cont *state.Container
-	o := container.StartOptions{Started: f.Silence, Ended: ended}
 	if c.Start != nil {
 		o.Size = c.Start.Size
 		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
