@@ -56,19 +56,25 @@ func (r *runtime) start(c *state.Container) error {
 	if err := oci.StartOver(conn); err != nil {
 		return err
 	}
-	return r.poststart(c, rec, spec)
+	r.poststart(c, rec, spec)
+	return nil
 }
 
 // poststart runs the hooks for a container that runs already. The runtime spec
 // wants a failure reported and the container left alone.
-func (r *runtime) poststart(c *state.Container, rec state.Record, spec *specs.Spec) error {
-	if spec.Hooks == nil {
-		return nil
+func (r *runtime) poststart(c *state.Container, rec state.Record, spec *specs.Spec) {
+	if spec.Hooks != nil {
+		r.runEach("poststart", spec.Hooks.Poststart, stateOf(c, rec, spec, specs.StateRunning))
 	}
-	if err := oci.RunHooks("poststart", spec.Hooks.Poststart, stateOf(c, rec, spec, specs.StateRunning)); err != nil {
-		fmt.Fprintln(r.Err, "warning:", err)
+}
+
+// runEach runs all hooks, whatever each says.
+func (r *runtime) runEach(kind string, hooks []specs.Hook, st specs.State) {
+	for _, h := range hooks {
+		if err := oci.RunHooks(kind, []specs.Hook{h}, st); err != nil {
+			fmt.Fprintln(r.Err, "warning:", err)
+		}
 	}
-	return nil
 }
 
 func stateOf(c *state.Container, rec state.Record, spec *specs.Spec, status specs.ContainerState) specs.State {
@@ -260,10 +266,6 @@ func (r *runtime) delete(c *state.Container, rec state.Record) error {
 		return nil
 	}
 	st := stateOf(c, rec, spec, specs.StateStopped)
-	for _, h := range spec.Hooks.Poststop { // all of them, whatever each says
-		if err := oci.RunHooks("poststop", []specs.Hook{h}, st); err != nil {
-			fmt.Fprintln(r.Err, "warning:", err)
-		}
-	}
+	r.runEach("poststop", spec.Hooks.Poststop, st)
 	return nil
 }
