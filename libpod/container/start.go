@@ -20,7 +20,6 @@ import (
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
-	"github.com/nook-containers/nook/pkg/oci/seccomp"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
@@ -29,9 +28,11 @@ import (
 // StartOptions say how to start a container.
 type StartOptions struct {
 	Size    attach.Size
-	PIDFile string     // absolute; gets the pid of the first process
-	Extra   []*os.File // become descriptors 3 and up of the container
-	Started func()     // called once the command runs
+	PIDFile string            // absolute; gets the pid of the first process
+	Filter  Filter            // of the system calls; zero: made when it is needed
+	Extra   []*os.File        // become descriptors 3 and up of the container
+	Started func()            // called once the command runs
+	Ended   func(attach.Exit) // called once nothing more of the container is to be seen
 }
 
 // running is a container whose command executes.
@@ -62,6 +63,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
+	filter, err := o.Filter.wait(c.Spec)
+	if err != nil {
+		return nil, err
+	}
+	ociSpec.Linux.Seccomp = filter.spec
 	st, err := newStreams(c.Spec)
 	if err != nil {
 		return nil, err
@@ -70,7 +76,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	cfg := oci.Config{
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
-		ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
+		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
 	}
 	proc, err := e.create(ctx, cfg)
 	if err != nil {
@@ -167,8 +173,7 @@ func buildSpec(c *state.Container, root *os.File, dir string, o StartOptions) (*
 	if c.Spec.TTY {
 		built.Process.ConsoleSize = &specs.Box{Height: uint(o.Size.Rows), Width: uint(o.Size.Cols)}
 	}
-	built.Linux.Seccomp, err = seccompFor(c.Spec.Security.Seccomp, built.Process.Capabilities.Bounding)
-	return built, err
+	return built, nil
 }
 
 // userOf is who runs: asked for, else with keep-id the user, else the image's.
@@ -181,16 +186,6 @@ func userOf(c spec.Container, img spec.ImageConfig) string {
 		return strconv.FormatUint(uint64(uid), 10) + ":" + strconv.FormatUint(uint64(gid), 10)
 	}
 	return img.User
-}
-
-func seccompFor(profile string, caps []string) (*specs.LinuxSeccomp, error) {
-	switch profile {
-	case spec.SeccompUnconfined:
-		return nil, nil
-	case "":
-		return seccomp.Default(caps)
-	}
-	return seccomp.Parse([]byte(profile), caps)
 }
 
 // hostFacts reads what a spec needs of this host.
@@ -238,9 +233,26 @@ func startTime(pid int) (uint64, error) {
 }
 
 // Run starts c, which this process holds, serves conn until the container ends,
-// records the end, and removes the container if that was asked. It returns how
-// the container ended; the caller tells the client.
-func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) attach.Exit {
+// records the end, and removes the container if that was asked.
+func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) {
+	exit := e.run(ctx, c, conn, o)
+	if !c.Spec.Remove {
+		c.Release() // who hears of the end may start it again
+	}
+	o.Ended(exit)
+	// Nobody waits for this: who lists containers or takes the name again sees it
+	// gone, and if this process dies here the next one sweeps.
+	if c.Spec.Remove {
+		forget := e.forget
+		if e.scratch(c) {
+			forget = func(string) error { return nil } // the layer is in its directory
+		}
+		_ = c.Empty(forget)
+	}
+	c.Release()
+}
+
+func (e *Engine) run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) attach.Exit {
 	r, err := e.start(ctx, c, o)
 	if err != nil {
 		exit := Failure(err)
@@ -262,15 +274,11 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	return e.finish(c, r.run, exit)
 }
 
-// finish puts the end of a run on disk, or the container away.
+// finish puts the end of a run on disk, or the container out of sight.
 func (e *Engine) finish(c *state.Container, run state.Run, exit attach.Exit) attach.Exit {
 	var err error
 	if c.Spec.Remove {
-		forget := e.forget
-		if e.scratch(c) {
-			forget = func(string) error { return nil } // the layer is in its directory
-		}
-		err = c.Remove(forget)
+		err = c.Hide()
 	} else {
 		run.Finished = time.Now()
 		if run.Boot == "" {
@@ -278,7 +286,6 @@ func (e *Engine) finish(c *state.Container, run state.Run, exit attach.Exit) att
 		}
 		err = errors.Join(err, c.WriteRun(run))
 	}
-	c.Release()
 	if err != nil && exit.Error == "" {
 		exit.Error = err.Error() // the command's own exit code stays
 	}

@@ -281,9 +281,12 @@ func (l *launch) filter(p *plan.Plan) error {
 	if linux == nil || linux.Seccomp == nil {
 		return nil
 	}
-	f, err := seccomp.Compile(linux.Seccomp)
-	if err != nil {
-		return fmt.Errorf("linux.seccomp: %w", err)
+	f := l.cfg.Filter
+	if f == nil {
+		var err error
+		if f, err = seccomp.Compile(linux.Seccomp); err != nil {
+			return fmt.Errorf("linux.seccomp: %w", err)
+		}
 	}
 	p.Seccomp, p.SeccompFlags = f.Program, f.Flags
 	return nil

@@ -29,6 +29,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/pkg/oci/plan"
+	"github.com/nook-containers/nook/pkg/oci/seccomp"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -63,6 +64,10 @@ type Config struct {
 
 	// Cgroup is a cgroup v2 directory that the container is born in; nil: ours.
 	Cgroup *os.File
+
+	// Filter is Spec.Linux.Seccomp, compiled by the caller, who may have had time
+	// for it; nil: Create compiles it.
+	Filter *seccomp.Filter
 
 	// Gate is a listening SOCK_SEQPACKET socket. Where it is set the container
 	// is started by StartOver a connection to it, by any process, in place of

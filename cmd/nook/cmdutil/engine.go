@@ -7,13 +7,18 @@ import (
 	"path/filepath"
 
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/image"
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/userns"
 )
 
-// EngineName is argv[0] of this program inside the user namespace.
-const EngineName = "nook-engine"
+// Names that this program has as argv[0] inside the user namespace.
+const (
+	EngineName = "nook-engine" // runs a command line again
+	LaunchName = "nook-launch" // makes and looks after one container
+)
 
 // InStore runs work with the image store open. The store's files belong to the
 // user's sub-ids, so work needs the user namespace: outside it, InStore runs the
@@ -69,7 +74,7 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 	}
 	o := store.Options{
 		Root: filepath.Join(p.Data, "storage"), RunRoot: filepath.Join(p.Run, "storage"),
-		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts,
+		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: candidates,
 	}
 	if f.Globals.Root != "" {
 		if o.Root, err = filepath.Abs(f.Globals.Root); err != nil {
@@ -83,6 +88,13 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 		}
 	}
 	return store.Open(o)
+}
+
+// candidates resolves a short name as a pull would. A mistake in registries.conf
+// shows when it matters, in the pull; until then the defaults serve.
+func candidates(name string) []string {
+	cfg, _ := config.LoadRegistries() //nolint:errcheck // see above
+	return image.Candidates(name, cfg)
 }
 
 // externalRuntime checks --runtime.
@@ -104,7 +116,7 @@ func externalRuntime(path string) (string, error) {
 }
 
 func (f *Factory) again(ctx context.Context) error {
-	child, err := f.StartEngine(ctx, f.Streams)
+	child, err := f.StartEngine(ctx, append([]string{EngineName}, f.Args...), f.Streams)
 	if err != nil {
 		return err
 	}
@@ -124,10 +136,10 @@ func (f *Factory) again(ctx context.Context) error {
 // FirstFD is the first of StartEngine's files in the engine.
 const FirstFD = helperAnswersFD + 1
 
-// StartEngine runs this command line again inside, with s as its standard streams
-// and files as FirstFD and up. While this process lives it runs credential helpers
+// StartEngine runs this program again inside as args, with s as its standard
+// streams and files as FirstFD and up. While this process lives it runs credential helpers
 // for the engine.
-func (f *Factory) StartEngine(ctx context.Context, s Streams, files ...*os.File) (*os.Process, error) {
+func (f *Factory) StartEngine(ctx context.Context, args []string, s Streams, files ...*os.File) (*os.Process, error) {
 	p, err := f.Paths()
 	if err != nil {
 		return nil, err
@@ -138,8 +150,8 @@ func (f *Factory) StartEngine(ctx context.Context, s Streams, files ...*os.File)
 	}
 	child, err := userns.Start(ctx, userns.Options{
 		RunDir: p.Run,
-		Args:   append([]string{EngineName}, f.Args...),
-		Env:    f.Environ,
+		Args:   args,
+		Env:    config.EngineEnviron(f.Environ),
 		Stdin:  s.In, Stdout: s.Out, Stderr: s.Err,
 		Files: append(helpers.child, files...),
 	})

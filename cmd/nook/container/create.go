@@ -19,9 +19,6 @@ func newCreate(f *cmdutil.Factory) *cobra.Command {
 		Example: "  nook create --name web nginx\n  nook start -a web",
 		Args:    cmdutil.MinArgs(1, "an image"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.Inside {
-				return serve(cmd.Context(), f)
-			}
 			return o.create(cmd.Context(), f, args)
 		},
 	}
@@ -45,11 +42,11 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 		return err
 	}
 	defer conn.Close()
-	if err := conn.WriteJSON(attach.Open, call{Request: &req}); err != nil {
+	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
 	}
-	v := &view{sigProxy: true}
-	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: v.signals(engine, nil)}).Run(conn)
+	forward, _ := (&view{sigProxy: true}).signals(engine, nil)
+	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: forward}).Run(conn)
 	if err := outcome(exit, err); err != nil {
 		return err
 	}

@@ -28,9 +28,6 @@ be executed, 127 if it does not exist. 125 is nook's own failure.`,
 		Example: "  nook run --rm -it docker.io/library/debian sh\n  nook run --rm -v .:/src -w /src golang go test ./...",
 		Args:    cmdutil.MinArgs(1, "an image"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.Inside {
-				return serve(cmd.Context(), f)
-			}
 			return o.run(cmd.Context(), f, args)
 		},
 	}
@@ -77,8 +74,9 @@ func hereNow(f *cmdutil.Factory) (host, error) {
 // call is the Open frame: what the outer half asks the inner one for. Exactly one
 // of its parts is set.
 type call struct {
-	Request *requestCall `json:"request,omitempty"`
-	Start   *startCall   `json:"start,omitempty"`
+	Globals cmdutil.Globals `json:"globals"`
+	Request *requestCall    `json:"request,omitempty"`
+	Start   *startCall      `json:"start,omitempty"`
 }
 
 // startCall starts a container that exists.

@@ -12,9 +12,9 @@ import (
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
-// serve is the inner half: it does what the Open frame asks and reports the end
-// in the Exited frame.
-func serve(ctx context.Context, f *cmdutil.Factory) error {
+// Serve is the inner half: it does what the Open frame asks and reports the end in
+// the Exited frame.
+func Serve(ctx context.Context, f *cmdutil.Factory) error {
 	// Keys typed at the user's terminal are the outer half's business.
 	if err := sys.Setsid(); err != nil {
 		return err
@@ -32,22 +32,30 @@ func serve(ctx context.Context, f *cmdutil.Factory) error {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return fmt.Errorf("read the request: %w", err)
 	}
-	exit, err := c.do(ctx, f, conn)
-	if err != nil {
-		exit = container.Failure(err)
+	f.Globals = c.Globals
+	// The outer half may be gone: then nobody is told.
+	ended := func(exit attach.Exit) {
+		f.Silence() // the outer half's streams must not stay open behind it
+		_ = conn.WriteJSON(attach.Exited, exit)
 	}
-	f.Silence() // the outer half's streams must not stay open behind it
-	return conn.WriteJSON(attach.Exited, exit)
+	if err := c.do(ctx, f, conn, ended); err != nil {
+		ended(container.Failure(err))
+	}
+	return nil
 }
 
-func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn) (attach.Exit, error) {
+// do reports the end through ended, or returns why there was no beginning.
+func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, ended func(attach.Exit)) error {
+	o := container.StartOptions{Started: f.Silence, Ended: ended}
+	if c.Request != nil && c.Request.Run {
+		o.Filter = container.StartFilter(c.Request.Spec)
+	}
 	e, closeEngine, err := f.Engine()
 	if err != nil {
-		return attach.Exit{}, err
+		return err
 	}
 	defer closeEngine()
 	var cont *state.Container
-	o := container.StartOptions{Started: f.Silence}
 	if c.Start != nil {
 		o.Size = c.Start.Size
 		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
@@ -59,18 +67,20 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn) (at
 		cont, err = e.Create(ctx, *c.Request)
 	}
 	if err != nil {
-		return attach.Exit{}, err
+		return err
 	}
 	if c.Request != nil && !c.Request.Run {
 		cont.Release()
-		return attach.Exit{ID: cont.ID}, nil
+		ended(attach.Exit{ID: cont.ID})
+		return nil
 	}
 	for i := range cont.Spec.PreserveFDs {
 		fd, err := sys.Adopt(cmdutil.FirstFD+1+i, "preserved descriptor")
 		if err != nil {
-			return attach.Exit{}, err
+			return err
 		}
 		o.Extra = append(o.Extra, fd)
 	}
-	return e.Run(ctx, cont, conn, o), nil
+	e.Run(ctx, cont, conn, o)
+	return nil
 }

@@ -26,9 +26,6 @@ The exit status is the container's, as with run.`,
 		Example: "  nook start -a web\n  nook start -ai shell",
 		Args:    cmdutil.ExactArgs(1, "a container"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.Inside {
-				return serve(cmd.Context(), f)
-			}
 			return o.start(cmd.Context(), f, args[0])
 		},
 	}

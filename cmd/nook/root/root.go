@@ -14,11 +14,16 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/system"
 )
 
-// Main runs the CLI on args and returns the exit status.
-func Main(ctx context.Context, args []string, f *cmdutil.Factory) int {
+// Main runs the command line f.Args and returns the exit status.
+func Main(ctx context.Context, f *cmdutil.Factory) int {
 	cmd := New(f)
-	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(ctx)
+	cmd.SetArgs(f.Args)
+	return Status(f, cmd.ExecuteContext(ctx))
+}
+
+// Status prints err, unless it only carries an exit status, and returns the exit
+// status for it.
+func Status(f *cmdutil.Factory, err error) int {
 	report(f, err)
 	return status(err)
 }

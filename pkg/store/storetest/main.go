@@ -26,10 +26,14 @@ func Main(m *testing.M) {
 	if reexec.Init() { // containers/storage's helpers
 		os.Exit(0)
 	}
-	if os.Getenv(insideVar) != "" {
+	switch os.Getenv(insideVar) {
+	case "wait": // for the maps
 		gate := os.NewFile(3, "gate")
 		_, _ = io.ReadAll(gate)
 		gate.Close()
+		os.Setenv(insideVar, "ready")
+		os.Exit(m.Run())
+	case "ready": // a process that such a process started: a fuzzing worker
 		os.Exit(m.Run())
 	}
 	code, err := again()
@@ -51,7 +55,7 @@ func again() (int, error) {
 		caps[i] = uintptr(i)
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideVar+"=1",
+	cmd.Env = append(os.Environ(), insideVar+"=wait",
 		"_CONTAINERS_USERNS_CONFIGURED=done",
 		"_CONTAINERS_ROOTLESS_UID="+strconv.Itoa(os.Getuid()), "_CONTAINERS_ROOTLESS_GID="+strconv.Itoa(os.Getgid()),
 		"CONTAINERS_STORAGE_CONF=/dev/null")
