@@ -35,6 +35,8 @@ func (s *setup) exec() error {
 			return at("load", "seccomp filter", err)
 		}
 	}
+	// Before the socket: who sees that closed must find this closed too.
+	kern.Close(s.Held)
 	if !p.Reaper {
 		return execCommand(p.Args, p.Env)
 	}
