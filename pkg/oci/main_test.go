@@ -27,6 +27,8 @@ func init() {
 		stage.Run()
 	case plan.ReaperName:
 		stage.Reap()
+	case "/proc/self/exe": // interpreter of a script that TestOwnProgramIsSafe runs
+		os.Exit(0)
 	}
 }
 
@@ -59,6 +61,7 @@ func runInside() error {
 		caps[i] = uintptr(i)
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), insideVar+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, AmbientCaps: caps}

@@ -223,7 +223,7 @@ func (c *Container) Wait() (syscall.WaitStatus, error) {
 func (c *Container) classify(err error) error {
 	const cannotExec, notFound = 126, 127
 	msg := strings.ToLower(err.Error())
-	about := strings.Contains(msg, strings.ToLower(c.args0))
+	about := strings.Contains(msg, strings.ToLower(c.args0)) || strings.Contains(msg, "open executable")
 	code := 0
 	switch {
 	case strings.Contains(msg, "executable file not found"),

@@ -55,7 +55,7 @@ func (p *program) command(ctx context.Context, args ...string) *exec.Cmd {
 
 // run runs the command and makes an error of its log.
 func (p *program) run(cmd *exec.Cmd) error {
-	err := cmd.Run()
+	err := runUnified(cmd)
 	if err == nil {
 		return nil
 	}

@@ -180,5 +180,12 @@ func (s *setup) attachConsole(tree int) error {
 		return err
 	}
 	defer kern.Close(to)
+	st, err := kern.Stat(to)
+	if err != nil {
+		return err
+	}
+	if kern.IsSymlink(st.Mode) { // O_PATH opens even those
+		return errors.New("is a symbolic link")
+	}
 	return kern.Attach(tree, to)
 }

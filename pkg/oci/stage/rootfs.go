@@ -118,26 +118,33 @@ func (s *setup) mount(m *plan.Mount) error {
 	if err == nil || !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.EBUSY) {
 		return err
 	}
-	// The kernel mounts these only for the owner of the namespace they show.
-	// Where that is the host's (--network host and the like) show what the host
-	// shows, and let nobody write to it that could not before.
-	switch host := hostPath(m.Type); {
-	case host == "":
+	return s.hostInstead(m, err)
+}
+
+// hostInstead handles file systems that the kernel mounts only for the owner of
+// the namespace they show. Where that is the host's (--network host and the like)
+// the container sees what the host's mount shows, and can't write where that
+// would be to the host. A host that shows nothing leaves an empty directory.
+func (s *setup) hostInstead(m *plan.Mount, err error) error {
+	host := hostPath(m.Type)
+	if host == "" {
 		return err
-	default:
-		b := plan.Mount{Dest: m.Dest, Bind: true, Recursive: true, Source: host, FD: plan.NoFD}
-		b.RecAttr.Set = kern.AttrNosuid | kern.AttrNodev | kern.AttrNoexec
-		if m.Type != "mqueue" {
-			b.RecAttr.Set |= kern.AttrReadonly
-		}
-		if m.Type == "proc" {
-			b.RecAttr.Set &^= kern.AttrReadonly
-		}
-		if ferr := s.bind(&b); ferr != nil {
-			return fmt.Errorf("%w; bind mount of the host's %s instead: %w", err, host, ferr)
-		}
-		return nil
 	}
+	b := plan.Mount{Dest: m.Dest, Bind: true, Recursive: true, Source: host, FD: plan.NoFD}
+	b.RecAttr.Set = kern.AttrNosuid | kern.AttrNodev | kern.AttrNoexec
+	if m.Type == "sysfs" || m.Type == "cgroup2" {
+		b.RecAttr.Set |= kern.AttrReadonly
+	}
+	berr := s.bind(&b)
+	switch {
+	case m.Type == "mqueue" && errors.Is(berr, syscall.ENOENT):
+		dir, derr := s.target(m.Dest, true)
+		kern.Close(dir)
+		return derr
+	case berr != nil:
+		return fmt.Errorf("%w; bind mount of the host's %s instead: %w", err, host, berr)
+	}
+	return nil
 }
 
 func hostPath(fstype string) string {

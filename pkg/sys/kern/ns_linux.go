@@ -49,3 +49,7 @@ func LoopbackUp() error {
 	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr)
 }
+
+// UnshareMounts gives the calling thread, and no other, a mount namespace of its
+// own. The thread is no use to the Go runtime after that: lock it and let it end.
+func UnshareMounts() error { return unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS) }

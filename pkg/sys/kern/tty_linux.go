@@ -4,11 +4,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DevptsMagic and ProcMagic are file system magic numbers (statfs(2)).
+// DevptsMagic and the others are file system magic numbers (statfs(2)).
 const (
-	DevptsMagic = unix.DEVPTS_SUPER_MAGIC
-	ProcMagic   = unix.PROC_SUPER_MAGIC
-	SysfsMagic  = unix.SYSFS_MAGIC
+	DevptsMagic  = unix.DEVPTS_SUPER_MAGIC
+	ProcMagic    = unix.PROC_SUPER_MAGIC
+	SysfsMagic   = unix.SYSFS_MAGIC
+	Cgroup2Magic = unix.CGROUP2_SUPER_MAGIC
 )
 
 // PtyPeer unlocks the pty of master and opens its other end without going

@@ -1,0 +1,38 @@
+package stage_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/nook-containers/nook/"
+
+// Every package that is linked into the stage is initialised before it, so what
+// it may import is counted: the standard library without its network and
+// subprocess parts, the kernel, and the stage itself.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Fields(string(out))
+	want := []string{
+		module + "cmd/nook/stage", module + "pkg/oci/hooks", module + "pkg/oci/plan", module + "pkg/oci/stage",
+		module + "pkg/sys/kern", "golang.org/x/sys/unix",
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	std, err := exec.Command("go", "list", "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, heavy := range []string{"net", "os/exec", "os/user", "net/http", "regexp", "text/template", "crypto/tls", "log/slog"} {
+		if slices.Contains(strings.Fields(string(std)), heavy) {
+			t.Errorf("imports %s", heavy)
+		}
+	}
+}
