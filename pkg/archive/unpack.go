@@ -25,7 +25,7 @@ const (
 	maxEntries = 10_000_000
 	maxDepth   = 256       // path components
 	maxName    = 4095      // bytes; PATH_MAX less its NUL
-	spaceStep  = 64 << 20  // bytes written between two looks at the free space
+	spaceStep  = 64 << 20  // bytes written at most between two looks at the free space
 	spareSpace = 32 << 20  // bytes that are left free
 	filesStep  = 1_000     // entries between two looks
 	copyBuffer = 256 << 10 // bytes

@@ -55,7 +55,10 @@ func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) error {
 	}
 	c, err := s.storage().CreateContainer(id, nil, imageID, "", "", opts)
 	if err != nil {
-		err = fmt.Errorf("create container %s: %w", short(id), known(err))
+		if !errors.Is(err, storage.ErrLayerUnknown) { // that is a damaged image
+			err = known(err)
+		}
+		err = fmt.Errorf("create container %s: %w", short(id), err)
 		if noSpace(err) {
 			err = problem.Hint(err, "the file system of %s is full; free some space with: nook rmi IMAGE", s.o.Root)
 		}
