@@ -19,8 +19,7 @@ type IDMap struct{ Inside, Outside, Size uint32 }
 
 // ContainerOptions say what kind of container to make.
 type ContainerOptions struct {
-	// Volatile containers live in the run root: nothing is synced, and they are
-	// gone after a reboot.
+	// Volatile containers are never synced, and gone after a reboot.
 	Volatile bool
 	// UIDMap and GIDMap are for a container with a user namespace of its own
 	// below the shared one. Files of the image then belong to the mapped ids. nil:
@@ -47,6 +46,9 @@ func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) error {
 		Volatile:         o.Volatile,
 		IDMappingOptions: types.IDMappingOptions{HostUIDMapping: true, HostGIDMapping: true},
 		Flags:            map[string]any{},
+	}
+	if o.Volatile {
+		opts.Flags[flagBoot] = s.boot
 	}
 	if len(o.UIDMap) > 0 || len(o.GIDMap) > 0 {
 		if err := s.mapOwners(imageID, o, opts); err != nil {

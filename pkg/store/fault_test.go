@@ -243,7 +243,7 @@ func TestKilled(t *testing.T) {
 		if _, err := out.Read(buf); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(n) * 2 * time.Millisecond)
+		time.Sleep(time.Duration(n) * 5 * time.Millisecond)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}

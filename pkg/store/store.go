@@ -66,13 +66,16 @@ type Options struct {
 	// Candidates returns the full names that a short one may stand for, best
 	// first; nil: localhost and docker.io.
 	Candidates func(name string) []string
+	// BootID tells boots apart; empty: the kernel's.
+	BootID string
 }
 
 // Store is an open image store. It works only inside the user namespace. Its
 // methods may be called by several goroutines.
 type Store struct {
-	o   Options
-	cfg config
+	o    Options
+	cfg  config
+	boot string
 
 	mu   sync.Mutex
 	st   storage.Store
@@ -95,7 +98,7 @@ func Open(o Options) (*Store, error) {
 	if err := s.makeRoots(); err != nil {
 		return nil, err
 	}
-	if err := s.withSpace(func() error { return s.open(false) }); err != nil {
+	if err := s.withSpace(s.start); err != nil {
 		return nil, s.openError(err)
 	}
 	if err := s.keepReserve(); err != nil {
@@ -103,6 +106,25 @@ func Open(o Options) (*Store, error) {
 	}
 	s.collectStaging()
 	return s, nil
+}
+
+// start opens containers/storage, and cleans up if this boot has not done it yet.
+func (s *Store) start() (err error) {
+	if s.boot = s.o.BootID; s.boot == "" {
+		if s.boot, err = kernelBootID(); err != nil {
+			return err
+		}
+	}
+	if !s.firstOpen() {
+		return s.open(false)
+	}
+	if err := s.dropUnsynced(); err != nil {
+		return err
+	}
+	if err := s.open(false); err != nil {
+		return err
+	}
+	return s.collectBoot()
 }
 
 // quietLog sends containers/storage's log, which otherwise goes to standard
