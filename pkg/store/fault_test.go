@@ -108,9 +108,15 @@ func TestUnwritable(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for _, o := range []store.Options{
-		{Driver: "btrfs"}, {Driver: "zfs"}, {Opts: []string{"overlay.size=10G"}}, {Opts: []string{"foo=bar"}},
-		{Opts: []string{"overlay.mountopt=nodev"}}, {Opts: []string{"nook.mount=magic"}}, {Opts: []string{"ignore_chown_errors"}},
-		{Opts: []string{"overlay.ignore_chown_errors=perhaps"}}, {Opts: []string{"btrfs.min_space=1"}},
+		{Driver: "btrfs"},
+		{Driver: "zfs"},
+		{Opts: []string{"overlay.size=10G"}},
+		{Opts: []string{"foo=bar"}},
+		{Opts: []string{"overlay.mountopt=nodev"}},
+		{Opts: []string{"nook.mount=magic"}},
+		{Opts: []string{"ignore_chown_errors"}},
+		{Opts: []string{"overlay.ignore_chown_errors=perhaps"}},
+		{Opts: []string{"btrfs.min_space=1"}},
 		{Driver: "vfs", Opts: []string{"mount_program=/bin/true"}},
 	} {
 		o.Root, o.RunRoot = t.TempDir(), t.TempDir()
@@ -247,7 +253,9 @@ func TestKilled(t *testing.T) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		cmd.Wait()
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("it was not killed")
+		}
 		checkWhole(t, dir)
 	}
 	// What was left in staging goes once it is old enough to be judged.

@@ -79,7 +79,7 @@ type Store struct {
 
 	mu   sync.Mutex
 	st   storage.Store
-	sync bool // st syncs layers before they count
+	syncs bool // st makes layers durable before they count
 }
 
 // Open opens the store, making it if it is not there.
@@ -116,12 +116,12 @@ func (s *Store) start() (err error) {
 		}
 	}
 	if !s.firstOpen() {
-		return s.open(false)
+		return s.open()
 	}
 	if err := s.dropUnsynced(); err != nil {
 		return err
 	}
-	if err := s.open(false); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
 	return s.collectBoot()
@@ -164,21 +164,20 @@ func (s *Store) makeRoots() error {
 	return nil
 }
 
-// open attaches to containers/storage, with or without syncing of layers. It
-// gives back what it had open before.
-func (s *Store) open(syncing bool) error {
-	driver, opts, err := s.cfg.storageOptions(syncing)
+// open attaches to containers/storage, with further options.
+func (s *Store) open(more ...string) error {
+	driver, opts, err := s.cfg.storageOptions()
 	if err != nil {
 		return err
 	}
 	st, err := storage.GetStore(types.StoreOptions{
 		GraphRoot: s.o.Root, RunRoot: s.o.RunRoot,
-		GraphDriverName: driver, GraphDriverOptions: opts,
+		GraphDriverName: driver, GraphDriverOptions: append(opts, more...),
 	})
 	if err != nil {
 		return err
 	}
-	s.st, s.sync = st, syncing
+	s.st, s.syncs = st, len(more) > 0
 	return nil
 }
 
@@ -188,9 +187,9 @@ func (s *Store) open(syncing bool) error {
 func (s *Store) synced() (storage.Store, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.sync {
+	if !s.syncs && s.cfg.driver == "overlay" { // vfs does not understand the option it documents
 		s.st.Free()
-		if err := s.open(true); err != nil {
+		if err := s.open("overlay.sync=filesystem"); err != nil {
 			return nil, s.openError(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"time"
@@ -101,7 +102,11 @@ func importTar(ctx context.Context, f *cmdutil.Factory, s *store.Store, source s
 	if err != nil {
 		return "", err
 	}
-	return s.Put(ctx, img, job.names, newLayerLines(f.Err, job.o.quiet))
+	var log io.Writer = f.Err
+	if job.o.quiet {
+		log = nil
+	}
+	return s.Put(ctx, img, job.names, progressTo(log))
 }
 
 func openSource(ctx context.Context, f *cmdutil.Factory, s *store.Store, source string) (*os.File, error) {

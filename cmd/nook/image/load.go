@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -46,12 +47,16 @@ func load(ctx context.Context, f *cmdutil.Factory, s *store.Store, o loadOptions
 		return fmt.Errorf("load: %w", err)
 	}
 	defer a.Close()
+	var log io.Writer = f.Err
+	if o.quiet {
+		log = nil
+	}
 	for _, found := range a.Images {
 		names, err := fullNames(found.Names, hub)
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}
-		id, err := s.Put(ctx, found.Image, names, newLayerLines(f.Err, o.quiet))
+		id, err := s.Put(ctx, found.Image, names, progressTo(log))
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}

@@ -16,9 +16,10 @@ type layerLines struct {
 	w  io.Writer
 }
 
-// newLayerLines returns nil, which store.Put takes for "tell nobody", if quiet.
-func newLayerLines(w io.Writer, quiet bool) store.Progress {
-	if quiet {
+// progressTo returns what store.Put is to report to. With no writer that is nil:
+// nobody.
+func progressTo(w io.Writer) store.Progress {
+	if w == nil {
 		return nil
 	}
 	return &layerLines{w: w}
