@@ -41,6 +41,7 @@ func processes(dir string) []process {
 		}
 	}
 	delete(all, os.Getpid())
+	delete(all, os.Getppid()) // the reaper
 	for grown := true; grown; {
 		grown = false
 		for _, p := range all {

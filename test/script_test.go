@@ -3,13 +3,17 @@ package test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -17,15 +21,53 @@ import (
 	"github.com/nook-containers/nook/test/lab"
 )
 
-// TestMain becomes the reaper of every process that nook leaves behind, so that
-// a forgotten one is seen even after its parents are gone.
+// TestMain runs the tests in a child and reaps what they leave behind, as a
+// session's first process does: orphans come here, and none stays a zombie.
 func TestMain(m *testing.M) {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		fmt.Fprintln(os.Stderr, "become reaper:", err)
+	if os.Getenv(reapedVar) != "" {
+		os.Exit(m.Run())
+	}
+	status, err := runReaped()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "reaper:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(status)
 }
+
+const reapedVar = "NOOK_TEST_REAPED"
+
+func runReaped() (int, error) {
+	runtime.LockOSThread() // the death signal follows the thread that forked
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return 0, err
+	}
+	child, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{
+		Env:   append(os.Environ(), reapedVar+"=1"),
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+	})
+	if err != nil {
+		return 0, err
+	}
+	for {
+		var st syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &st, 0, nil)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return 0, err
+		}
+		if pid != child.Pid {
+			continue
+		}
+		if st.Signaled() {
+			return 128 + int(st.Signal()), nil
+		}
+		return st.ExitStatus(), nil
+	}
+}
+
+// scriptLimit bounds a script that hangs; the slowest takes a small part of it.
+const scriptLimit = 4 * time.Minute
 
 // TestScript runs script/*.txtar with the real program as the current user.
 // docs/testing.md says what a script finds in its environment.
@@ -75,8 +117,11 @@ func program(t *testing.T) string {
 	t.Helper()
 	if p := os.Getenv("NOOK"); p != "" {
 		p, err := filepath.Abs(p)
+		if err == nil {
+			_, err = os.Stat(p)
+		}
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("$NOOK: %v", err)
 		}
 		return p
 	}
@@ -151,7 +196,14 @@ func (h *harness) setup(e *testscript.Env) error {
 	e.Setenv("GID", strconv.Itoa(os.Getgid()))
 	e.Setenv("NOOK_TEST", own) // in the environment of every process of this script; see leftovers
 	e.Values[ownKey{}] = own
-	e.Defer(func() { h.teardown(e, own) })
+	limit := time.AfterFunc(scriptLimit, func() {
+		h.t.Errorf("%s: still running after %v; its processes:\n%s", filepath.Base(e.WorkDir), scriptLimit, strings.Join(leftovers(own), "\n"))
+		killAll(own)
+	})
+	e.Defer(func() {
+		limit.Stop()
+		h.teardown(e, own)
+	})
 	return nil
 }
 

@@ -43,7 +43,7 @@ func tty(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // patience is how long a step waits. It bounds a hang, nothing else.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 type session struct {
 	master *os.File

@@ -109,6 +109,11 @@ func (f Facts) cloneProblem(cause error) error {
 	case f.Chroot:
 		return problem.Hint(ErrChroot, "leave the chroot, or enter it with: sudo unshare --mount --root=DIR")
 	}
+	return f.answerProblem(cause)
+}
+
+// answerProblem explains what clone(2) answered where no setting forbids it.
+func (f Facts) answerProblem(cause error) error {
 	switch {
 	case errors.Is(cause, syscall.ENOSPC), errors.Is(cause, syscall.EUSERS):
 		return problem.Hint(fmt.Errorf("%w: user.max_user_namespaces=%d", ErrUserNSLimit, f.MaxUserNS),

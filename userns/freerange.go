@@ -31,6 +31,9 @@ func (h Host) freeRange(id Identity, m Map) (Range, bool) {
 	if r, ok := firstGap(b, taken); ok && covers(m.UIDs, r) && covers(m.GIDs, r) {
 		return r, true
 	}
+	if m.initial() { // ids below the bounds are those of users to come
+		return Range{}, false
+	}
 	return nestedRange(id, m, taken)
 }
 

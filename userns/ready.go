@@ -16,18 +16,27 @@ import (
 // all the same.
 const MemberFD = 3
 
+// ErrAbandoned means that the starting process ended before this one had its ids.
+// It was killed, or it has reported its own error: there is nobody to tell.
+var ErrAbandoned = errors.New("the process that started this one is gone")
+
 // Ready waits until this process has its ids, and makes it a member of the
 // namespace. Until then it has the overflow ids and must not touch files.
 func Ready() error {
 	var b [1]byte
 	_, fds, err := sys.RecvFDs(MemberFD, b[:], 2)
 	if errors.Is(err, io.EOF) {
-		return errors.New("enter user namespace: the process that started this one gave up")
+		return fmt.Errorf("enter user namespace: %w", ErrAbandoned)
 	}
 	if err != nil {
 		return fmt.Errorf("enter user namespace: %w", err)
 	}
-	if err := errors.Join(sys.SetCloseOnExec(MemberFD, true), sys.DropInheritable()); err != nil {
+	// Ambient capabilities have done their work: who becomes another user, or execs
+	// for one, must not find them inheritable.
+	if err := sys.DropInheritable(); err != nil && !errors.Is(err, sys.ErrUnsupported) {
+		return fmt.Errorf("enter user namespace: %w", err)
+	}
+	if err := sys.SetCloseOnExec(MemberFD, true); err != nil {
 		return fmt.Errorf("enter user namespace: %w", err)
 	}
 	if len(fds) != 2 {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,6 +13,7 @@ import (
 	"go.podman.io/storage/pkg/reexec"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/root"
 	_ "github.com/nook-containers/nook/cmd/nook/stage"
 	"github.com/nook-containers/nook/pkg/config"
@@ -29,19 +31,28 @@ func main() {
 }
 
 func run() int {
-	inside := os.Args[0] == cmdutil.EngineName
+	inside := os.Args[0] == cmdutil.EngineName || os.Args[0] == cmdutil.LaunchName
 	if inside {
-		if err := userns.Ready(); err != nil {
+		switch err := userns.Ready(); {
+		case errors.Is(err, userns.ErrAbandoned):
+			return cmdutil.ExitFailure // who started this is gone, and with it who would listen
+		case err != nil:
 			fmt.Fprintln(os.Stderr, "Error:", err)
-			return 125
+			return cmdutil.ExitFailure
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop() // os.Exit skips defers, hence the separate function
-	return root.Main(ctx, os.Args[1:], &cmdutil.Factory{
+	f := &cmdutil.Factory{
 		Streams: cmdutil.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr},
 		Version: version,
 		Paths:   config.Load,
+		Args:    os.Args[1:],
+		Environ: config.Environ(),
 		Inside:  inside,
-	})
+	}
+	if os.Args[0] == cmdutil.LaunchName {
+		return root.Status(f, container.Serve(ctx, f))
+	}
+	return root.Main(ctx, f)
 }

@@ -11,10 +11,18 @@ import (
 )
 
 // Remove forgets a container that this process holds. forget deletes what lies
-// outside the record (layers); it must succeed on what is already gone. The
-// record leaves every listing first, so that nothing shows half a container, and
-// its trash entry leads Sweep to the rest should this process die.
+// outside the record (layers); it must succeed on what is already gone.
 func (c *Container) Remove(forget func(id string) error) error {
+	if err := c.Hide(); err != nil {
+		return err
+	}
+	return c.Empty(forget)
+}
+
+// Hide is the half of Remove that others see: the record leaves every listing,
+// and its name is free. What is left is in the trash, where Sweep finds it should
+// this process die before Empty.
+func (c *Container) Hide() error {
 	if c.lock == nil {
 		return fmt.Errorf("remove %s: %w", c.Name, ErrRunning)
 	}
@@ -23,7 +31,12 @@ func (c *Container) Remove(forget func(id string) error) error {
 		return fmt.Errorf("remove container: %w", err)
 	}
 	c.dir = gone
-	return c.store.empty(c.ID, c.Name, forget)
+	return c.store.unlinkName(c.Name, c.ID)
+}
+
+// Empty deletes what Hide left.
+func (c *Container) Empty(forget func(id string) error) error {
+	return c.store.empty(c.ID, "", forget)
 }
 
 // empty deletes trash/ID and all that belongs to it.

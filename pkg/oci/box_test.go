@@ -18,12 +18,12 @@ import (
 
 // box is a bundle with busybox as its root file system.
 type box struct {
-	t    *testing.T
+	t    testing.TB
 	cfg  oci.Config
 	root string
 }
 
-func newBox(t *testing.T, args ...string) *box {
+func newBox(t testing.TB, args ...string) *box {
 	t.Helper()
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
@@ -51,7 +51,7 @@ func newBox(t *testing.T, args ...string) *box {
 }
 
 // sh is newBox with a shell script.
-func sh(t *testing.T, script string) *box { return newBox(t, "/bin/sh", "-c", script) }
+func sh(t testing.TB, script string) *box { return newBox(t, "/bin/sh", "-c", script) }
 
 func defaultCaps() []string {
 	return []string{

@@ -39,7 +39,7 @@ func newBlueprint(c *Config) (*blueprint, error) {
 		return nil, fmt.Errorf("bundle %q: not an absolute path", c.Bundle)
 	}
 	b := &blueprint{plan: plan.Plan{
-		Bundle: c.Bundle, Gate: plan.NoFD, KillWithParent: c.KillWithParent,
+		Bundle: c.Bundle, Gate: plan.NoFD, Held: plan.NoFD, KillWithParent: c.KillWithParent,
 		Hostname: c.Spec.Hostname, Domainname: c.Spec.Domainname,
 		State: plan.State{
 			Version: specs.Version, ID: c.ID, Bundle: c.Bundle, Annotations: c.Spec.Annotations,
@@ -71,10 +71,11 @@ func (b *blueprint) namespaces(_ *Config, linux *specs.Linux) error {
 				return fmt.Errorf("linux.namespaces: %s: path %q is not absolute", ns.Type, ns.Path)
 			}
 			b.join = append(b.join, nsPath{flag, ns.Path})
-		case flag == kern.NewCgroup:
-			// By init itself: clone would root it at our cgroup, not at the
-			// one that init is born in.
-			b.plan.Unshare |= kern.NewCgroup
+		case flag == kern.NewCgroup, flag == kern.NewTime:
+			// By init itself: clone would root the cgroup namespace at our
+			// cgroup, not at the one init is born in; and a time namespace is
+			// entered by execve, after its offsets are set.
+			b.plan.Unshare |= uintptr(flag)
 		default:
 			b.clone |= uintptr(flag)
 		}
@@ -153,7 +154,10 @@ func capSets(c *specs.LinuxCapabilities) (plan.Caps, error) {
 		sets[i] = mask
 	}
 	return plan.Caps{
-		Bounding: sets[0], Effective: sets[1], Permitted: sets[2], Inheritable: sets[3], Ambient: sets[4],
+		Bounding: sets[0], Effective: sets[1], Permitted: sets[2], Inheritable: sets[3],
+		// The kernel has no ambient capability that is not inheritable and
+		// permitted too; specs in the wild ask for them.
+		Ambient: sets[4] & sets[3] & sets[2],
 	}, nil
 }
 

@@ -12,12 +12,12 @@ import (
 // runtimeHooks runs those that come between the making of the namespaces and
 // pivot_root.
 func runtimeHooks(c *Config, pid int) error {
-	st := State(c, pid, "creating")
 	h := c.Spec.Hooks
-	if err := RunHooks("prestart", h.Prestart, st); err != nil { //nolint:staticcheck // deprecated, yet to be honoured
+	// These once ran between create and start, and get the state of then.
+	if err := RunHooks("prestart", h.Prestart, State(c, pid, "created")); err != nil { //nolint:staticcheck // deprecated, yet to be honoured
 		return err
 	}
-	return RunHooks("createRuntime", h.CreateRuntime, st)
+	return RunHooks("createRuntime", h.CreateRuntime, State(c, pid, "creating"))
 }
 
 // State is the state object of the runtime spec for a container.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/oci/seccomp"
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -20,7 +22,8 @@ import (
 type launch struct {
 	*blueprint
 	cfg   *Config
-	files []*os.File // of init, by number
+	files []*os.File      // of init, by number
+	early []sys.Namespace // to join before init exists
 	null  *os.File
 	self  *os.File // this program, where nobody can write to it
 	plan  *os.File
@@ -68,30 +71,19 @@ func (l *launch) give(f *os.File) int {
 	return len(l.files) - 1
 }
 
-// open opens a path for init; the parent's copy goes with close.
-func (l *launch) open(path string) (int, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return plan.NoFD, err
-	}
-	l.undo.Push("close "+path, f.Close)
-	return l.give(f), nil
-}
-
 func (l *launch) openFiles() error {
 	p := &l.blueprint.plan
-	for _, ns := range l.join {
-		fd, err := l.open(ns.path)
-		if err != nil {
-			return fmt.Errorf("join namespace: %w", err)
-		}
-		p.Join = append(p.Join, plan.Join{Type: ns.flag, FD: fd})
+	if err := l.openNamespaces(); err != nil {
+		return err
 	}
 	if p.FS != nil && l.cfg.Root != nil {
 		p.FS.RootFD = l.give(l.cfg.Root)
 	}
 	if l.cfg.Gate != nil {
 		p.Gate = l.give(l.cfg.Gate)
+	}
+	if l.cfg.Held != nil {
+		p.Held = l.give(l.cfg.Held)
 	}
 	if p.Process.Reaper {
 		p.Process.SelfFD = l.give(l.self)
@@ -104,6 +96,31 @@ func (l *launch) openFiles() error {
 	p.Process.ExtraFD = len(l.files)
 	for _, f := range l.cfg.ExtraFiles {
 		l.give(f)
+	}
+	return nil
+}
+
+// openNamespaces sorts the namespaces to join: init itself can enter most of
+// them, on its one thread. A process enters no pid namespace, only its children
+// do, and no user namespace once it has threads; and from inside a new user
+// namespace those of the old one are closed. All these come before init exists.
+func (l *launch) openNamespaces() error {
+	p := &l.blueprint.plan
+	early := p.NewUser || slices.ContainsFunc(l.join, func(n nsPath) bool { return n.flag == kern.NewPID || n.flag == kern.NewUser })
+	for _, ns := range l.join {
+		f, err := os.Open(ns.path)
+		if err != nil {
+			return fmt.Errorf("join namespace: %w", err)
+		}
+		l.undo.Push("close "+ns.path, f.Close)
+		switch {
+		case !early || ns.flag == kern.NewMount: // init's program is found by way of our mounts
+			p.Join = append(p.Join, plan.Join{Type: ns.flag, FD: l.give(f)})
+		case ns.flag == kern.NewUser:
+			l.early = slices.Insert(l.early, 0, sys.Namespace{File: f, Type: kern.NewUser})
+		default:
+			l.early = append(l.early, sys.Namespace{File: f, Type: uintptr(ns.flag)})
+		}
 	}
 	return nil
 }
@@ -166,14 +183,27 @@ func (l *launch) spawn() (*Container, error) {
 	sync := os.NewFile(uintptr(theirs), "sync")
 	defer sync.Close()
 	l.files[plan.SyncFD] = sync
-	// Out of the way of init's own numbers, which are put in place before the
-	// program is opened by number.
-	exe, err := kern.Dup(int(l.self.Fd()), len(l.files)+1)
+	exe, err := kern.Dup(int(l.self.Fd()), l.freeFD())
 	if err != nil {
 		kern.Close(ours)
 		return nil, fmt.Errorf("keep program open: %w", err)
 	}
 	defer kern.Close(exe)
+	program := "/proc/self/fd/" + strconv.Itoa(exe)
+	start := l.startNew
+	if len(l.early) > 0 {
+		start = l.startJoined
+	}
+	p, err := start(program)
+	if err != nil {
+		kern.Close(ours)
+		return nil, fmt.Errorf("clone container init: %w", err)
+	}
+	return &Container{PID: p.Pid, proc: p, sync: ours}, nil
+}
+
+// startNew starts init where all namespaces that clone enters are new.
+func (l *launch) startNew(program string) (*os.Process, error) {
 	attr := &syscall.SysProcAttr{Cloneflags: l.blueprint.clone}
 	if l.blueprint.plan.NewUser {
 		attr.AmbientCaps = allCaps() // until ids are mapped nothing else keeps them over execve
@@ -181,14 +211,36 @@ func (l *launch) spawn() (*Container, error) {
 	if l.cfg.Cgroup != nil {
 		attr.UseCgroupFD, attr.CgroupFD = true, int(l.cfg.Cgroup.Fd())
 	}
-	p, err := os.StartProcess("/proc/self/fd/"+strconv.Itoa(exe), []string{plan.InitName}, &os.ProcAttr{
-		Env: initEnv(), Files: l.files, Sys: attr,
-	})
-	if err != nil {
-		kern.Close(ours)
-		return nil, fmt.Errorf("clone container init: %w", err)
+	return os.StartProcess(program, []string{plan.InitName}, &os.ProcAttr{Env: initEnv(), Files: l.files, Sys: attr})
+}
+
+// startJoined starts init where some can only be joined before it exists.
+func (l *launch) startJoined(program string) (*os.Process, error) {
+	f := &sys.NSFork{
+		Path: program, Args: []string{plan.InitName}, Env: initEnv(), Files: l.files, Cgroup: l.cfg.Cgroup,
+		Join: l.early, Unshare: l.blueprint.clone, Ambient: true,
 	}
-	return &Container{PID: p.Pid, proc: p, sync: ours}, nil
+	f.BecomeRoot = slices.ContainsFunc(l.early, func(n sys.Namespace) bool { return n.Type == kern.NewUser })
+	c, err := f.Start()
+	if err != nil {
+		return nil, err
+	}
+	pid, err := c.Executed()
+	if err != nil {
+		return nil, err
+	}
+	return os.FindProcess(pid)
+}
+
+// freeFD returns a number above those that os.StartProcess uses in the child: it
+// puts init's descriptors in place by way of numbers above the highest of them,
+// before the program is opened.
+func (l *launch) freeFD() int {
+	top := len(l.files)
+	for _, f := range l.files {
+		top = max(top, int(f.Fd()))
+	}
+	return top + len(l.files) + 2
 }
 
 func allCaps() []uintptr {
@@ -229,9 +281,12 @@ func (l *launch) filter(p *plan.Plan) error {
 	if linux == nil || linux.Seccomp == nil {
 		return nil
 	}
-	f, err := seccomp.Compile(linux.Seccomp)
-	if err != nil {
-		return fmt.Errorf("linux.seccomp: %w", err)
+	f := l.cfg.Filter
+	if f == nil {
+		var err error
+		if f, err = seccomp.Compile(linux.Seccomp); err != nil {
+			return fmt.Errorf("linux.seccomp: %w", err)
+		}
 	}
 	p.Seccomp, p.SeccompFlags = f.Program, f.Flags
 	return nil

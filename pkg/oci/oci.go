@@ -29,6 +29,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/pkg/oci/plan"
+	"github.com/nook-containers/nook/pkg/oci/seccomp"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -64,10 +65,17 @@ type Config struct {
 	// Cgroup is a cgroup v2 directory that the container is born in; nil: ours.
 	Cgroup *os.File
 
+	// Filter is Spec.Linux.Seccomp, compiled by the caller, who may have had time
+	// for it; nil: Create compiles it.
+	Filter *seccomp.Filter
+
 	// Gate is a listening SOCK_SEQPACKET socket. Where it is set the container
-	// is started by StartAt on its path, by any process, in place of Start, and
-	// outlives this one.
+	// is started by StartOver a connection to it, by any process, in place of
+	// Start, and outlives this one.
 	Gate *os.File
+
+	// Held is kept open by init until the command runs.
+	Held *os.File
 }
 
 // Process is a container, whichever runtime made it.
@@ -224,6 +232,10 @@ func (c *Container) Start() error {
 	defer c.closeSync()
 	return start(c.sync)
 }
+
+// StartOver starts a container that was made with a Gate. conn is a connection
+// to it.
+func StartOver(conn *os.File) error { return start(int(conn.Fd())) }
 
 // Wait waits for init to end and returns its status.
 func (c *Container) Wait() (syscall.WaitStatus, error) {

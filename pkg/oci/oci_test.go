@@ -85,3 +85,21 @@ func TestExecErrors(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkRun is a whole container around "true", without an engine.
+func BenchmarkRun(b *testing.B) {
+	x := newBox(b, "/bin/true")
+	x.cfg.ID = "bench"
+	for b.Loop() {
+		c, err := oci.Create(b.Context(), x.cfg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Wait(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

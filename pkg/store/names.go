@@ -35,20 +35,22 @@ func (s *Store) Untag(id string, names ...string) error {
 // Remove deletes the image and those of its layers that nothing else needs. It
 // fails with ErrInUse while a container is made of it.
 func (s *Store) Remove(id string) error {
-	return s.withSpace(func() error {
-		_, err := s.storage().DeleteImage(id, true)
-		if errors.Is(err, storage.ErrImageUsedByContainer) {
-			users, uerr := s.Users(id)
-			if uerr != nil {
-				return uerr
-			}
-			return inUse(id, users)
+	return s.unleased(id, func() error { return s.withSpace(func() error { return s.deleteImage(id) }) })
+}
+
+func (s *Store) deleteImage(id string) error {
+	_, err := s.storage().DeleteImage(id, true)
+	if errors.Is(err, storage.ErrImageUsedByContainer) {
+		users, uerr := s.Users(id)
+		if uerr != nil {
+			return uerr
 		}
-		if err != nil {
-			return fmt.Errorf("remove image %s: %w", short(id), known(err))
-		}
-		return nil
-	})
+		return inUse(id, users)
+	}
+	if err != nil {
+		return fmt.Errorf("remove image %s: %w", short(id), known(err))
+	}
+	return nil
 }
 
 func inUse(id string, users []string) error {

@@ -21,6 +21,7 @@ type RootFS struct {
 	Mount  *os.File // for move_mount(2); close-on-exec
 	How    string   // HowOverlay, HowFuse or HowCopy
 	Notice string   // what the user should know about it, or ""
+	lease  *os.File // keeps the image of a scratch root
 }
 
 // How a root file system was put together.
@@ -30,8 +31,13 @@ const (
 	HowCopy    = "copy"
 )
 
-// Close gives up the descriptor, once the container has the mount.
-func (r *RootFS) Close() error { return r.Mount.Close() }
+// Close gives the root up, once the container has ended.
+func (r *RootFS) Close() error {
+	if r.lease == nil {
+		return r.Mount.Close()
+	}
+	return errors.Join(r.Mount.Close(), r.lease.Close())
+}
 
 // layout is where a container's files are.
 type layout struct {

@@ -165,3 +165,36 @@ func TestParallelPuts(t *testing.T) {
 		t.Errorf("staging has %q", left)
 	}
 }
+
+// A scratch root is the image with a writable layer elsewhere; while it is open
+// the image stays.
+func TestScratch(t *testing.T) {
+	s := open(t, store.Options{})
+	id := put(t, s, twoLayers(t), "localhost/two:latest")
+	dir := t.TempDir()
+	r, err := s.Scratch(dir, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := "/proc/self/fd/" + itoa(int(r.Mount.Fd()))
+	checkTwoLayers(t, root)
+	if err := os.WriteFile(root+"/etc/mine", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir+"/upper/etc"); !slices.Equal(got, []string{"mine"}) {
+		t.Errorf("the writable layer has %q", got)
+	}
+	other := open(t, store.Options{Root: s.Root(), RunRoot: s.RunRoot()})
+	if err := other.Remove(id); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("removed an image in use: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Remove(id); err != nil {
+		t.Errorf("after the root is closed: %v", err)
+	}
+	if _, err := s.Scratch(t.TempDir(), id); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a scratch root of no image: %v", err)
+	}
+}

@@ -9,8 +9,9 @@ import (
 )
 
 // DropInheritable empties the inheritable and ambient capability sets of every
-// thread of this process; the permitted and effective sets stay. It needs a
-// build without cgo.
+// thread of this process; the permitted and effective sets stay. In a build with
+// cgo, as for the race detector, it answers ErrUnsupported: threads of C are out
+// of the runtime's reach.
 func DropInheritable() error {
 	hdr := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -25,7 +26,10 @@ func DropInheritable() error {
 	// there too (capabilities(7)).
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET,
 		uintptr(unsafe.Pointer(hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
-	if errno != 0 {
+	switch {
+	case errno == syscall.ENOTSUP:
+		return fmt.Errorf("capset in a build with cgo: %w", ErrUnsupported)
+	case errno != 0:
 		return fmt.Errorf("capset: %w", errno)
 	}
 	return nil

@@ -27,3 +27,11 @@ func OpenInRoot(root *os.File, path string, flags int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), path), nil //nolint:gosec // a descriptor
 }
+
+// Mkfifo makes a named pipe (mkfifo(3)).
+func Mkfifo(path string, mode uint32) error {
+	if err := unix.Mkfifo(path, mode); err != nil {
+		return &os.PathError{Op: "mkfifo", Path: path, Err: err}
+	}
+	return nil
+}

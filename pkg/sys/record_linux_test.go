@@ -25,6 +25,13 @@ func TestMain(m *testing.M) {
 		bufio.NewReader(os.Stdin).ReadByte()
 		os.Exit(0)
 	}
+	if os.Getenv("NSFORK_NOFILE") != "" {
+		if err := printNofile(); err != nil {
+			os.Stdout.WriteString(err.Error())
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

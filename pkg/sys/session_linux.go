@@ -25,8 +25,8 @@ func Replace(fd int, f *os.File) error {
 	return nil
 }
 
-// Socketpair returns two connected stream sockets, close-on-exec.
-func Socketpair() (a, b *os.File, err error) {
+// StreamPair returns two connected stream sockets, close-on-exec.
+func StreamPair() (a, b *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make socket pair: %w", err)

@@ -55,7 +55,7 @@ func Busybox() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fixture("busybox", "2"+string(layer), func(dir string) error {
+	return fixture("busybox", "3"+string(layer), func(dir string) error {
 		return writeBusybox(dir, layer)
 	})
 }

@@ -64,7 +64,29 @@ func fixture(name, recipe string, build func(dir string) error) (string, error) 
 	if err := build(tmp); err != nil {
 		return "", fmt.Errorf("make fixture %s: %w", name, err)
 	}
+	if err := shareable(tmp); err != nil {
+		return "", err
+	}
 	return dir, os.Rename(tmp, dir)
+}
+
+// shareable lets every user read a fixture: root makes the benchmarks' for
+// another user.
+func shareable(dir string) error {
+	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		mode := info.Mode().Perm() | 0o444
+		if d.IsDir() {
+			mode |= 0o111
+		}
+		return os.Chmod(p, mode)
+	})
 }
 
 // lock waits for an exclusive flock(2) on path. The kernel drops it with the

@@ -33,7 +33,7 @@ layer debian -true
 # An empty directory for each mount point, which list left out.
 tar -C "$root" --no-recursion --numeric-owner -rf "$out/debian.tar" ./dev ./proc ./sys ./tmp ./run
 
-install python3-minimal
+install python3
 layer python3 -cnewer "$out/mark"
 install redis-server
 layer redis -cnewer "$out/mark"

@@ -104,7 +104,7 @@ func RegistryStore(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fixture("registry", "1"+debian+busybox, func(dir string) error {
+	return fixture("registry", "2"+debian+busybox, func(dir string) error {
 		r, err := StartRegistry(ctx, dir)
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ func Verbs(f *cmdutil.Factory) []*cobra.Command {
 		newImages(f),
 		newImport(f),
 		newLoad(f),
+		newPull(f),
 		newRmi(f),
 		newTag(f),
 		newUntag(f),
@@ -22,13 +23,14 @@ func Verbs(f *cmdutil.Factory) []*cobra.Command {
 
 // New returns the "image" command with its verbs.
 func New(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Manage images"}
+	cmd := &cobra.Command{Use: "image", Short: "Manage images", RunE: cmdutil.NeedVerb}
 	cmd.AddCommand(
 		newExists(f),
 		newImport(f),
 		newInspect(f),
 		newList(f),
 		newLoad(f),
+		newPull(f),
 		newRemove(f),
 		newTag(f),
 		newUntag(f),

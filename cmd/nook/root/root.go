@@ -4,23 +4,27 @@ package root
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
 	"github.com/nook-containers/nook/cmd/nook/oci"
 	"github.com/nook-containers/nook/cmd/nook/system"
-	"github.com/nook-containers/nook/pkg/problem"
 )
 
-// Main runs the CLI on args and returns the exit status.
-func Main(ctx context.Context, args []string, f *cmdutil.Factory) int {
+// Main runs the command line f.Args and returns the exit status.
+func Main(ctx context.Context, f *cmdutil.Factory) int {
 	cmd := New(f)
-	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(ctx)
-	report(f.Streams, err)
+	cmd.SetArgs(f.Args)
+	return Status(f, cmd.ExecuteContext(ctx))
+}
+
+// Status prints err, unless it only carries an exit status, and returns the exit
+// status for it.
+func Status(f *cmdutil.Factory, err error) int {
+	report(f, err)
 	return status(err)
 }
 
@@ -42,23 +46,21 @@ func New(f *cmdutil.Factory) *cobra.Command {
 	pf.StringVar(&f.Globals.StorageDriver, "storage-driver", "", "overlay or vfs")
 	pf.StringArrayVar(&f.Globals.StorageOpts, "storage-opt", nil, "option of the storage driver, KEY=VALUE")
 	pf.StringVar(&f.Globals.Runtime, "runtime", "", "path of an OCI runtime to use instead of the built-in one")
-	cmd.AddCommand(image.New(f), oci.New(f))
+	cmd.AddCommand(container.New(f), image.New(f), oci.New(f))
+	cmd.AddCommand(container.Verbs(f)...)
 	cmd.AddCommand(image.Verbs(f)...)
 	cmd.AddCommand(system.Verbs(f)...)
 	return cmd
 }
 
-func report(s cmdutil.Streams, err error) {
+func report(f *cmdutil.Factory, err error) {
 	if err == nil {
 		return
 	}
 	if exit, ok := errors.AsType[*cmdutil.ExitError](err); ok && exit.Err == nil {
 		return
 	}
-	fmt.Fprintf(s.Err, "Error: %v\n", err)
-	if hint := problem.HintOf(err); hint != "" {
-		fmt.Fprintf(s.Err, "hint: %s\n", hint)
-	}
+	f.Report(err)
 }
 
 // status maps an error to an exit status: the container's own where there is
@@ -70,5 +72,5 @@ func status(err error) int {
 	if exit, ok := errors.AsType[*cmdutil.ExitError](err); ok {
 		return exit.Code
 	}
-	return 125
+	return cmdutil.ExitFailure
 }

@@ -84,16 +84,15 @@ var table = [...]option{
 	{"sync", syscall.MS_SYNCHRONOUS, 0, 0, 0, false},
 }
 
-// Parse reads the options of one mount. Refused is what can't be honoured.
+// Parse reads the options of one mount. Refused is what can't be honoured. Data
+// of a bind mount means nothing, as in mount(2): specs carry the options of the
+// source's file system along.
 func Parse(options []string) (Options, error) {
 	var o Options
 	for _, word := range options {
 		if err := o.add(word); err != nil {
 			return Options{}, err
 		}
-	}
-	if o.Bind && len(o.Data) > 0 {
-		return Options{}, fmt.Errorf("option %q: unknown for a bind mount", o.Data[0])
 	}
 	return o, nil
 }

@@ -44,6 +44,8 @@ type Plan struct {
 	// Gate is a listening socket on which init, once ready, accepts the
 	// connection that starts it, in place of the Go message; else NoFD.
 	Gate int
+	// Held is a descriptor to keep open until execve, or NoFD.
+	Held int
 	// Join are namespaces to enter, in this order.
 	Join []Join `json:",omitempty"`
 	// Unshare are CLONE_NEW* flags of namespaces to make after those.

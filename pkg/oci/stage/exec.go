@@ -23,21 +23,10 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // firstExtra is the number of the first descriptor after the standard three.
 const firstExtra = 3
 
-// exec becomes the command. Everything the command must not have is closed
-// first; the socket stays, close-on-exec, to tell what went wrong.
+// exec becomes the command. The socket closes with it; until then it tells what
+// went wrong.
 func (s *setup) exec() error {
 	p := &s.Process
-	self := plan.NoFD
-	if p.Reaper {
-		fd, err := kern.Dup(p.SelfFD, p.ExtraFD+p.Extra)
-		if err != nil {
-			return at("keep", "reaper", err)
-		}
-		self = fd
-	}
-	if err := s.arrange(&self); err != nil {
-		return err
-	}
 	if err := s.setRlimits(true); err != nil {
 		return err
 	}
@@ -46,43 +35,50 @@ func (s *setup) exec() error {
 			return at("load", "seccomp filter", err)
 		}
 	}
-	if p.Reaper {
-		args := append([]string{plan.ReaperName, strconv.Itoa(s.sync), strconv.Itoa(p.Extra)}, p.Args...)
-		return at("run", "reaper", kern.ExecFD(self, args, p.Env))
+	if !p.Reaper {
+		return execCommand(p.Args, p.Env)
 	}
-	return execCommand(p.Args, p.Env)
+	if err := kern.DupTo(s.sync, s.sync); err != nil { // now it survives execve
+		return at("keep", "socket", err)
+	}
+	args := append([]string{plan.ReaperName, strconv.Itoa(s.sync), strconv.Itoa(p.Extra)}, p.Args...)
+	return at("run", "reaper", kern.ExecFD(p.SelfFD, args, p.Env))
 }
 
-// arrange gives the extra descriptors their final numbers, the socket the next
-// one, then self where it is there, and closes all others.
-func (s *setup) arrange(self *int) error {
+// arrange gives the extra descriptors their final numbers, what is needed up to
+// execve the next ones, close-on-exec, and closes all others. It comes before
+// any filter, which may know nothing of close_range(2).
+func (s *setup) arrange() error {
 	p := &s.Process
-	sync, err := kern.Dup(s.sync, p.ExtraFD+p.Extra)
-	if err != nil {
-		return at("move", "descriptors", err)
+	keep := []*int{&s.sync, &s.Gate, &s.Held, &s.ptmx, &p.SelfFD}
+	free := firstExtra + p.Extra
+	for _, fd := range keep { // out of the way first
+		if *fd == plan.NoFD {
+			continue
+		}
+		up, err := kern.Dup(*fd, p.ExtraFD+p.Extra+len(keep))
+		if err != nil {
+			return at("move", "descriptors", err)
+		}
+		*fd = up
 	}
 	for i := range p.Extra { // downwards, so none overwrites one still to be moved
 		if err := kern.DupTo(p.ExtraFD+i, firstExtra+i); err != nil {
 			return at("move", "descriptors", err)
 		}
 	}
-	next := firstExtra + p.Extra
-	if err := kern.DupToCloexec(sync, next); err != nil {
-		return at("move", "descriptors", err)
-	}
-	s.sync = next
-	next++
-	if *self != plan.NoFD {
-		if err := kern.DupToCloexec(*self, next); err != nil {
+	for _, fd := range keep {
+		if *fd == plan.NoFD {
+			continue
+		}
+		if err := kern.DupToCloexec(*fd, free); err != nil {
 			return at("move", "descriptors", err)
 		}
-		*self = next
-		next++
-		if err := kern.DupTo(s.sync, s.sync); err != nil { // the reaper needs it
-			return at("move", "descriptors", err)
-		}
+		*fd = free
+		free++
 	}
-	return at("close", "descriptors", kern.CloseFrom(uint(next)))
+	s.rootFD, s.proc, s.null, s.mask = plan.NoFD, plan.NoFD, plan.NoFD, plan.NoFD
+	return at("close", "descriptors", kern.CloseFrom(uint(free)))
 }
 
 // execCommand replaces the process by the command, looked up in the PATH of its

@@ -261,15 +261,15 @@ func setAttrs(mnt int, a, rec plan.Attr) error {
 	return setAttr(mnt, a)
 }
 
-// setAttr leaves a restriction alone that the host's mount is locked with
-// (mount_namespaces(7)): "rw" and the like say only what is wanted at most.
+// setAttr leaves alone what the host's mount is locked with (mount_namespaces(7)):
+// a restriction stays, whatever "rw" and the like say, and so do access times.
 func setAttr(mnt int, a plan.Attr, opts ...kern.TreeOpt) error {
 	err := kern.SetAttr(mnt, kern.Attr(a), opts...)
-	lift := a.Clear &^ kern.AttrAtimeMask
-	if !errors.Is(err, syscall.EPERM) || lift == 0 {
+	if !errors.Is(err, syscall.EPERM) || a.Clear == 0 {
 		return err
 	}
-	a.Clear &^= lift
+	a.Clear = 0
+	a.Set &^= kern.AttrAtimeMask | kern.AttrNodiratime
 	if a.Zero() {
 		return nil
 	}

@@ -206,6 +206,7 @@ func (s *setup) wait() error {
 		return at("tell", "parent", err)
 	}
 	kern.Close(s.ptmx)
+	s.ptmx = plan.NoFD
 	if s.Gate == plan.NoFD {
 		return s.awaitGo()
 	}
@@ -215,7 +216,7 @@ func (s *setup) wait() error {
 	}
 	kern.Close(s.Gate)
 	kern.Close(s.sync)
-	s.sync = conn
+	s.Gate, s.sync = plan.NoFD, conn
 	return s.awaitGo()
 }
 

@@ -33,6 +33,9 @@ func (s *setup) become() error {
 	if err != nil {
 		return err
 	}
+	if err := s.arrange(); err != nil {
+		return err
+	}
 	if len(s.Seccomp) > 0 && !s.Process.NoNewPrivs {
 		if err := kern.LoadSeccomp(s.Seccomp, s.SeccompFlags); err != nil {
 			return at("load", "seccomp filter", err)

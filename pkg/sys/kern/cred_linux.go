@@ -123,3 +123,7 @@ func LoadSeccomp(filter []byte, flags uint) error {
 	_, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(flags), uintptr(unsafe.Pointer(&prog)))
 	return errnoErr(e)
 }
+
+// AdoptOrphans makes this process the parent of descendants that lose theirs. It
+// lasts over execve.
+func AdoptOrphans() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }

@@ -1,6 +1,10 @@
 package kern
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // Attributes of a mount (mount_setattr(2)).
 const (
@@ -110,4 +114,13 @@ func PivotHere() error {
 		return err
 	}
 	return Chdir("/")
+}
+
+// Detach takes the mount at path, if there is one, out of the tree.
+func Detach(path string) error {
+	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) {
+		return nil // nothing of ours is mounted there
+	}
+	return err
 }

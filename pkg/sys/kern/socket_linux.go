@@ -99,3 +99,39 @@ func Seal(fd int) error {
 		unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
 	return err
 }
+
+// Listen makes a socket at path that keeps message boundaries and queues one
+// connection. ListenStream makes one that does not.
+func Listen(path string) (int, error)       { return listen(path, unix.SOCK_SEQPACKET) }
+func ListenStream(path string) (int, error) { return listen(path, unix.SOCK_STREAM) }
+
+// Dial connects to a socket made by Listen, DialStream by ListenStream.
+func Dial(path string) (int, error)       { return dial(path, unix.SOCK_SEQPACKET) }
+func DialStream(path string) (int, error) { return dial(path, unix.SOCK_STREAM) }
+
+func listen(path string, kind int) (int, error) {
+	return unixSocket(kind, func(fd int) error {
+		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+			return err
+		}
+		return unix.Listen(fd, 1)
+	})
+}
+
+func dial(path string, kind int) (int, error) {
+	return unixSocket(kind, func(fd int) error {
+		return Retry(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) })
+	})
+}
+
+func unixSocket(kind int, setup func(fd int) error) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := setup(fd); err != nil {
+		Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}

@@ -1,0 +1,31 @@
+// Package container holds the container verbs: flags in, one library call,
+// output.
+//
+// Verbs that need layers have two halves. The outer one, in the user's own
+// namespaces, reads flags and files, keeps the terminal and shows the result; it
+// starts the inner one, the same program in the user namespace, and they talk
+// over a socket in attach frames: one Open with the request, then the session.
+package container
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+)
+
+// Verbs returns the commands on containers as they appear at the top level.
+func Verbs(f *cmdutil.Factory) []*cobra.Command {
+	return []*cobra.Command{newRun(f), newCreate(f), newStart(f), newPs(f), newRm(f)}
+}
+
+// New returns the "container" command with the same verbs.
+func New(f *cmdutil.Factory) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "container",
+		Short: "Manage containers",
+		RunE:  cmdutil.NeedVerb,
+	}
+	cmd.AddCommand(Verbs(f)...)
+	cmd.AddCommand(newInspect(f), newExists(f))
+	return cmd
+}

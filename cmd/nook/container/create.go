@@ -1,0 +1,55 @@
+package container
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/attach"
+)
+
+func newCreate(f *cmdutil.Factory) *cobra.Command {
+	o := &createFlags{}
+	cmd := &cobra.Command{
+		Use:     "create [flags] IMAGE [COMMAND [ARG...]]",
+		Short:   "Make a container without starting it",
+		Long:    "Make a container from an image, without starting it, and print its id.",
+		Example: "  nook create --name web nginx\n  nook start -a web",
+		Args:    cmdutil.MinArgs(1, "an image"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.create(cmd.Context(), f, args)
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	o.add(cmd.Flags())
+	return cmd
+}
+
+func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []string) error {
+	o.req.Spec.DetachKeys = attach.DefaultDetachKeys
+	h, err := hereNow(f)
+	if err != nil {
+		return err
+	}
+	req, err := o.request(args, h)
+	if err != nil {
+		return err
+	}
+	engine, conn, err := startEngine(ctx, f, nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
+		return fmt.Errorf("talk to the engine: %w", err)
+	}
+	v := &view{sigProxy: true}
+	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: v.signals(engine, nil)}).Run(conn)
+	if err := outcome(exit, err); err != nil {
+		return err
+	}
+	fmt.Fprintln(f.Out, exit.ID)
+	return nil
+}

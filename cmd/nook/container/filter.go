@@ -1,0 +1,90 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/store"
+)
+
+type test = func(container.Listed) bool
+
+// filters are the keys of ps --filter. s tells when the containers that before
+// and since name were made.
+func filters(s state.Store) cmdutil.Filters[container.Listed] {
+	f := cmdutil.Filters[container.Listed]{
+		"id":       simple(func(l container.Listed, v string) bool { return strings.HasPrefix(l.ID, v) }),
+		"name":     simple(func(l container.Listed, v string) bool { return strings.Contains(l.Name, v) }),
+		"ancestor": simple(isOf),
+		"volume": simple(func(l container.Listed, v string) bool {
+			return slices.ContainsFunc(l.Spec.Mounts, func(m spec.Mount) bool { return m.Source == v || m.Target == v })
+		}),
+		"status": status,
+		"exited": exited,
+		"before": created(s, func(c, at time.Time) bool { return c.Before(at) }),
+		"since":  created(s, func(c, at time.Time) bool { return c.After(at) }),
+		"until": func(v string) (test, error) {
+			at, err := cmdutil.Moment(v, time.Now())
+			return func(l container.Listed) bool { return l.Created.Before(at) }, err
+		},
+	}
+	cmdutil.LabelFilters(f, container.Listed.Labels)
+	return f
+}
+
+func simple(match func(container.Listed, string) bool) func(string) (test, error) {
+	return func(v string) (test, error) {
+		return func(l container.Listed) bool { return match(l, v) }, nil
+	}
+}
+
+// status takes every word that peers have, also for states that nook's
+// containers cannot be in.
+func status(v string) (test, error) {
+	switch v {
+	case "stopped":
+		v = state.Exited
+	case state.Created, state.Running, state.Exited, "paused", "initialized", "stopping", "removing", "unknown", "restarting", "dead":
+	default:
+		return nil, errors.New("unknown status; there are created, running and exited")
+	}
+	return func(l container.Listed) bool { return l.Word == v }, nil
+}
+
+func exited(v string) (test, error) {
+	code, err := strconv.Atoi(v)
+	if err != nil {
+		return nil, fmt.Errorf("exit status %q is not a number", v)
+	}
+	return func(l container.Listed) bool { return l.Word == state.Exited && l.Status.Run.ExitCode == code }, nil
+}
+
+func created(s state.Store, match func(c, at time.Time) bool) func(string) (test, error) {
+	return func(v string) (test, error) {
+		other, err := s.Lookup(v)
+		if err != nil {
+			return nil, err
+		}
+		return func(l container.Listed) bool { return match(l.Created, other.Created) }, nil
+	}
+}
+
+// isOf reports whether the container's image is ref: an id or its beginning, a
+// full name, or a name without registry or tag.
+func isOf(l container.Listed, ref string) bool {
+	if id := strings.TrimPrefix(ref, "sha256:"); len(id) >= 3 && strings.HasPrefix(l.ImageID, id) {
+		return true
+	}
+	name, short := l.ImageName, path.Base(l.ImageName)
+	repo, _ := store.SplitName(name)
+	return ref == name || ref == short || ref == repo || ref == path.Base(repo) || strings.HasSuffix(name, "/"+ref)
+}

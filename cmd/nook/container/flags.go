@@ -1,0 +1,341 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/image"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/syntax"
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// createFlags are the flags that run and create share, as typed. Those that need
+// no reading bind straight to the request.
+type createFlags struct {
+	req container.Request
+
+	entrypoint                      string
+	env, envFile, labels, labelFile []string
+	volumes, mounts, tmpfs          []string
+	devices, ulimits, sysctls       []string
+	annotations, securityOpts       []string
+	shmSize, network, userns        string
+	rootfs, readOnlyTmpfs           bool
+	pull                            cmdutil.PullFlags
+	set                             *pflag.FlagSet
+}
+
+func (o *createFlags) add(f *pflag.FlagSet) {
+	o.set = f
+	s := &o.req.Spec
+	f.Bool("help", false, "show this help") // without -h, which is the host name's
+	f.StringVar(&s.Name, "name", "", "name of the container")
+	f.BoolVar(&s.Remove, "rm", false, "remove the container when it ends")
+	f.BoolVar(&o.req.Replace, "replace", false, "remove a container of the same name first")
+	f.StringVar(&o.entrypoint, "entrypoint", "", "program to run instead of the image's; a JSON array, or one word; empty for none")
+	f.StringVarP(&s.Hostname, "hostname", "h", "", "host name inside")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "environment variable: NAME=VALUE, NAME or PREFIX*")
+	f.StringArrayVar(&o.envFile, "env-file", nil, "file of environment variables, one a line")
+	f.StringVarP(&s.WorkDir, "workdir", "w", "", "working directory inside")
+	f.StringVarP(&s.User, "user", "u", "", "user[:group] to run as, names or numbers")
+	f.StringArrayVar(&s.Groups, "group-add", nil, "supplementary group")
+	f.BoolVarP(&s.OpenStdin, "interactive", "i", false, "pass standard input on")
+	f.BoolVarP(&s.TTY, "tty", "t", false, "give the container a terminal")
+	f.StringVar(&s.StopSignal, "stop-signal", "", "signal that asks the container to end")
+	f.BoolVar(&s.Init, "init", false, "run a reaper of orphans as process 1")
+	f.StringArrayVarP(&o.labels, "label", "l", nil, "label: KEY[=VALUE]")
+	f.StringArrayVar(&o.labelFile, "label-file", nil, "file of labels, one a line")
+	f.StringArrayVar(&o.annotations, "annotation", nil, "annotation: KEY=VALUE")
+	f.StringVar(&o.req.CIDFile, "cidfile", "", "write the container's id to this file")
+	f.StringVar(&o.req.PIDFile, "pidfile", "", "write the process id to this file")
+	o.addFiles(f)
+	o.addSecurity(f)
+	o.pull.Define(f)
+	f.StringVar(&o.pull.Policy, "pull", image.Missing, "when to pull the image: always, missing, never or newer")
+}
+
+func (o *createFlags) addFiles(f *pflag.FlagSet) {
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "show a host directory: HOST:CONTAINER[:OPTIONS]")
+	f.StringArrayVar(&o.mounts, "mount", nil, "mount: type=bind|tmpfs,src=...,dst=...[,OPTION]")
+	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "empty directory in memory: CONTAINER[:OPTIONS]")
+	f.BoolVar(&o.req.Spec.ReadOnly, "read-only", false, "make the root file system read-only")
+	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /run, /tmp and /var/tmp writable")
+	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm]")
+	f.StringVar(&o.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
+	f.BoolVar(&o.rootfs, "rootfs", false, "the argument is a directory to run from, not an image")
+}
+
+func (o *createFlags) addSecurity(f *pflag.FlagSet) {
+	s := &o.req.Spec
+	f.StringSliceVar(&s.CapAdd, "cap-add", nil, "add a capability, or ALL")
+	f.StringSliceVar(&s.CapDrop, "cap-drop", nil, "drop a capability, or ALL")
+	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "no-new-privileges, seccomp=FILE|unconfined, mask=PATH, unmask=PATH|ALL")
+	f.StringArrayVar(&o.ulimits, "ulimit", nil, "resource limit: NAME=SOFT[:HARD]")
+	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter: NAME=VALUE")
+	f.StringVar(&o.network, "network", "none", "none or host")
+	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N] or nomap")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "net" {
+			name = "network"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// host is what the flags are read against.
+type host struct {
+	dir     string   // working directory
+	environ []string // the user's environment
+	stdin   io.Reader
+}
+
+// request turns the flags and arguments into a request. It reads the files that
+// they name and changes nothing.
+func (o *createFlags) request(args []string, h host) (container.Request, error) {
+	r := o.req
+	r.Spec.Version = spec.Version
+	r.Spec.Image, r.Spec.Args = args[0], args[1:]
+	if o.rootfs {
+		r.Spec.Image, r.Spec.RootFS = "", filepath.Join(h.dir, args[0])
+		if filepath.IsAbs(args[0]) {
+			r.Spec.RootFS = filepath.Clean(args[0])
+		}
+	}
+	for _, step := range []func(*container.Request, host) error{
+		o.readName, o.readProcess, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
+	} {
+		if err := step(&r, h); err != nil {
+			return r, err
+		}
+	}
+	for _, p := range []*string{&r.CIDFile, &r.PIDFile} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(h.dir, *p)
+		}
+	}
+	return r, checkCIDFile(r.CIDFile)
+}
+
+func checkCIDFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return problem.Hint(fmt.Errorf("container id file %s: already exists", path), "run: rm %s", path)
+	}
+	return nil
+}
+
+func (o *createFlags) readName(r *container.Request, _ host) error {
+	if r.Replace && r.Spec.Name == "" {
+		return errors.New("--replace needs --name")
+	}
+	if r.Spec.Name == "" {
+		return nil
+	}
+	return syntax.Name(r.Spec.Name)
+}
+
+func (o *createFlags) readProcess(r *container.Request, h host) error {
+	s := &r.Spec
+	if o.set.Changed("entrypoint") {
+		entry, err := syntax.Entrypoint(o.entrypoint)
+		if err != nil {
+			return err
+		}
+		s.Entrypoint = &entry
+	}
+	for _, name := range o.envFile {
+		content, err := readFile(name, h)
+		if err != nil {
+			return fmt.Errorf("environment file: %w", err)
+		}
+		entries, err := syntax.EnvFile(name, string(content), h.environ)
+		if err != nil {
+			return err
+		}
+		s.Env = append(s.Env, entries...)
+	}
+	for _, e := range o.env {
+		entries, err := syntax.Env(e, h.environ)
+		if err != nil {
+			return err
+		}
+		s.Env = append(s.Env, entries...)
+	}
+	if s.StopSignal != "" {
+		if _, err := sys.ParseSignal(s.StopSignal); err != nil {
+			return err
+		}
+	}
+	if s.WorkDir != "" && !strings.HasPrefix(s.WorkDir, "/") {
+		return fmt.Errorf("working directory %q: must be an absolute path", s.WorkDir)
+	}
+	_, err := attach.ParseKeys(s.DetachKeys)
+	return err
+}
+
+func readFile(name string, h host) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(h.stdin)
+	}
+	return os.ReadFile(name)
+}
+
+func (o *createFlags) readLabels(r *container.Request, h host) error {
+	labels := slices.Clone(o.labels)
+	for _, name := range o.labelFile {
+		content, err := readFile(name, h)
+		if err != nil {
+			return fmt.Errorf("label file: %w", err)
+		}
+		var fromFile []string
+		for line := range strings.Lines(string(content)) {
+			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+				fromFile = append(fromFile, line)
+			}
+		}
+		labels = append(fromFile, labels...)
+	}
+	r.Spec.Labels = map[string]string{}
+	for _, l := range labels {
+		key, value, err := syntax.Label(l)
+		if err != nil {
+			return err
+		}
+		r.Spec.Labels[key] = value
+	}
+	r.Spec.Annotations = map[string]string{}
+	for _, a := range o.annotations {
+		key, value, err := syntax.KeyValue("annotation", a)
+		if err != nil {
+			return err
+		}
+		r.Spec.Annotations[key] = value
+	}
+	return nil
+}
+
+func (o *createFlags) readMounts(r *container.Request, h host) error {
+	s := &r.Spec
+	add := func(texts []string, read func(string) (spec.Mount, error)) error {
+		for _, text := range texts {
+			m, err := read(text)
+			if err != nil {
+				return err
+			}
+			if slices.ContainsFunc(s.Mounts, func(x spec.Mount) bool { return x.Target == m.Target }) {
+				return fmt.Errorf("%s: mounted more than once", m.Target)
+			}
+			s.Mounts = append(s.Mounts, m)
+		}
+		return nil
+	}
+	s.Mounts = nil
+	if err := errors.Join(
+		add(o.volumes, func(t string) (spec.Mount, error) { return syntax.Volume(t, h.dir) }),
+		add(o.mounts, func(t string) (spec.Mount, error) { return syntax.Mount(t, h.dir) }),
+		add(o.tmpfs, syntax.Tmpfs),
+	); err != nil {
+		return err
+	}
+	for _, m := range s.Mounts {
+		if err := checkSource(m); err != nil {
+			return err
+		}
+	}
+	for _, text := range o.devices {
+		d, err := syntax.Device(text)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(d.Source); err != nil {
+			return fmt.Errorf("device %s: %w", d.Source, errors.Unwrap(err))
+		}
+		s.Devices = append(s.Devices, d)
+	}
+	s.ReadOnlyAll = s.ReadOnly && !o.readOnlyTmpfs
+	if o.shmSize == "" {
+		return nil
+	}
+	var err error
+	s.ShmSize, err = syntax.Bytes(o.shmSize)
+	return err
+}
+
+// checkSource looks before anything is made: a missing host directory is a typing
+// error far more often than a wish.
+func checkSource(m spec.Mount) error {
+	if m.Type != spec.MountBind {
+		return nil
+	}
+	if _, err := os.Stat(m.Source); err != nil {
+		return problem.Hint(fmt.Errorf("volume %s: %w", m.Source, errors.Unwrap(err)), "run: mkdir -p %s", m.Source)
+	}
+	if slices.Contains(m.Options, "z") || slices.Contains(m.Options, "Z") {
+		if _, err := os.Stat("/sys/fs/selinux/enforce"); err == nil {
+			return problem.Hint(fmt.Errorf("volume %s: relabelling for SELinux is not there yet", m.Source),
+				"run: chcon -R -t container_file_t %s, and leave the option out", m.Source)
+		}
+	}
+	return nil
+}
+
+func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
+	s := &r.Spec
+	switch o.network {
+	case "none", "host":
+		s.Network = o.network
+	default:
+		return problem.Hint(fmt.Errorf("network %q: not there yet; want none or host", o.network), "add: --network host")
+	}
+	if s.UserNS, err = syntax.UserNS(o.userns); err != nil {
+		return err
+	}
+	for _, text := range o.securityOpts {
+		read := func(name string) ([]byte, error) { return readFile(name, h) }
+		if err := syntax.SecurityOpt(&s.Security, text, read); err != nil {
+			return err
+		}
+	}
+	for _, text := range o.ulimits {
+		u, err := syntax.Ulimit(text)
+		if err != nil {
+			return err
+		}
+		s.Ulimits = append(s.Ulimits, u)
+	}
+	s.Sysctls = map[string]string{}
+	for _, text := range o.sysctls {
+		key, value, err := syntax.KeyValue("sysctl", text)
+		if err != nil {
+			return err
+		}
+		s.Sysctls[key] = value
+	}
+	return nil
+}
+
+func (o *createFlags) readPull(r *container.Request, _ host) error {
+	switch o.pull.Policy {
+	case "true": // Podman's former spelling
+		o.pull.Policy = image.Always
+	case "false":
+		o.pull.Policy = image.Missing
+	}
+	err := o.pull.Complete(o.set, "pull")
+	r.Pull, r.Spec.Platform = o.pull.PullOptions, o.pull.Platform
+	return err
+}

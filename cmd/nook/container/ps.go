@@ -1,0 +1,261 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/units"
+)
+
+type psOptions struct {
+	all, quiet, noTrunc, noHeading, latest bool
+	last                                   int
+	format, sort                           string
+	filters                                []string
+}
+
+func newPs(f *cmdutil.Factory) *cobra.Command {
+	o := &psOptions{}
+	cmd := &cobra.Command{
+		Use:     "ps [flags]",
+		Aliases: []string{"ls", "list"},
+		Short:   "List containers",
+		Long:    "List the running containers, or with --all every one, newest first.",
+		Example: "  nook ps -a\n  nook ps -a --filter status=exited --format '{{.Names}} {{.ExitCode}}'",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return o.run(f) },
+	}
+	fl := cmd.Flags()
+	fl.BoolVarP(&o.all, "all", "a", false, "also containers that do not run")
+	fl.BoolVarP(&o.quiet, "quiet", "q", false, "print ids only")
+	fl.BoolVar(&o.noTrunc, "no-trunc", false, "do not shorten ids and commands")
+	fl.BoolVar(&o.noHeading, "noheading", false, "print no column headings")
+	fl.BoolVarP(&o.latest, "latest", "l", false, "only the newest container")
+	fl.IntVarP(&o.last, "last", "n", -1, "only the N newest containers")
+	fl.StringVar(&o.format, "format", "", "json, a Go template, or table TEMPLATE")
+	fl.StringVar(&o.sort, "sort", "created", "order by command, created, id, image, names, runningfor or status")
+	fl.StringArrayVarP(&o.filters, "filter", "f", nil, "only containers with `KEY=VALUE`")
+	return cmd
+}
+
+func (o *psOptions) run(f *cmdutil.Factory) error {
+	if o.quiet && o.format != "" {
+		return errors.New("--quiet and --format exclude each other")
+	}
+	s, err := f.State()
+	if err != nil {
+		return err
+	}
+	keep, err := filters(s).Compile(o.withDefault())
+	if err != nil {
+		return err
+	}
+	list, errs := container.List(s)
+	for _, err := range errs {
+		f.Notice(err.Error()) // one damaged record must not hide the others
+	}
+	list = slices.DeleteFunc(list, func(l container.Listed) bool { return !keep(l) })
+	if o.latest {
+		o.last = 1
+	}
+	if o.last >= 0 {
+		list = list[:min(o.last, len(list))]
+	}
+	rows := make([]psRow, len(list))
+	for i, c := range list {
+		rows[i] = psRow{c, o.noTrunc}
+	}
+	if err := sortRows(rows, o.sort); err != nil {
+		return err
+	}
+	return o.print(f, rows)
+}
+
+// withDefault adds to the filters that only running containers show, unless
+// something asks for others.
+func (o *psOptions) withDefault() []string {
+	asked := slices.ContainsFunc(o.filters, func(f string) bool {
+		return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=")
+	})
+	if o.all || asked || o.latest || o.last >= 0 {
+		return o.filters
+	}
+	return append(slices.Clone(o.filters), "status="+state.Running)
+}
+
+func (o *psOptions) print(f *cmdutil.Factory, rows []psRow) error {
+	if o.quiet {
+		for _, r := range rows {
+			fmt.Fprintln(f.Out, r.ID())
+		}
+		return nil
+	}
+	return cmdutil.Render(f.Out, o.format, cmdutil.List[psRow]{
+		Default:   "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+		Headings:  map[string]string{"ID": "CONTAINER ID", "ImageID": "IMAGE ID", "CreatedAt": "CREATED AT", "RunningFor": "CREATED"},
+		NoHeading: o.noHeading,
+		JSON:      func(rows []psRow) any { return jsonRows(rows) },
+	}, rows)
+}
+
+// psJSON is one container of ps --format json, in podman's field names and types.
+type psJSON struct {
+	AutoRemove bool
+	Command    []string
+	Created    int64 // seconds since 1970
+	CreatedAt  string
+	Exited     bool
+	ExitedAt   int64
+	ExitCode   int
+	ID         string `json:"Id"`
+	Image      string
+	ImageID    string
+	IsInfra    bool
+	Labels     map[string]string
+	Mounts     []string
+	Names      []string
+	Networks   []string
+	Pid        int
+	Pod        string
+	PodName    string
+	Restarts   int
+	StartedAt  int64
+	State      string
+	Status     string
+}
+
+func jsonRows(rows []psRow) []psJSON {
+	out := make([]psJSON, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, psJSON{
+			AutoRemove: r.AutoRemove(), Command: r.c.Container.Command, Created: r.c.Created.Unix(), CreatedAt: r.CreatedHuman(),
+			Exited: r.Exited(), ExitedAt: unix(r.ExitedAt()), ExitCode: r.ExitCode(), ID: r.c.ID, Image: r.Image(), ImageID: r.ImageID(),
+			Labels: r.c.Labels(), Mounts: r.targets(), Names: []string{r.c.Name}, Networks: []string{}, Pid: r.Pid(),
+			StartedAt: unix(r.StartedAt()), State: r.State(), Status: r.Status(),
+		})
+	}
+	return out
+}
+
+// unix is seconds since 1970, or 0 for never.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+func sortRows(rows []psRow, by string) error {
+	key := map[string]func(psRow) string{
+		"command": psRow.Command, "id": psRow.ID, "image": psRow.Image, "names": psRow.Names, "status": psRow.Status,
+	}[by]
+	switch {
+	case key != nil:
+		slices.SortStableFunc(rows, func(a, b psRow) int { return strings.Compare(key(a), key(b)) })
+	case by == "runningfor":
+		slices.SortStableFunc(rows, func(a, b psRow) int { return a.c.Status.Run.Started.Compare(b.c.Status.Run.Started) })
+	case by != "created":
+		return fmt.Errorf("--sort %q: want command, created, id, image, names, runningfor or status", by)
+	}
+	return nil
+}
+
+// psRow is one line; its methods are the fields of --format, in podman's and
+// Docker's names.
+type psRow struct {
+	c    container.Listed
+	long bool
+}
+
+// commandWidth is where ps cuts a command, as peers do.
+const commandWidth = 17
+
+func (r psRow) ID() string {
+	if r.long {
+		return r.c.ID
+	}
+	return r.c.Short()
+}
+
+func (r psRow) Command() string {
+	cmd := strings.Join(r.c.Container.Command, " ")
+	if !r.long && len(cmd) > commandWidth {
+		cmd = cmd[:commandWidth] + "..."
+	}
+	return cmd
+}
+
+func (r psRow) Status() string {
+	run := r.c.Status.Run
+	switch r.c.Word {
+	case state.Running:
+		return "Up " + ago(run.Started)
+	case state.Exited:
+		return "Exited (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
+	}
+	return "Created"
+}
+
+func (r psRow) Image() string   { return r.c.ImageName }
+func (r psRow) ImageID() string { return r.c.ImageID }
+func (r psRow) Created() string { return r.CreatedHuman() }
+func (r psRow) CreatedAt() string {
+	return r.c.Created.Format("2006-01-02 15:04:05.999999999 -0700 MST")
+}
+func (r psRow) CreatedHuman() string { return ago(r.c.Created) + " ago" }
+func (r psRow) RunningFor() string   { return r.CreatedHuman() }
+func (r psRow) State() string        { return r.c.Word }
+func (r psRow) Names() string        { return r.c.Name }
+func (r psRow) Ports() string        { return "" }
+func (r psRow) Networks() string     { return "" }
+func (r psRow) Pod() string          { return "" }
+func (r psRow) PodName() string      { return "" }
+func (r psRow) IsInfra() bool        { return false }
+func (r psRow) Restarts() int        { return 0 }
+func (r psRow) AutoRemove() bool     { return r.c.Spec.Remove }
+func (r psRow) ExitCode() int        { return r.c.Status.Run.ExitCode }
+func (r psRow) Exited() bool         { return r.c.Word == state.Exited }
+func (r psRow) ExitedAt() time.Time  { return r.c.Status.Run.Finished }
+func (r psRow) StartedAt() time.Time { return r.c.Status.Run.Started }
+
+func (r psRow) Pid() int {
+	if r.c.Word != state.Running {
+		return 0
+	}
+	return r.c.Status.Run.PID
+}
+
+func (r psRow) Mounts() string { return strings.Join(r.targets(), ",") }
+
+func (r psRow) targets() []string {
+	out := []string{}
+	for _, m := range r.c.Spec.Mounts {
+		out = append(out, m.Target)
+	}
+	return out
+}
+
+// ago is how long ago t was, never less than nothing: the clock may have been
+// set back.
+func ago(t time.Time) string { return units.Duration(state.Since(t)) }
+
+func (r psRow) Labels() string {
+	var l []string
+	for k, v := range r.c.Labels() {
+		l = append(l, k+"="+v)
+	}
+	slices.Sort(l)
+	return strings.Join(l, ",")
+}
+
+// Label is one label's value, for {{.Label "key"}}.
+func (r psRow) Label(key string) string { return r.c.Labels()[key] }

@@ -1,0 +1,86 @@
+package container
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/attach"
+)
+
+type runOptions struct {
+	createFlags
+	view
+	detach bool
+}
+
+func newRun(f *cmdutil.Factory) *cobra.Command {
+	o := &runOptions{}
+	cmd := &cobra.Command{
+		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
+		Short: "Run a command in a new container",
+		Long: `Run a command in a new container made from an image, and show it until it ends.
+
+The exit status is the command's: 128+n if signal n ended it, 126 if it cannot
+be executed, 127 if it does not exist. 125 is nook's own failure.`,
+		Example: "  nook run --rm -it docker.io/library/debian sh\n  nook run --rm -v .:/src -w /src golang go test ./...",
+		Args:    cmdutil.MinArgs(1, "an image"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), f, args)
+		},
+	}
+	fl := cmd.Flags()
+	fl.SetInterspersed(false) // what follows the image belongs to its command
+	o.add(fl)
+	o.addView(fl)
+	fl.IntVar(&o.req.Spec.PreserveFDs, "preserve-fds", 0, "pass descriptors 3 to 2+N on to the container")
+	fl.BoolVarP(&o.detach, "detach", "d", false, "run in the background (not there yet)")
+	return cmd
+}
+
+func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string) error {
+	if o.detach {
+		return cmdutil.NotYet("--detach", "run it in the foreground of another shell")
+	}
+	o.req.Spec.DetachKeys = o.keys
+	h, err := hereNow(f)
+	if err != nil {
+		return err
+	}
+	req, err := o.request(args, h)
+	if err != nil {
+		return err
+	}
+	req.Run = true
+	extra, err := preserved(req.Spec.PreserveFDs)
+	if err != nil {
+		return err
+	}
+	o.tty, o.stdin = req.Spec.TTY, req.Spec.OpenStdin
+	return o.show(ctx, f, call{Request: &req}, extra)
+}
+
+// hereNow is what relative paths and environment flags refer to.
+func hereNow(f *cmdutil.Factory) (host, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "/" // only a relative path in a flag would notice
+	}
+	return host{dir: dir, environ: f.Environ, stdin: f.In}, nil
+}
+
+// call is the Open frame: what the outer half asks the inner one for. Exactly one
+// of its parts is set.
+type call struct {
+	Globals cmdutil.Globals `json:"globals"`
+	Request *requestCall    `json:"request,omitempty"`
+	Start   *startCall      `json:"start,omitempty"`
+}
+
+// startCall starts a container that exists.
+type startCall struct {
+	Name string      `json:"name"`
+	Size attach.Size `json:"size,omitzero"`
+}

@@ -1,0 +1,86 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// Serve is the inner half: it does what the Open frame asks and reports the end in
+// the Exited frame.
+func Serve(ctx context.Context, f *cmdutil.Factory) error {
+	// Keys typed at the user's terminal are the outer half's business.
+	if err := sys.Setsid(); err != nil {
+		return err
+	}
+	control, err := sys.Adopt(cmdutil.FirstFD, "control socket")
+	if err != nil {
+		return err
+	}
+	conn := attach.New(control)
+	t, payload, err := conn.Read()
+	if err != nil || t != attach.Open {
+		return fmt.Errorf("read the request: frame type %d: %w", t, err)
+	}
+	var c call
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return fmt.Errorf("read the request: %w", err)
+	}
+	f.Globals = c.Globals
+	// The outer half may be gone: then nobody is told.
+	ended := func(exit attach.Exit) {
+		f.Silence() // the outer half's streams must not stay open behind it
+		_ = conn.WriteJSON(attach.Exited, exit)
+	}
+	if err := c.do(ctx, f, conn, ended); err != nil {
+		ended(container.Failure(err))
+	}
+	return nil
+}
+
+// do reports the end through ended, or returns why there was no beginning.
+func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, ended func(attach.Exit)) error {
+	o := container.StartOptions{Started: f.Silence, Ended: ended}
+	if c.Request != nil && c.Request.Run {
+		o.Filter = container.StartFilter(c.Request.Spec)
+	}
+	e, closeEngine, err := f.Engine()
+	if err != nil {
+		return err
+	}
+	defer closeEngine()
+	var cont *state.Container
+	if c.Start != nil {
+		o.Size = c.Start.Size
+		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
+			err = cont.Hold()
+		}
+	} else {
+		o.Size, o.PIDFile = c.Request.Size, c.Request.PIDFile
+		c.Request.Pull.Progress, c.Request.Pull.Helper = f.Err, f.CredentialHelper()
+		cont, err = e.Create(ctx, *c.Request)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Request != nil && !c.Request.Run {
+		cont.Release()
+		ended(attach.Exit{ID: cont.ID})
+		return nil
+	}
+	for i := range cont.Spec.PreserveFDs {
+		fd, err := sys.Adopt(cmdutil.FirstFD+1+i, "preserved descriptor")
+		if err != nil {
+			return err
+		}
+		o.Extra = append(o.Extra, fd)
+	}
+	e.Run(ctx, cont, conn, o)
+	return nil
+}

@@ -1,0 +1,179 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/term"
+)
+
+type requestCall = container.Request
+
+// view is how the outer half shows a container that it had started.
+type view struct {
+	keys     string
+	sigProxy bool
+	tty      bool // the container has a terminal
+	stdin    bool // it gets the user's input
+}
+
+func (v *view) addView(f *pflag.FlagSet) {
+	f.StringVar(&v.keys, "detach-keys", attach.DefaultDetachKeys, "keys that leave the container running; empty for none")
+	f.BoolVar(&v.sigProxy, "sig-proxy", true, "pass signals on to the container")
+}
+
+// preserved returns descriptors 3 to 2+n, which must be open.
+func preserved(n int) ([]*os.File, error) {
+	if n < 0 {
+		return nil, fmt.Errorf("--preserve-fds %d: must not be negative", n)
+	}
+	var files []*os.File
+	for fd := 3; fd < 3+n; fd++ {
+		f := os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd)) //nolint:gosec // small
+		if _, err := f.Stat(); err != nil {
+			return nil, problem.Hint(fmt.Errorf("--preserve-fds %d: descriptor %d is not open", n, fd), "open it first: %d<FILE", fd)
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// show starts the inner half with c and the descriptors extra, and copies between
+// the container and the user until one of them leaves.
+func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.File) error {
+	keys, err := attach.ParseKeys(v.keys)
+	if err != nil {
+		return err
+	}
+	size := func() (attach.Size, error) {
+		rows, cols, err := term.Size(f.In)
+		return attach.Size{Rows: rows, Cols: cols}, err
+	}
+	if v.tty {
+		if s, err := size(); err == nil {
+			c.setSize(s)
+		}
+	}
+	c.Globals = f.Globals
+	engine, conn, err := startEngine(ctx, f, extra)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.WriteJSON(attach.Open, c); err != nil {
+		return fmt.Errorf("talk to the engine: %w", err)
+	}
+	started, restore := make(chan struct{}), func() {}
+	client := &attach.Client{Out: f.Out, Err: f.Err, Size: size, Signals: v.signals(engine, started)}
+	if v.stdin {
+		client.In = f.In
+	}
+	if v.tty {
+		client.Keys = keys
+	}
+	client.Started = func(attach.Start) (err error) {
+		close(started)
+		if v.tty && v.stdin && term.IsTerminal(f.In) {
+			restore, err = term.MakeRaw(f.In)
+		}
+		return err
+	}
+	exit, err := client.Run(conn)
+	restore()
+	return outcome(exit, err)
+}
+
+func (c *call) setSize(s attach.Size) {
+	if c.Request != nil {
+		c.Request.Size = s
+	} else {
+		c.Start.Size = s
+	}
+}
+
+// outcome turns the end of a session into the command's.
+func outcome(exit attach.Exit, err error) error {
+	switch {
+	case errors.Is(err, attach.ErrDetached):
+		return nil
+	case errors.Is(err, syscall.EPIPE):
+		return &cmdutil.ExitError{Code: 128 + int(syscall.SIGPIPE)} // nobody reads the output
+	case err != nil:
+		return err
+	case exit.Error != "":
+		failure := errors.New(exit.Error)
+		if exit.Hint != "" {
+			failure = problem.Hint(failure, "%s", exit.Hint)
+		}
+		return &cmdutil.ExitError{Code: exit.Code, Err: failure}
+	case exit.Code != 0:
+		return &cmdutil.ExitError{Code: exit.Code}
+	}
+	return nil
+}
+
+// startEngine starts the inner half. It gets no input of the user's, and writes
+// only notices and progress, to standard error.
+func startEngine(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*os.Process, *attach.Conn, error) {
+	mine, its, err := sys.StreamPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer its.Close()
+	engine, err := f.StartEngine(ctx, []string{cmdutil.LaunchName}, cmdutil.Streams{Err: f.Err}, append([]*os.File{its}, extra...)...)
+	if err != nil {
+		return nil, nil, errors.Join(err, mine.Close())
+	}
+	return engine, attach.New(mine), nil
+}
+
+// signals returns the channel of signals for the container. Before its command
+// runs they are the engine's: it cancels a pull and leaves nothing behind.
+func (v *view) signals(engine *os.Process, started <-chan struct{}) <-chan os.Signal {
+	in, out := make(chan os.Signal, 16), make(chan os.Signal)
+	for n := syscall.Signal(1); n < 65; n++ {
+		if v.forwards(n) {
+			signal.Notify(in, n)
+		}
+	}
+	go func() {
+		for s := range in {
+			select {
+			case <-started:
+				out <- s
+			default:
+				if s != syscall.SIGWINCH {
+					_ = engine.Signal(syscall.SIGTERM) // it may have ended
+				}
+			}
+		}
+	}()
+	return out
+}
+
+// forwards leaves out what the kernel or the Go runtime sends for its own
+// reasons, and what stops and continues a job.
+func (v *view) forwards(n syscall.Signal) bool {
+	switch n {
+	case syscall.SIGWINCH:
+		return v.tty
+	case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGPIPE, syscall.SIGURG,
+		syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT,
+		syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGPROF, syscall.SIGABRT:
+		return false
+	case 32, 33, 34: // the C library's
+		return false
+	}
+	return v.sigProxy
+}

@@ -1,0 +1,184 @@
+// Package container makes, runs, shows and removes containers.
+//
+// The half that needs layers (Engine) works inside the user's namespace, in a
+// process that becomes the container's monitor: it holds the monitor lock, is
+// the parent of the container's first process, and owns its terminal or pipes.
+// The half that only reads records (Inspect, state.Store) works anywhere.
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/image"
+	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/statefile"
+	"github.com/nook-containers/nook/pkg/store"
+)
+
+// Engine does the work on containers that needs their layers.
+type Engine struct {
+	State   state.Store
+	Layers  *store.Store
+	Runtime string       // path of an external OCI runtime; empty: our own
+	Notice  func(string) // what the user should know; never nil
+}
+
+// Request asks for a new container.
+type Request struct {
+	Spec    spec.Container    `json:"spec"`
+	Pull    image.PullOptions `json:"pull"`
+	CIDFile string            `json:"cidFile,omitempty"` // absolute; gets the id
+	PIDFile string            `json:"pidFile,omitempty"` // absolute; gets the pid of the first process
+	Replace bool              `json:"replace,omitempty"` // remove a container of the same name first
+	Size    attach.Size       `json:"size,omitzero"`     // of the terminal
+	// Run starts the container; otherwise it stays created.
+	Run bool `json:"run,omitempty"`
+}
+
+// Create makes a container and returns it held by this process. Nothing is left
+// of one that could not be made.
+func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err error) {
+	if err := e.State.Sweep(e.forget); err != nil {
+		// Left-overs of killed commands cost space, not correctness.
+		e.Notice("clean up after a killed command: " + err.Error())
+	}
+	cfg, img, err := e.resolve(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if r.Replace {
+		if err := e.replace(ctx, cfg.Name); err != nil {
+			return nil, err
+		}
+	}
+	c, err := e.State.Create(cfg, r.Spec.Remove && r.Run)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.forget(cfg.ID), c.Discard())
+		}
+	}()
+	if img != nil && !e.scratch(c) {
+		if err := e.createLayer(c, img); err != nil {
+			return nil, err
+		}
+	}
+	if r.CIDFile != "" {
+		if err := statefile.CreateExclusive(r.CIDFile, []byte(cfg.ID)); err != nil {
+			return nil, problem.Hint(fmt.Errorf("write container id file: %w", err), "run: rm %s", r.CIDFile)
+		}
+	}
+	for {
+		err = c.Commit()
+		if !errors.Is(err, state.ErrNameTaken) || r.Spec.Name != "" {
+			break
+		}
+		c.Name = randomName() // a made-up name happened to be taken
+	}
+	if err != nil && r.CIDFile != "" {
+		err = errors.Join(err, os.Remove(r.CIDFile))
+	}
+	return c, err
+}
+
+// resolve turns the request into a record: the image pulled if need be, names
+// and ids made up.
+func (e *Engine) resolve(ctx context.Context, r Request) (state.Config, *store.Image, error) {
+	cfg := state.Config{ID: newID(), Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
+	if cfg.Name == "" {
+		cfg.Name = randomName()
+	}
+	if r.Spec.RootFS != "" {
+		cmd, err := ocispec.Command(r.Spec, spec.ImageConfig{})
+		cfg.Command, cfg.ImageName = cmd, r.Spec.RootFS
+		return cfg, nil, err
+	}
+	img, err := image.Ensure(ctx, e.Layers, r.Spec.Image, r.Pull)
+	if err != nil {
+		return cfg, nil, err
+	}
+	if cfg.Image, err = imageConfig(img); err != nil {
+		return cfg, nil, err
+	}
+	cfg.ImageID, cfg.ImageName = img.ID, nameOf(img, r.Spec.Image)
+	cfg.Command, err = ocispec.Command(r.Spec, cfg.Image)
+	if err != nil {
+		err = problem.Hint(err, "run: nook run %s COMMAND", r.Spec.Image)
+	}
+	return cfg, img, err
+}
+
+func nameOf(img *store.Image, asked string) string {
+	for _, n := range img.Names {
+		if n == asked {
+			return n
+		}
+	}
+	if len(img.Names) > 0 {
+		return img.Names[0]
+	}
+	return asked
+}
+
+func imageConfig(img *store.Image) (spec.ImageConfig, error) {
+	cfg, err := img.Config()
+	if err != nil {
+		return spec.ImageConfig{}, err
+	}
+	c := cfg.Config
+	return spec.ImageConfig{
+		Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, User: c.User,
+		StopSignal: c.StopSignal, Labels: c.Labels,
+	}, nil
+}
+
+// scratch reports whether c has its writable layer in its own directory: it ends
+// with its monitor, and its files need no other owners.
+func (e *Engine) scratch(c *state.Container) bool {
+	return c.Ephemeral() && c.ImageID != "" && c.Spec.UserNS.Mode == spec.UserNSHost && e.Layers.CanScratch()
+}
+
+// createLayer gives the container a writable layer on its image.
+func (e *Engine) createLayer(c *state.Container, img *store.Image) error {
+	ids, err := idMaps(c.Spec.UserNS)
+	if err != nil {
+		return err
+	}
+	return e.Layers.CreateContainer(c.ID, img.ID, store.ContainerOptions{
+		Volatile: c.Ephemeral(), UIDMap: storeMap(ids.UIDs), GIDMap: storeMap(ids.GIDs), Notice: e.Notice,
+	})
+}
+
+// forget deletes a container's layer, if it has one.
+func (e *Engine) forget(id string) error { return e.Layers.DeleteContainer(id) }
+
+func (e *Engine) replace(ctx context.Context, name string) error {
+	old, err := e.State.Lookup(name)
+	if errors.Is(err, state.ErrNotFound) || err == nil && old.Name != name {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.Remove(ctx, old, RemoveOptions{Force: true})
+}
+
+// bundle is the directory of the container's generated files for this boot.
+func bundle(c *state.Container) (string, error) {
+	dir := c.RunDir()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("create run directory: %w", err)
+	}
+	return filepath.Clean(dir), nil
+}

@@ -1,0 +1,245 @@
+package container
+
+import (
+	"strings"
+	"time"
+
+	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/state"
+)
+
+// Inspect is a container as "inspect" shows it, in Docker's field names
+// (docker-inspect(1), GET /containers/{id}/json) with podman's additions.
+type Inspect struct {
+	ID              string `json:"Id"`
+	Created         time.Time
+	Path            string
+	Args            []string
+	State           InspectState
+	Image           string // id
+	ImageName       string
+	Rootfs          string
+	Name            string
+	RestartCount    int
+	Driver          string
+	Mounts          []InspectMount
+	IsInfra         bool
+	Config          InspectConfig
+	HostConfig      InspectHostConfig
+	NetworkSettings InspectNetwork
+	Namespace       string
+}
+
+// InspectState says what is true now. Times are zero where nothing happened.
+type InspectState struct {
+	Status     string
+	Running    bool
+	Paused     bool
+	Restarting bool
+	OOMKilled  bool
+	Dead       bool
+	Pid        int
+	ConmonPid  int // the monitor's, under the name that scripts know
+	ExitCode   int
+	Error      string
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+// InspectMount is one bind or tmpfs that was asked for.
+type InspectMount struct {
+	Type        string
+	Source      string
+	Destination string
+	Mode        string
+	Options     []string
+	RW          bool
+	Propagation string
+}
+
+// InspectConfig is what runs.
+type InspectConfig struct {
+	Hostname    string
+	Domainname  string
+	User        string
+	Tty         bool
+	OpenStdin   bool
+	StdinOnce   bool
+	Env         []string
+	Cmd         []string
+	Image       string
+	WorkingDir  string
+	Entrypoint  []string
+	Labels      map[string]string
+	Annotations map[string]string
+	StopSignal  string
+}
+
+// InspectHostConfig is how it is kept apart from the host.
+type InspectHostConfig struct {
+	Binds          []string
+	NetworkMode    string
+	AutoRemove     bool
+	CapAdd         []string
+	CapDrop        []string
+	GroupAdd       []string
+	UsernsMode     string
+	Privileged     bool
+	ReadonlyRootfs bool
+	SecurityOpt    []string
+	Tmpfs          map[string]string
+	ShmSize        int64
+	Sysctls        map[string]string
+	Ulimits        []spec.Ulimit
+	Devices        []InspectDevice
+	Init           bool
+	Runtime        string
+}
+
+// InspectDevice is one host device.
+type InspectDevice struct {
+	PathOnHost        string
+	PathInContainer   string
+	CgroupPermissions string
+}
+
+// InspectNetwork holds no addresses: without a network there are none.
+type InspectNetwork struct {
+	Ports      map[string][]string
+	Networks   map[string]struct{}
+	SandboxKey string
+}
+
+// Id is ID, as templates written for Docker name it.
+//
+//nolint:revive,staticcheck // the field's name elsewhere
+func (i *Inspect) Id() string { return i.ID }
+
+// Describe shows c. It needs no layers and takes no lock.
+func Describe(c *state.Container) (*Inspect, error) {
+	st, err := c.Status()
+	if err != nil {
+		return nil, err
+	}
+	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
+	out := &Inspect{
+		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
+		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: "overlay",
+		Config: InspectConfig{
+			Hostname: ocispec.Hostname(in), User: first(c.Spec.User, c.Image.User), Tty: c.Spec.TTY,
+			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
+			WorkingDir: first(c.Spec.WorkDir, c.Image.WorkingDir, "/"), Entrypoint: c.Image.Entrypoint,
+			Labels: merge(c.Image.Labels, c.Spec.Labels), Annotations: c.Spec.Annotations,
+			StopSignal: ocispec.StopSignal(c.Spec, c.Image),
+		},
+		HostConfig:      describeHost(c.Spec),
+		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}},
+	}
+	out.Config.Env, err = ocispec.Env(in)
+	if c.Spec.Entrypoint != nil {
+		out.Config.Entrypoint, out.Config.Cmd = *c.Spec.Entrypoint, nil
+	}
+	if len(c.Spec.Args) > 0 {
+		out.Config.Cmd = c.Spec.Args
+	}
+	for _, m := range c.Spec.Mounts {
+		out.Mounts = append(out.Mounts, describeMount(m))
+	}
+	return out, err
+}
+
+func describeState(st state.Status) InspectState {
+	s := InspectState{
+		Status: st.Word, Running: st.Word == state.Running, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
+		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished,
+	}
+	if s.Running {
+		s.Pid, s.ConmonPid = st.Run.PID, st.Monitor
+	}
+	return s
+}
+
+func describeMount(m spec.Mount) InspectMount {
+	out := InspectMount{Type: m.Type, Source: m.Source, Destination: m.Target, Options: m.Options, RW: !m.ReadOnly}
+	out.Mode = strings.Join(m.Options, ",")
+	if m.Type == spec.MountBind {
+		out.Propagation = "rprivate"
+		for _, o := range m.Options {
+			if ocispec.IsPropagation(o) {
+				out.Propagation = o
+			}
+		}
+	}
+	return out
+}
+
+func describeHost(c spec.Container) InspectHostConfig {
+	h := InspectHostConfig{
+		NetworkMode: c.Network, AutoRemove: c.Remove, CapAdd: c.CapAdd, CapDrop: c.CapDrop, GroupAdd: c.Groups,
+		UsernsMode: c.UserNS.Mode, ReadonlyRootfs: c.ReadOnly, SecurityOpt: securityOpts(c.Security), Tmpfs: map[string]string{},
+		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: c.Ulimits, Init: c.Init, Runtime: "oci",
+	}
+	if h.ShmSize == 0 {
+		h.ShmSize = ocispec.DefaultShmSize
+	}
+	for _, m := range c.Mounts {
+		opts := m.Options
+		if m.ReadOnly {
+			opts = append(opts[:len(opts):len(opts)], "ro")
+		}
+		if m.Type == spec.MountTmpfs {
+			h.Tmpfs[m.Target] = strings.Join(opts, ",")
+			continue
+		}
+		bind := m.Source + ":" + m.Target
+		if len(opts) > 0 {
+			bind += ":" + strings.Join(opts, ",")
+		}
+		h.Binds = append(h.Binds, bind)
+	}
+	for _, d := range c.Devices {
+		h.Devices = append(h.Devices, InspectDevice{d.Source, first(d.Target, d.Source), first(d.Permissions, "rwm")})
+	}
+	return h
+}
+
+func securityOpts(s spec.Security) []string {
+	var out []string
+	if s.NoNewPrivileges {
+		out = append(out, "no-new-privileges")
+	}
+	switch s.Seccomp {
+	case "":
+	case spec.SeccompUnconfined:
+		out = append(out, "seccomp=unconfined")
+	default:
+		out = append(out, "seccomp=custom")
+	}
+	for _, p := range s.Mask {
+		out = append(out, "mask="+p)
+	}
+	for _, p := range s.Unmask {
+		out = append(out, "unmask="+p)
+	}
+	return out
+}
+
+func first(s ...string) string {
+	for _, v := range s {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func merge(a, b map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, m := range []map[string]string{a, b} {
+		for k, v := range m {
+			out[k] = v
+		}
+	}
+	return out
+}

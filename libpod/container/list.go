@@ -1,0 +1,32 @@
+package container
+
+import (
+	"slices"
+
+	"github.com/nook-containers/nook/libpod/state"
+)
+
+// Listed is a container with what is true of it now.
+type Listed struct {
+	*state.Container
+	state.Status
+}
+
+// Labels are the image's and the container's own.
+func (l Listed) Labels() map[string]string { return merge(l.Image.Labels, l.Spec.Labels) }
+
+// List returns every container, newest first. Records that cannot be read come as
+// errors beside them.
+func List(s state.Store) ([]Listed, []error) {
+	all, errs := s.List()
+	out := make([]Listed, 0, len(all))
+	for _, c := range slices.Backward(all) {
+		st, err := c.Status()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, Listed{c, st})
+	}
+	return out, errs
+}

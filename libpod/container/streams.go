@@ -1,0 +1,98 @@
+package container
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/oci"
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// failed is nook's own exit status, as docker-run(1) and podman-run(1) have it.
+const failed = 125
+
+// Failure turns an error into what the client shows: 126 or 127 if the command
+// cannot run, else 125.
+func Failure(err error) attach.Exit {
+	exit := attach.Exit{Code: failed, Error: err.Error(), Hint: problem.HintOf(err)}
+	if cannot, ok := errors.AsType[*oci.ExecError](err); ok {
+		exit.Code = cannot.Code
+	}
+	return exit
+}
+
+// streams are a container's standard streams: the master of its terminal, or
+// pipes. The container never gets the user's own terminal, into which it could
+// push keys (TIOCSTI, CVE-2017-5226).
+type streams struct {
+	child  [3]*os.File // the container's ends; nil: /dev/null
+	mine   [3]*os.File // ours
+	master *os.File
+}
+
+func newStreams(c spec.Container) (s streams, err error) {
+	if c.TTY {
+		return s, nil // the runtime makes the terminal in the container's devpts
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if c.OpenStdin {
+		if s.child[0], s.mine[0], err = os.Pipe(); err != nil {
+			return s, err
+		}
+	}
+	for i := 1; i < 3; i++ {
+		if s.mine[i], s.child[i], err = os.Pipe(); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// started closes the container's ends here, so that ours see its end.
+func (s *streams) started(master *os.File) {
+	s.master = master
+	for i, f := range s.child {
+		if f != nil {
+			f.Close()
+			s.child[i] = nil
+		}
+	}
+}
+
+func (s *streams) close() error {
+	var errs []error
+	for _, f := range append(append(s.child[:], s.mine[:]...), s.master) {
+		if f == nil {
+			continue
+		}
+		if err := f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// server shows the streams to attach.Serve; first is a descriptor of the
+// container's first process.
+func (s *streams) server(first *os.File) attach.Container {
+	c := attach.Container{Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(first, sig) }}
+	if s.master != nil {
+		c.TTY, c.Stdin, c.Stdout = true, s.master, s.master
+		c.Resize = func(size attach.Size) error { return sys.SetWindowSize(s.master, size.Rows, size.Cols) }
+		return c
+	}
+	c.Stdout, c.Stderr = io.Reader(s.mine[1]), io.Reader(s.mine[2])
+	if s.mine[0] != nil {
+		c.Stdin = s.mine[0]
+	}
+	return c
+}

@@ -1,0 +1,230 @@
+package seccomp
+
+import (
+	"maps"
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// inst is one instruction of classic BPF.
+type inst struct {
+	op     uint16
+	jt, jf uint8
+	k      uint32
+}
+
+// Operations, and offsets in struct seccomp_data. Both machines that there are
+// tables for have the low half of an argument first.
+const (
+	opLoad  = 0x20 // A = word at k
+	opAnd   = 0x54 // A &= k
+	opJump  = 0x05
+	opJeq   = 0x15
+	opJgt   = 0x25
+	opJge   = 0x35
+	opRet   = 0x06
+	offNr   = 0
+	offArch = 4
+	offArgs = 16
+
+	// next marks a jump to the end of a rule's body, filled in when that is
+	// known. No body is long enough to need the value itself.
+	next = 255
+	// far is the longest conditional jump.
+	far = 255
+)
+
+// compile makes the program. With enosys calls too new for the profile give
+// ENOSYS.
+func compile(s *specs.LinuxSeccomp, goarch string, enosys bool) ([]inst, error) { //nolint:revive // tests compare with libseccomp, which has no such rule
+	archs, err := selectArchs(s, goarch)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newProfile(s)
+	if err != nil {
+		return nil, err
+	}
+	enosys = enosys && denies(p.def)
+	prog := []inst{{opLoad, 0, 0, offArch}}
+	for _, a := range archs {
+		if a.name == specs.ArchX32 {
+			continue // the second half of its host's section
+		}
+		body := search(p.spans(a, enosys))
+		if a.name == specs.ArchX86_64 {
+			body = joinX32(body, x32Body(p, archs, enosys))
+		}
+		body = append([]inst{{opLoad, 0, 0, offNr}}, body...)
+		prog = append(prog, inst{opJeq, 1, 0, a.audit}, inst{opJump, 0, 0, uint32(len(body))})
+		prog = append(prog, body...)
+	}
+	return append(prog, ret(retKillThread)), nil
+}
+
+// denies reports whether an action keeps a call from running.
+func denies(action uint32) bool {
+	switch action & 0xffff0000 {
+	case retAllow, retLog, retTrace:
+		return false
+	}
+	return true
+}
+
+func ret(action uint32) inst { return inst{opRet, 0, 0, action} }
+
+// x32Body handles the numbers with the x32 bit. Without x32 in the profile they
+// are calls of an architecture it does not name; -1 is no call at all and gets
+// the default action, as with libseccomp.
+func x32Body(p *profile, archs []arch, enosys bool) []inst { //nolint:revive // as compile
+	i := slices.IndexFunc(archs, func(a arch) bool { return a.name == specs.ArchX32 })
+	if i < 0 {
+		return []inst{{opJeq, 1, 0, noNumber}, ret(retKillThread), ret(p.def)}
+	}
+	return search(p.spans(archs[i], enosys))
+}
+
+func joinX32(amd64, x32 []inst) []inst {
+	return append(append(branch(x32Bit, len(amd64)), amd64...), x32...)
+}
+
+// branch goes on behind the following n instructions where the number is at
+// least lo, else with the first of them.
+func branch(lo uint32, n int) []inst {
+	if n <= far {
+		return []inst{{opJge, uint8(n), 0, lo}}
+	}
+	return []inst{{opJge, 0, 1, lo}, {opJump, 0, 0, uint32(n)}}
+}
+
+// span is a range of numbers, up to the next span's, with one body.
+type span struct {
+	lo   uint32
+	body []inst
+}
+
+// spans lists the numbers of an architecture.
+func (p *profile) spans(a arch, enosys bool) []span { //nolint:revive // as compile
+	rules := map[uint32][]rule{}
+	for _, r := range p.rules {
+		if nr, ok := a.number(r.name); ok {
+			rules[nr] = merge(rules[nr], r.rules)
+		}
+	}
+	other := []inst{ret(p.def)}
+	var list []span
+	add := func(lo uint32, body []inst) {
+		if n := len(list); n > 0 && slices.Equal(list[n-1].body, body) {
+			return
+		}
+		list = append(list, span{lo, body})
+	}
+	// Numbers that mean nothing to the profile because it is older than them.
+	newFrom, newTo := a.limit, a.limit
+	if enosys {
+		newFrom = p.newest(a) + 1
+	}
+	gap := func(from, to uint32) { // numbers from, below to, that no rule names
+		if from < to && from < newFrom {
+			add(from, other)
+		}
+		if mid := max(from, newFrom); mid < min(to, newTo) {
+			add(mid, []inst{ret(retErrno | errnoNoSys)})
+		}
+		if end := max(from, newTo); end < to {
+			add(end, other)
+		}
+	}
+	at := a.first
+	for _, nr := range slices.Sorted(maps.Keys(rules)) {
+		gap(at, nr)
+		add(nr, p.body(rules[nr]))
+		at = nr + 1
+	}
+	gap(at, noNumber)
+	if !slices.Equal(list[len(list)-1].body, other) {
+		add(noNumber, other)
+	}
+	return list
+}
+
+// newest returns the highest number that the profile names below the
+// architecture's limit.
+func (p *profile) newest(a arch) uint32 {
+	top := a.first
+	for _, name := range p.names {
+		if nr, ok := a.number(name); ok && nr < a.limit {
+			top = max(top, nr)
+		}
+	}
+	return top
+}
+
+// search finds the span of the number in the accumulator.
+func search(list []span) []inst {
+	if len(list) == 1 {
+		return list[0].body
+	}
+	mid := len(list) / 2
+	low, high := search(list[:mid]), search(list[mid:])
+	out := append(branch(list[mid].lo, len(low)), low...)
+	return append(out, high...)
+}
+
+// body tries the rules of one call in their order.
+func (p *profile) body(rules []rule) []inst {
+	var out []inst
+	for _, r := range rules {
+		var code []inst
+		for _, a := range r.args {
+			code = append(code, test(a)...)
+		}
+		code = append(code, ret(r.ret))
+		out = append(out, resolve(code)...)
+		if len(r.args) == 0 {
+			return out
+		}
+	}
+	return append(out, ret(p.def))
+}
+
+// resolve lets the jumps of a failed test lead behind the rule.
+func resolve(code []inst) []inst {
+	for i := range code {
+		end := uint8(len(code) - i - 1)
+		if code[i].jt == next {
+			code[i].jt = end
+		}
+		if code[i].jf == next {
+			code[i].jf = end
+		}
+	}
+	return code
+}
+
+// test falls through where the condition holds and jumps to next where not. An
+// argument is compared in two halves.
+func test(a specs.LinuxSeccompArg) []inst {
+	lo, hi := uint32(offArgs+8*a.Index), uint32(offArgs+8*a.Index+4)
+	vlo, vhi := uint32(a.Value), uint32(a.Value>>32)
+	loadHi, loadLo := inst{opLoad, 0, 0, hi}, inst{opLoad, 0, 0, lo}
+	switch a.Op {
+	case specs.OpMaskedEqual: // Value is the mask
+		return []inst{
+			loadHi, {opAnd, 0, 0, vhi}, {opJeq, 0, next, uint32(a.ValueTwo >> 32)},
+			loadLo, {opAnd, 0, 0, vlo}, {opJeq, 0, next, uint32(a.ValueTwo)},
+		}
+	case specs.OpNotEqual:
+		return []inst{loadHi, {opJeq, 0, 2, vhi}, loadLo, {opJeq, next, 0, vlo}}
+	case specs.OpGreaterThan:
+		return []inst{loadHi, {opJgt, 3, 0, vhi}, {opJeq, 0, next, vhi}, loadLo, {opJgt, 0, next, vlo}}
+	case specs.OpGreaterEqual:
+		return []inst{loadHi, {opJgt, 3, 0, vhi}, {opJeq, 0, next, vhi}, loadLo, {opJge, 0, next, vlo}}
+	case specs.OpLessThan:
+		return []inst{loadHi, {opJgt, next, 0, vhi}, {opJeq, 0, 2, vhi}, loadLo, {opJge, next, 0, vlo}}
+	case specs.OpLessEqual:
+		return []inst{loadHi, {opJgt, next, 0, vhi}, {opJeq, 0, 2, vhi}, loadLo, {opJgt, next, 0, vlo}}
+	}
+	return []inst{loadHi, {opJeq, 0, next, vhi}, loadLo, {opJeq, 0, next, vlo}} // OpEqualTo
+}

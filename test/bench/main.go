@@ -1,0 +1,202 @@
+// Command bench times nook beside its peers on this machine, as the current
+// user, and prints how they compare:
+//
+//	bench -nook PROGRAM [-runs N]
+//
+// hyperfine takes the times, the peers are whatever is installed: podman, crun,
+// bwrap, tar. A peer that is missing is named, and its comparisons are left out.
+// The bars are docs/bench.md's. Ratios only mean something within one run.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// A row compares commands that do the same work.
+type row struct {
+	name    string
+	bar     float64 // how many times faster than the first peer nook is to be
+	aim     float64
+	cmds    []command // nook first
+	prepare string    // before each run, not timed
+	runs    int       // 0: the default
+}
+
+type command struct {
+	tool, line string
+}
+
+type bench struct {
+	dir, nook, rootfs, layer, registry string
+	runs                               int
+	have                               map[string]bool
+}
+
+func main() {
+	var b bench
+	flag.StringVar(&b.nook, "nook", "", "the program")
+	flag.StringVar(&b.rootfs, "rootfs", "", "tar archive of a busybox root")
+	flag.StringVar(&b.layer, "layer", "", "compressed tar archive of a large layer")
+	flag.StringVar(&b.registry, "registry", "", "host:port that has lab/everything")
+	flag.IntVar(&b.runs, "runs", 20, "runs of each command")
+	flag.Parse()
+	if err := b.main(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func (b *bench) main() (err error) {
+	if os.Getuid() == 0 {
+		return errors.New("nook is for ordinary users; run: make bench")
+	}
+	if b.dir, err = os.MkdirTemp("/var/tmp", "nook-b-"); err != nil {
+		return err
+	}
+	defer exec.Command("unshare", "-r", "--map-auto", "rm", "-rf", b.dir).Run()
+	b.peers()
+	if err := b.setUp(); err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "WORK\tTIME (ms, median)\tRATIO\tBAR\tAIM\t")
+	for _, r := range b.rows() {
+		if err := b.measure(tw, r); err != nil {
+			return errors.Join(err, tw.Flush())
+		}
+	}
+	return tw.Flush()
+}
+
+// peers prints which tools take part.
+func (b *bench) peers() {
+	b.have = map[string]bool{"nook": true}
+	for _, tool := range []string{"podman", "crun", "bwrap", "tar"} {
+		out, err := exec.Command(tool, "--version").Output()
+		b.have[tool] = err == nil
+		version, _, _ := strings.Cut(string(out), "\n")
+		if err != nil {
+			version = tool + ": missing"
+		}
+		fmt.Println(version)
+	}
+}
+
+// setUp gives all tools the same root file system, and stores of their own.
+func (b *bench) setUp() error {
+	for _, d := range []string{"home", "data", "run", "root", "x"} {
+		if err := os.Mkdir(filepath.Join(b.dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	for k, v := range map[string]string{"HOME": "home", "XDG_DATA_HOME": "data", "XDG_RUNTIME_DIR": "run"} {
+		if err := os.Setenv(k, filepath.Join(b.dir, v)); err != nil {
+			return err
+		}
+	}
+	steps := []command{
+		{"tar", "tar -C root -xf " + b.rootfs},
+		{"nook", b.nook + " import -q -c 'CMD [\"true\"]' " + b.rootfs + " localhost/bench"},
+		{"podman", "podman import -q " + b.rootfs + " localhost/bench"},
+		{"crun", `mkdir bundle && cd bundle && ln -s ../root rootfs && crun spec --rootless && sed -i 's/"terminal": true/"terminal": false/; s/"sh"$/"true"/' config.json`},
+	}
+	for _, s := range steps {
+		if !b.have[s.tool] {
+			continue
+		}
+		cmd := exec.Command("sh", "-c", s.line)
+		cmd.Dir = b.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", s.line, err, out)
+		}
+	}
+	return nil
+}
+
+func (b *bench) rows() []row {
+	podman := "podman --cgroup-manager=cgroupfs "
+	run := "run --rm --network none localhost/bench true"
+	image := b.registry + "/lab/everything"
+	rows := []row{
+		{name: "run --rm --network none IMG true", bar: 5, aim: 8, cmds: []command{
+			{"nook", b.nook + " " + run},
+			{"podman", podman + run},
+			{"crun", "crun --cgroup-manager=disabled run --bundle bundle b"},
+			{"bwrap", "bwrap --unshare-all --uid 0 --gid 0 --bind root / --proc /proc --dev /dev true"},
+		}},
+		{name: "--version", bar: 4, aim: 6, cmds: []command{{"nook", b.nook + " --version"}, {"podman", "podman --version"}}},
+		{name: "ps", bar: 4, aim: 6, cmds: []command{{"nook", b.nook + " ps"}, {"podman", podman + "ps"}}},
+		{name: "unpack a layer", bar: 0.5, aim: 0.83, runs: 5, cmds: []command{
+			{"nook", b.nook + " import -q " + b.layer + " localhost/unpacked"},
+			{"tar", "unshare -r --map-auto tar -C x -xf " + b.layer},
+		}, prepare: b.nook + " rmi -f --ignore localhost/unpacked; unshare -r --map-auto rm -rf x; mkdir x; sync"},
+	}
+	if b.registry != "" {
+		rows = append(rows, row{name: "pull 6 layers", bar: 2, aim: 4, runs: 5, cmds: []command{
+			{"nook", b.nook + " pull -q --tls-verify=false " + image},
+			{"podman", podman + "pull -q --tls-verify=false " + image},
+		}, prepare: b.nook + " rmi -f --ignore " + image + "; podman rmi -f -i " + image + "; sync"})
+	}
+	return rows
+}
+
+// measure times one row and prints a line for each peer.
+func (b *bench) measure(w *tabwriter.Writer, r row) error {
+	runs := r.runs
+	if runs == 0 {
+		runs = b.runs
+	}
+	export := filepath.Join(b.dir, "times.json")
+	args := []string{"--style", "none", "--warmup", "2", "--runs", strconv.Itoa(runs), "--export-json", export}
+	if r.prepare != "" {
+		args = append(args, "--prepare", "{ "+r.prepare+"; } >/dev/null 2>&1 || true")
+	}
+	var tools []string
+	for _, c := range r.cmds {
+		if b.have[c.tool] {
+			tools, args = append(tools, c.tool), append(args, c.line)
+		}
+	}
+	cmd := exec.Command("hyperfine", args...)
+	cmd.Dir = b.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: hyperfine: %w\n%s", r.name, err, out)
+	}
+	data, err := os.ReadFile(export)
+	if err != nil {
+		return err
+	}
+	var times struct{ Results []struct{ Median float64 } }
+	if err := json.Unmarshal(data, &times); err != nil {
+		return err
+	}
+	if len(times.Results) != len(tools) {
+		return fmt.Errorf("%s: %d results for %d commands", r.name, len(times.Results), len(tools))
+	}
+	own := times.Results[0].Median
+	fmt.Fprintf(w, "%s\tnook %.1f\t\t\t\t\n", r.name, own*1000)
+	for i, t := range times.Results[1:] {
+		bar, aim, verdict := "", "", ""
+		ratio := t.Median / own
+		if tools[i+1] == r.cmds[1].tool {
+			bar, aim = fmt.Sprintf("%.2g", r.bar), fmt.Sprintf("%.2g", r.aim)
+			verdict = "below the bar"
+			if ratio >= r.aim {
+				verdict = "at the aim"
+			} else if ratio >= r.bar {
+				verdict = "over the bar"
+			}
+		}
+		fmt.Fprintf(w, "\t%s %.1f\t%.2f\t%s\t%s\t%s\n", tools[i+1], t.Median*1000, ratio, bar, aim, verdict)
+	}
+	return nil
+}
