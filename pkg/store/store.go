@@ -77,8 +77,8 @@ type Store struct {
 	cfg  config
 	boot string
 
-	mu   sync.Mutex
-	st   storage.Store
+	mu    sync.Mutex
+	st    storage.Store
 	syncs bool // st makes layers durable before they count
 }
 
