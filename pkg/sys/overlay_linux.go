@@ -154,9 +154,10 @@ func mountOverlayPage(o Overlay) (*os.File, error) {
 // heldDirs gives directories short names that are valid until close.
 type heldDirs []*os.File
 
-// short returns path if it has at most limit bytes, else a name below /proc.
+// short returns path if it has at most limit bytes, else a name below /proc. The
+// kernel takes backslashes out of some options, so such a path counts as too long.
 func (h *heldDirs) short(path string, limit int) (string, error) {
-	if len(path) <= limit {
+	if len(path) <= limit && !strings.Contains(path, `\`) {
 		return path, nil
 	}
 	f, err := openTreeRoot(path, unix.O_PATH|unix.O_DIRECTORY)

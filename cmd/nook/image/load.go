@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/pkg/archive"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/term"
 )
@@ -52,11 +54,15 @@ func load(ctx context.Context, f *cmdutil.Factory, s *store.Store, o loadOptions
 		log = nil
 	}
 	for _, found := range a.Images {
-		names, err := fullNames(found.Names, hub)
+		names, err := fullNames(found.Names, registry.DockerHub)
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}
-		id, err := s.Put(ctx, found.Image, names, progressTo(log))
+		var id string
+		err = image.Watch(log, func(p store.Progress) error {
+			id, err = s.Put(ctx, found.Image, names, p)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}
