@@ -29,6 +29,7 @@ const (
 	StdinEOF Type = 17 // no more input
 	Signal   Type = 18 // signal number, one byte
 	Detach   Type = 19 // this client leaves, the container stays
+	CloseOut Type = 21 // nobody reads this output any more: one byte, Stdout or Stderr
 	Open     Type = 20 // what a client that starts a container asks for, as JSON; its first frame
 	Started  Type = 32 // Start as JSON
 	Exited   Type = 33 // Exit as JSON; the last frame

@@ -55,6 +55,7 @@ func (c *Client) Run(conn *Conn) (Exit, error) {
 }
 
 func (c *Client) receive(conn *Conn, w *window) (Exit, error) {
+	out, errOut := &output{t: Stdout, w: c.Out}, &output{t: Stderr, w: c.Err}
 	for {
 		t, p, err := conn.Read()
 		if err != nil {
@@ -65,9 +66,9 @@ func (c *Client) receive(conn *Conn, w *window) (Exit, error) {
 		}
 		switch t {
 		case Stdout:
-			_, err = c.Out.Write(p)
+			out.write(conn, p)
 		case Stderr:
-			_, err = c.Err.Write(p)
+			errOut.write(conn, p)
 		case StdinAck:
 			if len(p) == 4 {
 				w.give(int(binary.BigEndian.Uint32(p)))
@@ -88,6 +89,24 @@ func (c *Client) receive(conn *Conn, w *window) (Exit, error) {
 		if err != nil {
 			return Exit{}, err
 		}
+	}
+}
+
+// output is one of the user's streams. Once it takes no more the container is told,
+// and learns of it as if it had the stream itself.
+type output struct {
+	t      Type
+	w      io.Writer
+	closed bool
+}
+
+func (o *output) write(conn *Conn, p []byte) {
+	if o.closed {
+		return
+	}
+	if _, err := o.w.Write(p); err != nil {
+		o.closed = true
+		_ = conn.Write(CloseOut, []byte{byte(o.t)}) // it may have ended
 	}
 }
 

@@ -17,7 +17,10 @@ type Container struct {
 	Stderr io.Reader      // nil with a terminal
 	TTY    bool
 	Resize func(Size) error
-	Signal func(syscall.Signal) error
+	// CloseOut closes Stdout or Stderr, so that the container's next write to it
+	// fails as a write to a pipe without reader does; nil: output is dropped.
+	CloseOut func(Type) error
+	Signal   func(syscall.Signal) error
 }
 
 // queueLen is how many input frames may wait for the container. A client that
@@ -106,6 +109,10 @@ func (s *Session) readFrames() {
 		case Signal:
 			if len(p) == 1 && s.c.Signal != nil {
 				_ = s.c.Signal(syscall.Signal(p[0])) // it may have ended meanwhile
+			}
+		case CloseOut:
+			if len(p) == 1 && s.c.CloseOut != nil {
+				_ = s.c.CloseOut(Type(p[0])) // it may be closed already
 			}
 		case Detach:
 			s.leave()

@@ -236,6 +236,9 @@ func startTime(pid int) (uint64, error) {
 // records the end, and removes the container if that was asked.
 func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) {
 	exit := e.run(ctx, c, conn, o)
+	if !c.Spec.Remove {
+		c.Release() // who hears of the end may start it again
+	}
 	o.Ended(exit)
 	// Nobody waits for this: who lists containers or takes the name again sees it
 	// gone, and if this process dies here the next one sweeps.

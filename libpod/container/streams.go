@@ -90,6 +90,12 @@ func (s *streams) server(first *os.File) attach.Container {
 		c.Resize = func(size attach.Size) error { return sys.SetWindowSize(s.master, size.Rows, size.Cols) }
 		return c
 	}
+	c.CloseOut = func(t attach.Type) error {
+		if t == attach.Stderr {
+			return s.mine[2].Close()
+		}
+		return s.mine[1].Close()
+	}
 	c.Stdout, c.Stderr = io.Reader(s.mine[1]), io.Reader(s.mine[2])
 	if s.mine[0] != nil {
 		c.Stdin = s.mine[0]

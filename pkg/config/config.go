@@ -102,6 +102,15 @@ func runDir(data string) (string, error) {
 	return filepath.Join(data, "run", strings.TrimSpace(string(boot))), nil
 }
 
+// EngineEnviron is env for a process in the user namespace: without an
+// XDG_RUNTIME_DIR that Load found unusable, which libraries there would trip over.
+func EngineEnviron(env []string) []string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && writableDir(dir) {
+		return env
+	}
+	return slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, "XDG_RUNTIME_DIR=") })
+}
+
 // writableDir reports whether dir is a directory that this process may write
 // to; su leaves XDG_RUNTIME_DIR pointing at another user's.
 func writableDir(dir string) bool {

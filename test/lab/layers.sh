@@ -17,7 +17,7 @@ list() {
 	(cd "$root" && find . -mindepth 1 \
 		\( -path ./dev -o -path ./proc -o -path ./sys -o -path ./tmp -o -path ./run \
 		-o -path ./var/cache/apt -o -path ./var/lib/apt/lists -o -path ./usr/sbin/policy-rc.d \
-		-o -path ./var/log -o -path ./etc/hostname -o -path ./etc/resolv.conf \) -prune -o "$@" -print0)
+		-o -path "./var/log/*" ! -type d -o -path ./etc/hostname -o -path ./etc/resolv.conf \) -prune -o "$@" -print0)
 }
 layer() { # NAME [find tests]
 	name=$1

@@ -151,7 +151,7 @@ func (f *Factory) StartEngine(ctx context.Context, args []string, s Streams, fil
 	child, err := userns.Start(ctx, userns.Options{
 		RunDir: p.Run,
 		Args:   args,
-		Env:    f.Environ,
+		Env:    config.EngineEnviron(f.Environ),
 		Stdin:  s.In, Stdout: s.Out, Stderr: s.Err,
 		Files: append(helpers.child, files...),
 	})

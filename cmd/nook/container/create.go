@@ -45,8 +45,8 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
 	}
-	v := &view{sigProxy: true}
-	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: v.signals(engine, nil)}).Run(conn)
+	forward, _ := (&view{sigProxy: true}).signals(engine, nil)
+	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: forward}).Run(conn)
 	if err := outcome(exit, err); err != nil {
 		return err
 	}

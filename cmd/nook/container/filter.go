@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ type test = func(container.Listed) bool
 func filters(s state.Store) cmdutil.Filters[container.Listed] {
 	f := cmdutil.Filters[container.Listed]{
 		"id":       simple(func(l container.Listed, v string) bool { return strings.HasPrefix(l.ID, v) }),
-		"name":     simple(func(l container.Listed, v string) bool { return strings.Contains(l.Name, v) }),
+		"name":     name,
 		"ancestor": simple(isOf),
 		"volume": simple(func(l container.Listed, v string) bool {
 			return slices.ContainsFunc(l.Spec.Mounts, func(m spec.Mount) bool { return m.Source == v || m.Target == v })
@@ -39,6 +40,15 @@ func filters(s state.Store) cmdutil.Filters[container.Listed] {
 	}
 	cmdutil.LabelFilters(f, container.Listed.Labels)
 	return f
+}
+
+// name takes a regular expression, as podman-ps(1) has it.
+func name(v string) (test, error) {
+	re, err := regexp.Compile(v)
+	if err != nil {
+		return nil, err
+	}
+	return func(l container.Listed) bool { return re.MatchString(l.Name) }, nil
 }
 
 func simple(match func(container.Listed, string) bool) func(string) (test, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/syntax"
+	"github.com/nook-containers/nook/pkg/oci/seccomp"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -310,6 +311,9 @@ func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 			return err
 		}
 	}
+	if err := checkProfile(s, o.securityOpts); err != nil {
+		return err
+	}
 	for _, text := range o.ulimits {
 		u, err := syntax.Ulimit(text)
 		if err != nil {
@@ -339,3 +343,20 @@ func (o *createFlags) readPull(r *container.Request, _ host) error {
 	r.Pull, r.Spec.Platform = o.pull.PullOptions, o.pull.Platform
 	return err
 }
+
+// checkProfile finds mistakes in a seccomp profile before anything is made.
+func checkProfile(s *spec.Container, opts []string) error {
+	if s.Security.Seccomp == "" || s.Security.Seccomp == spec.SeccompUnconfined {
+		return nil
+	}
+	parsed, err := seccomp.Parse([]byte(s.Security.Seccomp), nil)
+	if err == nil {
+		_, err = seccomp.Compile(parsed)
+	}
+	if err != nil {
+		return fmt.Errorf("security option %q: %w", opts[slices.IndexFunc(opts, isSeccomp)], err)
+	}
+	return nil
+}
+
+func isSeccomp(opt string) bool { return strings.HasPrefix(opt, "seccomp") }

@@ -74,8 +74,11 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 	if err := conn.WriteJSON(attach.Open, c); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
 	}
+	// A write to a closed pipe must fail, not kill: the container is told instead.
+	signal.Ignore(syscall.SIGPIPE)
 	started, restore := make(chan struct{}), func() {}
-	client := &attach.Client{Out: f.Out, Err: f.Err, Size: size, Signals: v.signals(engine, started)}
+	forward, stop := v.signals(engine, started)
+	client := &attach.Client{Out: f.Out, Err: f.Err, Size: size, Signals: forward}
 	if v.stdin {
 		client.In = f.In
 	}
@@ -83,15 +86,21 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 		client.Keys = keys
 	}
 	client.Started = func(attach.Start) (err error) {
-		close(started)
+		defer close(started)
 		if v.tty && v.stdin && term.IsTerminal(f.In) {
 			restore, err = term.MakeRaw(f.In)
 		}
 		return err
 	}
-	exit, err := client.Run(conn)
-	restore()
-	return outcome(exit, err)
+	done := make(chan error, 1)
+	go func() { done <- outcome(client.Run(conn)) }()
+	defer func() { restore() }()
+	select {
+	case err := <-done:
+		return err
+	case sig := <-stop: // the container goes on
+		return &cmdutil.ExitError{Code: 128 + int(sig)}
+	}
 }
 
 func (c *call) setSize(s attach.Size) {
@@ -107,8 +116,6 @@ func outcome(exit attach.Exit, err error) error {
 	switch {
 	case errors.Is(err, attach.ErrDetached):
 		return nil
-	case errors.Is(err, syscall.EPIPE):
-		return &cmdutil.ExitError{Code: 128 + int(syscall.SIGPIPE)} // nobody reads the output
 	case err != nil:
 		return err
 	case exit.Error != "":
@@ -138,28 +145,42 @@ func startEngine(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*os
 	return engine, attach.New(mine), nil
 }
 
-// signals returns the channel of signals for the container. Before its command
-// runs they are the engine's: it cancels a pull and leaves nothing behind.
-func (v *view) signals(engine *os.Process, started <-chan struct{}) <-chan os.Signal {
-	in, out := make(chan os.Signal, 16), make(chan os.Signal)
+// signals returns the signals for the container. Before its command runs they are
+// the engine's: it cancels a pull and leaves nothing behind. stop gets those that
+// end this process alone, because --sig-proxy=false keeps them from the container.
+func (v *view) signals(engine *os.Process, started <-chan struct{}) (forward <-chan os.Signal, stop <-chan syscall.Signal) {
+	in, out, end := make(chan os.Signal, 16), make(chan os.Signal), make(chan syscall.Signal, 1)
 	for n := syscall.Signal(1); n < 65; n++ {
-		if v.forwards(n) {
+		if v.forwards(n) || ends(n) {
 			signal.Notify(in, n)
 		}
 	}
 	go func() {
 		for s := range in {
+			sig, ok := s.(syscall.Signal)
+			if !ok {
+				continue
+			}
 			select {
 			case <-started:
-				out <- s
+				if v.forwards(sig) {
+					out <- s
+				} else {
+					end <- sig
+				}
 			default:
-				if s != syscall.SIGWINCH {
+				if sig != syscall.SIGWINCH {
 					_ = engine.Signal(syscall.SIGTERM) // it may have ended
 				}
 			}
 		}
 	}()
-	return out
+	return out, end
+}
+
+// ends reports whether n asks a program to end.
+func ends(n syscall.Signal) bool {
+	return n == syscall.SIGINT || n == syscall.SIGTERM || n == syscall.SIGHUP || n == syscall.SIGQUIT
 }
 
 // forwards leaves out what the kernel or the Go runtime sends for its own

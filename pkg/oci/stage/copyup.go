@@ -16,8 +16,14 @@ const maxDepth = 256
 
 // copyUp fills the new tmpfs to with the directory it hides, both O_PATH
 // descriptors: files, directories, links and fifos with owner, mode and
-// modification time. Sockets, devices and extended attributes stay behind.
-func copyUp(from, to int) error { return copyDir(from, to, 0) }
+// modification time. Sockets, devices and extended attributes stay behind. With
+// keepMode the tmpfs itself keeps the mode it was asked for.
+func copyUp(from, to int, keepMode bool) error {
+	if err := copyDir(from, to, 0); err != nil || keepMode {
+		return err
+	}
+	return copyDirMeta(from, to)
+}
 
 func copyDir(from, to, depth int) error {
 	if depth > maxDepth {
@@ -38,7 +44,11 @@ func copyDir(from, to, depth int) error {
 			return at("copy", strconv.Quote(n), err)
 		}
 	}
-	st, err := kern.Stat(fd)
+	return nil
+}
+
+func copyDirMeta(from, to int) error {
+	st, err := kern.StatIn(from, ".")
 	if err != nil {
 		return err
 	}
@@ -87,7 +97,10 @@ func copySubdir(from, to int, name string, depth int) error {
 		return err
 	}
 	defer kern.Close(dst)
-	return copyDir(src, dst, depth+1)
+	if err := copyDir(src, dst, depth+1); err != nil {
+		return err
+	}
+	return copyDirMeta(src, dst)
 }
 
 func copyFile(from, to int, name string) error {
