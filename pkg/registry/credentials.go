@@ -54,8 +54,8 @@ type Keychain struct {
 	// is asked. Mirrors never get it: they are other people's machines.
 	Explicit Credentials
 	Files    []regconf.AuthFile // regconf.LoadAuth
-	Helpers  []string          // registries.conf: credential-helpers
-	Helper   HelperFunc        // nil: RunHelper
+	Helpers  []string           // registries.conf: credential-helpers
+	Helper   HelperFunc         // nil: RunHelper
 	// Notice is told about helpers that are named but not installed. May be nil.
 	Notice func(string)
 }
