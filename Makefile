@@ -40,7 +40,7 @@ script:    ## end-to-end scripts, all or one: make script RUN=run_exit
 	@test/as-user script-here RUN='$(RUN)'
 
 script-here: build # as-user's half of script
-	NOOK=$(CURDIR)/$(BIN) $(GO) test ./test -count=1 -run 'TestScript/script/$(RUN)'
+	NOOK=$(CURDIR)/$(BIN) $(GO) test ./test -count=1 -run 'TestScript/script/$(RUN)' $(V)
 
 race:      ## unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./cmd/... ./libpod/... ./pkg/... ./userns/...

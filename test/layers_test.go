@@ -44,9 +44,10 @@ var layers = map[string][]string{
 	"libpod":           {"pkg/", "userns", "libpod/"},
 
 	// front ends
-	"cmd/nook/stage": {"pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
-	"cmd":            {"cmd/", "libpod", "userns", "pkg/"},
-	"test":           {"cmd/", "pkg/", "test/"},
+	"cmd/nook/launch": {"pkg/sys", "pkg/config", "userns"},
+	"cmd/nook/stage":  {"pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
+	"cmd":             {"cmd/", "libpod", "userns", "pkg/"},
+	"test":            {"cmd/", "pkg/", "test/"},
 }
 
 // pure packages compute; they neither call the kernel nor read the host.

@@ -45,7 +45,8 @@ func runReaped() (int, error) {
 	child, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{
 		Env:   append(os.Environ(), reapedVar+"=1"),
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
-		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+		// A group of its own: a stray kill(0) then ends this run, not make or the shell above it.
+		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true},
 	})
 	if err != nil {
 		return 0, err
@@ -67,7 +68,7 @@ func runReaped() (int, error) {
 }
 
 // scriptLimit bounds a script that hangs; the slowest takes a small part of it.
-const scriptLimit = 4 * time.Minute
+const scriptLimit = 3 * time.Minute
 
 // TestScript runs script/*.txtar with the real program as the current user.
 // docs/testing.md says what a script finds in its environment.

@@ -67,10 +67,7 @@ func openSession(ts *testscript.TestScript, argv []string) (*session, error) {
 	if err := s.resize(24, 80); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(argv[0], argv[1:]...)
-	if argv[0] == "nook" {
-		s.cmd = exec.Command(ts.Getenv("NOOK"), argv[1:]...)
-	}
+	s.cmd = exec.Command(path(ts, argv[0]), argv[1:]...)
 	s.cmd.Env, s.cmd.Dir = environ(ts), ts.MkAbs(".")
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = slave, slave, slave
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}

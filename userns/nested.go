@@ -144,3 +144,12 @@ func pack(m []Extent, first uint32) []Extent {
 	}
 	return slices.DeleteFunc(m, func(e Extent) bool { return e.Size == 0 })
 }
+
+// CanSetGroups reports whether processes of this user namespace may choose their
+// supplementary groups. They may not where it was made without a range of group
+// ids (user_namespaces(7), /proc/PID/setgroups): whoever is in it keeps the groups
+// that it has.
+func CanSetGroups() bool {
+	data, err := os.ReadFile("/proc/self/setgroups")
+	return err != nil || strings.TrimSpace(string(data)) != "deny"
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/container"
+	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/cmd/nook/root"
 	_ "github.com/nook-containers/nook/cmd/nook/stage"
 	"github.com/nook-containers/nook/pkg/config"
@@ -31,7 +32,7 @@ func main() {
 }
 
 func run() int {
-	inside := os.Args[0] == cmdutil.EngineName || os.Args[0] == cmdutil.LaunchName
+	inside := os.Args[0] == launch.EngineName || os.Args[0] == launch.LaunchName
 	if inside {
 		switch err := userns.Ready(); {
 		case errors.Is(err, userns.ErrAbandoned):
@@ -51,7 +52,7 @@ func run() int {
 		Environ: config.Environ(),
 		Inside:  inside,
 	}
-	if os.Args[0] == cmdutil.LaunchName {
+	if os.Args[0] == launch.LaunchName {
 		return root.Status(f, container.Serve(ctx, f))
 	}
 	return root.Main(ctx, f)

@@ -77,6 +77,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
+		KeepGroups: !userns.CanSetGroups(),
 	}
 	proc, err := e.create(ctx, cfg)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/registry"
 )
@@ -27,7 +27,7 @@ const localHost = "localhost"
 // are. A name with a registry gives itself. Pure; no name, no candidates.
 //
 // The order is podman's, so that both find the same image in one store.
-func Candidates(short string, cfg config.Registries) []string {
+func Candidates(short string, cfg regconf.Registries) []string {
 	ref, err := registry.ParseReference(short)
 	if err != nil {
 		return nil
@@ -60,7 +60,7 @@ func compact(names []string) []string {
 }
 
 // alias returns the full name that registries.conf gives the short name ref.
-func alias(ref registry.Reference, cfg config.Registries) (registry.Reference, bool) {
+func alias(ref registry.Reference, cfg regconf.Registries) (registry.Reference, bool) {
 	full, ok := cfg.Aliases[ref.Path]
 	if !ok {
 		return ref, false
@@ -82,7 +82,7 @@ type resolution struct {
 // resolve returns what to try when pulling name (containers-registries.conf(5),
 // "Short-Name Aliasing"). Without search registries it is Docker Hub: a name that
 // works everywhere else must not end in a question about configuration.
-func resolve(name string, cfg config.Registries) (resolution, error) {
+func resolve(name string, cfg regconf.Registries) (resolution, error) {
 	name, err := registry.TrimTransport(name)
 	if err != nil {
 		return resolution{}, err
@@ -120,7 +120,7 @@ func searched(ref registry.Reference, search []string, note, mode string) (resol
 			names = append(names, full.String())
 		}
 	}
-	if mode == config.ShortNameEnforcing && len(r.refs) > 1 {
+	if mode == regconf.ShortNameEnforcing && len(r.refs) > 1 {
 		return r, problem.Hint(fmt.Errorf("%q may be any of %s, and short-name-mode is enforcing", ref, strings.Join(names, ", ")),
 			"use the full name, as in %s", names[0])
 	}

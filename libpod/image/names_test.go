@@ -4,12 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
-func testConfig() config.Registries {
-	return config.Registries{
+func testConfig() regconf.Registries {
+	return regconf.Registries{
 		Search: []string{"one.example", "two.example/team"}, SearchFrom: "/etc/r.conf",
 		Aliases:   map[string]string{"ubi": "registry.example/ubi9/ubi"},
 		AliasFrom: map[string]string{"ubi": "/etc/short.conf"},
@@ -33,7 +33,7 @@ func TestCandidates(t *testing.T) {
 			t.Errorf("Candidates(%q)\n got %s\nwant %s", in, got, want)
 		}
 	}
-	if got := strings.Join(Candidates("app", config.Registries{Search: []string{"docker.io"}}), " "); got != "localhost/app docker.io/library/app" {
+	if got := strings.Join(Candidates("app", regconf.Registries{Search: []string{"docker.io"}}), " "); got != "localhost/app docker.io/library/app" {
 		t.Errorf("docker.io twice: %s", got)
 	}
 }
@@ -57,7 +57,7 @@ func TestResolve(t *testing.T) {
 		}
 	}
 	// A host without any configuration.
-	r, err := resolve("busybox", config.Registries{})
+	r, err := resolve("busybox", regconf.Registries{})
 	if err != nil || len(r.refs) != 1 || r.refs[0].String() != "docker.io/library/busybox:latest" || !strings.Contains(r.note, "docker.io, the default registry") {
 		t.Errorf("no configuration: %+v, %v", r, err)
 	}
@@ -65,7 +65,7 @@ func TestResolve(t *testing.T) {
 
 func TestResolveRefuses(t *testing.T) {
 	enforcing := testConfig()
-	enforcing.ShortNameMode = config.ShortNameEnforcing
+	enforcing.ShortNameMode = regconf.ShortNameEnforcing
 	for in, hint := range map[string]string{
 		"app": "use the full name, as in one.example/app:latest", "oci-archive:x.tar": "nook load -i x.tar", "BAD": "[REGISTRY/]PATH",
 	} {

@@ -169,3 +169,10 @@ func (l *layerProgress) Done(status string) {
 	}
 	p.print(strings.TrimRight("Copying blob "+l.name+" "+status, " "))
 }
+
+// Watch calls put with what tells w about its layers; a nil w is silent.
+func Watch(w io.Writer, put func(store.Progress) error) error {
+	p := newProgress(w)
+	defer p.finish()
+	return put(p)
+}

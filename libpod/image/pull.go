@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/store"
@@ -38,7 +38,7 @@ type PullOptions struct {
 	Platform string // OS/ARCH[/VARIANT]; default: this machine's
 
 	TLSVerify *bool  // nil: as registries.conf says
-	AuthFile  string // instead of all others; see config.LoadAuth
+	AuthFile  string // instead of all others; see regconf.LoadAuth
 	Creds     string // USER:PASSWORD instead of any file
 	CertDir   string // TLS files instead of certs.d
 
@@ -132,8 +132,8 @@ type puller struct {
 	s        Store
 	o        PullOptions
 	ready    bool // connect was called: cfg and client are there
-	cfg      config.Registries
-	policy   config.Policy
+	cfg      regconf.Registries
+	policy   regconf.Policy
 	client   *registry.Client
 	platform v1.Platform
 	explicit bool // the platform was asked for
@@ -160,10 +160,10 @@ func (p *puller) connect() (err error) {
 	if p.ready {
 		return nil
 	}
-	if p.cfg, err = config.LoadRegistries(); err != nil {
+	if p.cfg, err = regconf.LoadRegistries(); err != nil {
 		return err
 	}
-	if p.policy, err = config.LoadPolicy(); err != nil {
+	if p.policy, err = regconf.LoadPolicy(); err != nil {
 		return err
 	}
 	keys := registry.Keychain{Helpers: p.cfg.CredentialHelpers, Helper: p.o.Helper}
@@ -171,7 +171,7 @@ func (p *puller) connect() (err error) {
 		if keys.Explicit, err = registry.ParseCredentials(p.o.Creds); err != nil {
 			return err
 		}
-	} else if keys.Files, err = config.LoadAuth(p.o.AuthFile); err != nil {
+	} else if keys.Files, err = regconf.LoadAuth(p.o.AuthFile); err != nil {
 		return err
 	}
 	p.client = registry.New(registry.Options{

@@ -22,7 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/nook-containers/nook/libpod/image"
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/registry/registrytest"
 	"github.com/nook-containers/nook/pkg/store"
@@ -187,7 +187,7 @@ func TestSignaturePolicyIsAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := image.Ensure(t.Context(), open(t, home), reg.Host+"/a:1", image.PullOptions{})
-	if !errors.Is(err, config.ErrPolicy) || len(reg.Requests()) > 0 {
+	if !errors.Is(err, regconf.ErrPolicy) || len(reg.Requests()) > 0 {
 		t.Errorf("got %v after %d requests", err, len(reg.Requests()))
 	}
 }

@@ -54,8 +54,11 @@ func defaultMounts(in Input) []specs.Mount {
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
 	}
 	for _, f := range []struct{ host, target string }{
-		{in.Files.Hosts, "/etc/hosts"}, {in.Files.Hostname, "/etc/hostname"}, {in.Files.ResolvConf, "/etc/resolv.conf"},
-		{in.Files.Passwd, "/etc/passwd"}, {in.Files.ContainerEnv, "/run/.containerenv"},
+		{in.Files.Hosts, "/etc/hosts"},
+		{in.Files.Hostname, "/etc/hostname"},
+		{in.Files.ResolvConf, "/etc/resolv.conf"},
+		{in.Files.Passwd, "/etc/passwd"},
+		{in.Files.ContainerEnv, "/run/.containerenv"},
 	} {
 		if f.host != "" {
 			m = append(m, specs.Mount{Destination: f.target, Type: "bind", Source: f.host, Options: []string{"bind", "rprivate", "nosuid", "nodev", "noexec"}})

@@ -94,7 +94,11 @@ func bindOption(m *spec.Mount, text, o string) error {
 // conflict refuses two options of one kind.
 func conflict(have []string, o string) error {
 	for _, group := range [][]string{
-		{"z", "Z"}, {"rbind", "bind"}, {"nosuid", "suid"}, {"nodev", "dev"}, {"noexec", "exec"},
+		{"z", "Z"},
+		{"rbind", "bind"},
+		{"nosuid", "suid"},
+		{"nodev", "dev"},
+		{"noexec", "exec"},
 		{"private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"},
 	} {
 		if !slices.Contains(group, o) {

@@ -46,9 +46,15 @@ func (u *unpacker) extract(hdr *tar.Header, content io.Reader) error {
 	if strings.HasPrefix(base, whiteoutPrefix) && !u.o.KeepWhiteouts {
 		return u.whiteout(parent, base, hdr)
 	}
-	switch hdr.Typeflag {
-	case tar.TypeDir:
+	if hdr.Typeflag == tar.TypeDir {
 		return u.directory(parent, base, name, hdr)
+	}
+	return u.file(parent, base, hdr, content)
+}
+
+// file makes anything but a directory.
+func (u *unpacker) file(parent *sys.Dir, base string, hdr *tar.Header, content io.Reader) error {
+	switch hdr.Typeflag {
 	case tar.TypeReg, 0, tar.TypeCont, tar.TypeGNUSparse:
 		return u.regular(parent, base, hdr, content)
 	case tar.TypeSymlink:
@@ -58,7 +64,7 @@ func (u *unpacker) extract(hdr *tar.Header, content io.Reader) error {
 	case tar.TypeFifo:
 		return u.fifo(parent, base, hdr)
 	case tar.TypeChar, tar.TypeBlock:
-		u.note("device", "device nodes such as /%s were left out: a user namespace cannot make them", name)
+		u.note("device", "device nodes such as %s were left out: a user namespace cannot make them", hdr.Name)
 		return nil
 	default:
 		return fmt.Errorf("%s: unknown kind of file %q", hdr.Name, hdr.Typeflag)
@@ -119,7 +125,7 @@ func (u *unpacker) directory(parent *sys.Dir, base, name string, hdr *tar.Header
 }
 
 func (u *unpacker) directoryMeta(parent *sys.Dir, base string, hdr *tar.Header, uid, gid int) error {
-	f, err := parent.Open(base, false)
+	f, err := parent.Open(base)
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ func paxPath(t *testing.T, name, path string) []byte {
 	if err := tw.WriteHeader(h); err != nil {
 		t.Fatal(err)
 	}
-	tw.Write([]byte(record))
+	must(tw.Write([]byte(record)))
 	if err := tw.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644}); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func treeSum(t *testing.T, dir string) string {
 		if err != nil {
 			return err
 		}
-		st := fi.Sys().(*syscall.Stat_t)
+		st := statOf(fi)
 		fmt.Fprintln(&out, path, fi.Mode(), st.Uid, st.Gid, st.Nlink, st.Size, st.Mtim, st.Ctim)
 		if fi.Mode().IsRegular() {
 			data, err := os.ReadFile(path)
@@ -211,6 +211,22 @@ func treeSum(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return out.String()
+}
+
+func statOf(fi fs.FileInfo) *syscall.Stat_t {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		panic("no Stat_t")
+	}
+	return st
+}
+
+// must stops at an error of a call that cannot fail here.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // checkFiles compares the regular files below root.

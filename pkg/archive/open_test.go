@@ -26,12 +26,12 @@ type member struct {
 }
 
 // dockerArchive is what "docker save" writes for images of one layer each.
-func dockerArchive(t testing.TB, names ...string) []member {
-	t.Helper()
+func dockerArchive(tb testing.TB, names ...string) []member {
+	tb.Helper()
 	var entries []map[string]any
 	var members []member
 	for i, name := range names {
-		layer := storetest.Tar(t, file{Name: "f" + name, Body: name})
+		layer := storetest.Tar(tb, file{Name: "f" + name, Body: name})
 		config := []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["` + digest.FromBytes(layer).String() + `"]}}`)
 		id := digest.FromBytes(config).Encoded()
 		dir := string(rune('a' + i))
@@ -40,18 +40,18 @@ func dockerArchive(t testing.TB, names ...string) []member {
 	}
 	manifest, err := json.Marshal(entries)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return append(members, member{"manifest.json", manifest})
 }
 
-func tarOf(t testing.TB, members []member) []byte {
-	t.Helper()
+func tarOf(tb testing.TB, members []member) []byte {
+	tb.Helper()
 	var files []file
 	for _, m := range members {
 		files = append(files, file{Name: m.name, Body: string(m.data)})
 	}
-	return storetest.Tar(t, files...)
+	return storetest.Tar(tb, files...)
 }
 
 func writeFile(t *testing.T, data []byte) string {
@@ -168,7 +168,7 @@ func TestOpenPipe(t *testing.T) {
 	}
 	data := tarOf(t, dockerArchive(t, "one:1"))
 	go func() {
-		w.Write(data)
+		must(w.Write(data))
 		w.Close()
 	}()
 	temp := t.TempDir()
@@ -193,10 +193,10 @@ func TestOpenDockerLinks(t *testing.T) {
 		if name == "a/layer.tar" {
 			name = "other/layer.tar"
 		}
-		tw.WriteHeader(&tar.Header{Name: name, Size: int64(len(m.data)), Mode: 0o644})
-		tw.Write(m.data)
+		must(0, tw.WriteHeader(&tar.Header{Name: name, Size: int64(len(m.data)), Mode: 0o644}))
+		must(tw.Write(m.data))
 	}
-	tw.WriteHeader(&tar.Header{Name: "a/layer.tar", Typeflag: tar.TypeSymlink, Linkname: "../other/layer.tar"})
+	must(0, tw.WriteHeader(&tar.Header{Name: "a/layer.tar", Typeflag: tar.TypeSymlink, Linkname: "../other/layer.tar"}))
 	tw.Close()
 	a, err := archive.Open(writeFile(t, out.Bytes()), t.TempDir())
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 // of zeros can unpack to terabytes, and a full disk hurts everybody on it.
 type spaceGuard struct {
 	dir   *os.File
-	since int
+	since int    // bytes written since the last look
+	step  int    // bytes between two looks
 	floor uint64 // bytes to leave free
 }
 
@@ -25,6 +26,7 @@ func (g *spaceGuard) open(dir string) error {
 	free, _, err := sys.Space(f)
 	// On a small or nearly full file system a sixteenth must do.
 	g.floor = min(spareSpace, free/16)
+	g.step = int(min(spaceStep, max(g.floor/2, copyBuffer))) //nolint:gosec // small
 	return err
 }
 
@@ -32,7 +34,7 @@ func (g *spaceGuard) close() { g.dir.Close() }
 
 // wrote counts n bytes that are about to be written.
 func (g *spaceGuard) wrote(n int) error {
-	if g.since += n; g.since < spaceStep {
+	if g.since += n; g.since < g.step {
 		return nil
 	}
 	return g.check()

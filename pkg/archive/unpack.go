@@ -25,7 +25,7 @@ const (
 	maxEntries = 10_000_000
 	maxDepth   = 256       // path components
 	maxName    = 4095      // bytes; PATH_MAX less its NUL
-	spaceStep  = 64 << 20  // bytes written between two looks at the free space
+	spaceStep  = 64 << 20  // bytes written at most between two looks at the free space
 	spareSpace = 32 << 20  // bytes that are left free
 	filesStep  = 1_000     // entries between two looks
 	copyBuffer = 256 << 10 // bytes
@@ -70,21 +70,20 @@ func (e *UnmappedIDError) Error() string {
 
 // unpacker holds one run of Unpack.
 type unpacker struct {
-	o       Options
-	tree    *sys.Tree
-	dirs    dirCache
-	tr      *tar.Reader
-	pack    storage.Packer
-	buf     []byte
-	crc     *crc64.Table
-	noted   map[string]bool
-	uids    map[uint32]struct{}
-	gids    map[uint32]struct{}
-	late    []lateDir // directories whose times are set last
-	root    *sys.Dir
-	rootSet bool
-	result  Result
-	space   spaceGuard
+	o      Options
+	tree   *sys.Tree
+	dirs   dirCache
+	tr     *tar.Reader
+	pack   storage.Packer
+	buf    []byte
+	crc    *crc64.Table
+	noted  map[string]bool
+	uids   map[uint32]struct{}
+	gids   map[uint32]struct{}
+	late   []lateDir // directories whose times are set last
+	root   *sys.Dir
+	result Result
+	space  spaceGuard
 }
 
 type lateDir struct {
@@ -242,7 +241,7 @@ type payload struct {
 func (p *payload) Read(b []byte) (int, error) {
 	n, err := p.tr.Read(b)
 	if p.sum != nil && n > 0 {
-		p.sum.Write(b[:n])
+		_, _ = p.sum.Write(b[:n]) // a hash takes everything
 	}
 	return n, err
 }

@@ -70,7 +70,7 @@ func TestMetadata(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		st := fi.Sys().(*syscall.Stat_t)
+		st := statOf(fi)
 		if fi.Mode() != want.mode || st.Uid != want.uid || st.Gid != want.gid {
 			t.Errorf("%s: %v %d:%d, want %+v", path, fi.Mode(), st.Uid, st.Gid, want)
 		}
@@ -109,7 +109,7 @@ func TestWhiteouts(t *testing.T) {
 		t.Fatal(err)
 	}
 	fi, err := os.Lstat(filepath.Join(root, "gone"))
-	if err != nil || fi.Mode()&os.ModeCharDevice == 0 || fi.Sys().(*syscall.Stat_t).Rdev != 0 {
+	if err != nil || fi.Mode()&os.ModeCharDevice == 0 || statOf(fi).Rdev != 0 {
 		t.Errorf("gone: %v, %v", fi, err)
 	}
 	for _, dir := range []string{"new", "again", "twice"} {
@@ -162,10 +162,10 @@ func TestCompressions(t *testing.T) {
 	gz := storetest.Gzip(t, data)
 	var z, x bytes.Buffer
 	zw, _ := zstd.NewWriter(&z)
-	zw.Write(data)
+	must(zw.Write(data))
 	zw.Close()
 	xw, _ := xz.NewWriter(&x)
-	xw.Write(data)
+	must(xw.Write(data))
 	xw.Close()
 	skippable := append([]byte{0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3}, z.Bytes()...)
 	half := len(data) / 2
@@ -296,7 +296,7 @@ func TestSquash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := fi.Sys().(*syscall.Stat_t); st.Uid != 0 || st.Gid != 12 || len(notes) != 1 {
+	if st := statOf(fi); st.Uid != 0 || st.Gid != 12 || len(notes) != 1 {
 		t.Errorf("owner %d:%d, notes %q", st.Uid, st.Gid, notes)
 	}
 }

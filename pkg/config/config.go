@@ -92,7 +92,7 @@ func HostUID() int {
 // the boot id keeps state of an earlier boot apart; the directory lies below
 // data because a name in /tmp could be taken by another user first.
 func runDir(data string) (string, error) {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && writableDir(dir) {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && WritableDir(dir) {
 		return filepath.Join(dir, "nook"), nil
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -105,15 +105,15 @@ func runDir(data string) (string, error) {
 // EngineEnviron is env for a process in the user namespace: without an
 // XDG_RUNTIME_DIR that Load found unusable, which libraries there would trip over.
 func EngineEnviron(env []string) []string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && writableDir(dir) {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && WritableDir(dir) {
 		return env
 	}
 	return slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, "XDG_RUNTIME_DIR=") })
 }
 
-// writableDir reports whether dir is a directory that this process may write
+// WritableDir reports whether dir is a directory that this process may write
 // to; su leaves XDG_RUNTIME_DIR pointing at another user's.
-func writableDir(dir string) bool {
+func WritableDir(dir string) bool {
 	fi, err := os.Stat(dir)
 	return err == nil && fi.IsDir() && sys.Writable(dir)
 }

@@ -133,36 +133,12 @@ func pairs(args string, set func(k, v string)) error {
 // next character, but not between single quotes.
 func split(s string) ([]string, error) {
 	var words []string
-	var word strings.Builder
-	var quote byte
-	inside := false
-	for i := 0; i < len(s); i++ {
-		switch ch := s[i]; {
-		case quote == '\'' && ch != '\'':
-			word.WriteByte(ch)
-		case ch == '\\' && i+1 < len(s):
-			i++
-			word.WriteByte(s[i])
-			inside = true
-		case ch == quote:
-			quote = 0
-		case quote == 0 && (ch == '"' || ch == '\''):
-			quote, inside = ch, true
-		case quote == 0 && (ch == ' ' || ch == '\t'):
-			if inside {
-				words, inside = append(words, word.String()), false
-				word.Reset()
-			}
-		default:
-			word.WriteByte(ch)
-			inside = true
+	for s = strings.TrimLeft(s, " \t"); s != ""; s = strings.TrimLeft(s, " \t") {
+		word, rest, err := cutWord(s)
+		if err != nil {
+			return nil, err
 		}
-	}
-	if quote != 0 {
-		return nil, fmt.Errorf("a quote %c is not closed", quote)
-	}
-	if inside {
-		words = append(words, word.String())
+		words, s = append(words, word), rest
 	}
 	if len(words) == 0 {
 		return nil, errors.New("there are no words")
@@ -170,9 +146,35 @@ func split(s string) ([]string, error) {
 	return words, nil
 }
 
+func cutWord(s string) (word, rest string, err error) {
+	var w strings.Builder
+	var quote byte
+	i := 0
+	for ; i < len(s); i++ {
+		ch := s[i]
+		switch {
+		case ch == '\\' && quote != '\'' && i+1 < len(s):
+			i++
+			w.WriteByte(s[i])
+		case quote != 0 && ch == quote:
+			quote = 0
+		case quote == 0 && (ch == '"' || ch == '\''):
+			quote = ch
+		case quote == 0 && (ch == ' ' || ch == '\t'):
+			return w.String(), s[i:], nil
+		default:
+			w.WriteByte(ch)
+		}
+	}
+	if quote != 0 {
+		return "", "", fmt.Errorf("a quote %c is not closed", quote)
+	}
+	return w.String(), "", nil
+}
+
 // expose reads PORT[-PORT][/PROTOCOL] words.
 func expose(c *v1.Config, args string) error {
-	for _, word := range strings.Fields(args) {
+	for word := range strings.FieldsSeq(args) {
 		ports, proto, ok := strings.Cut(word, "/")
 		if !ok {
 			proto = "tcp"

@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -245,7 +245,7 @@ func (s *session) refused(e *StatusError, creds Credentials) error {
 			"check these credentials, and that they may pull %s", s.ep.Ref.Name())
 	}
 	err := fmt.Errorf("%w: %s wants credentials and none were found: %w", ErrUnauthorized, host, e)
-	file, ferr := config.PersistentAuthFile()
+	file, ferr := regconf.PersistentAuthFile()
 	if ferr != nil {
 		return problem.Hint(err, "check the name, or pass --creds USER:PASSWORD")
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/registry/registrytest"
@@ -21,8 +21,8 @@ import (
 // keychain has one file with one entry, the password of user u.
 func keychain(key, password string) registry.Keychain {
 	auth := base64.StdEncoding.EncodeToString([]byte("u:" + password))
-	return registry.Keychain{Files: []config.AuthFile{{
-		Path: "/test/auth.json", Auths: map[string]config.AuthEntry{key: {Auth: auth}},
+	return registry.Keychain{Files: []regconf.AuthFile{{
+		Path: "/test/auth.json", Auths: map[string]regconf.AuthEntry{key: {Auth: auth}},
 	}}}
 }
 
@@ -44,7 +44,7 @@ func TestAuthentication(t *testing.T) {
 		"token for a refresh token": {
 			(&registrytest.Tokens{IdentityToken: "idt"}).Fault(),
 			func(h string) registry.Keychain {
-				return registry.Keychain{Files: []config.AuthFile{{Auths: map[string]config.AuthEntry{h: {Auth: "dTo=", IdentityToken: "idt"}}}}}
+				return registry.Keychain{Files: []regconf.AuthFile{{Auths: map[string]regconf.AuthEntry{h: {Auth: "dTo=", IdentityToken: "idt"}}}}}
 			}, "", "",
 		},
 		"basic": {
@@ -81,7 +81,7 @@ func TestAuthentication(t *testing.T) {
 			registrytest.Basic("u", "p"),
 			func(h string) registry.Keychain {
 				return registry.Keychain{
-					Files: []config.AuthFile{{Path: "f", CredHelpers: map[string]string{h: "fake"}}},
+					Files: []regconf.AuthFile{{Path: "f", CredHelpers: map[string]string{h: "fake"}}},
 					Helper: func(_ context.Context, name, server string) (string, string, error) {
 						if name != "fake" || server != h {
 							return "", "", errors.New("asked for " + server)
@@ -95,7 +95,7 @@ func TestAuthentication(t *testing.T) {
 			(&registrytest.Tokens{}).Fault(),
 			func(string) registry.Keychain {
 				return registry.Keychain{
-					Files:  []config.AuthFile{{Path: "f", CredsStore: "desktop"}},
+					Files:  []regconf.AuthFile{{Path: "f", CredsStore: "desktop"}},
 					Helper: func(context.Context, string, string) (string, string, error) { return "", "", registry.ErrNoHelper },
 				}
 			}, "", "",
@@ -332,7 +332,7 @@ func TestTLS(t *testing.T) {
 	plain := registrytest.New(t)
 	plain.Push(t, "a:1", img)
 	empty := t.TempDir()
-	insecure := config.Registries{Registries: []config.Registry{{Prefix: s.Host, Insecure: true}}}
+	insecure := regconf.Registries{Registries: []regconf.Registry{{Prefix: s.Host, Insecure: true}}}
 	for name, tc := range map[string]struct {
 		host  string
 		o     registry.Options
@@ -393,9 +393,9 @@ func TestMirrors(t *testing.T) {
 	main.Push(t, "a:1", img)
 	mirror.Push(t, "cache/a:1", img)
 	dead.Close()
-	cfg := config.Registries{Registries: []config.Registry{{
+	cfg := regconf.Registries{Registries: []regconf.Registry{{
 		Prefix: main.Host, Location: main.Host,
-		Mirrors: []config.Mirror{{Location: dead.Host}, {Location: mirror.Host + "/cache"}},
+		Mirrors: []regconf.Mirror{{Location: dead.Host}, {Location: mirror.Host + "/cache"}},
 	}}}
 	ref := mustRef(t, main.Host+"/a:1")
 	explicit := registry.Keychain{Explicit: registry.Credentials{Username: "u", Password: "p"}}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -53,9 +53,9 @@ type Keychain struct {
 	// Explicit, from --creds, is used for every primary location and nothing else
 	// is asked. Mirrors never get it: they are other people's machines.
 	Explicit Credentials
-	Files    []config.AuthFile // config.LoadAuth
-	Helpers  []string          // registries.conf: credential-helpers
-	Helper   HelperFunc        // nil: RunHelper
+	Files    []regconf.AuthFile // regconf.LoadAuth
+	Helpers  []string           // registries.conf: credential-helpers
+	Helper   HelperFunc         // nil: RunHelper
 	// Notice is told about helpers that are named but not installed. May be nil.
 	Notice func(string)
 }
@@ -71,12 +71,12 @@ func (k Keychain) Lookup(ctx context.Context, ep Endpoint) (Credentials, error) 
 	}
 	helpers := k.Helpers
 	if len(helpers) == 0 {
-		helpers = []string{config.AuthFiles}
+		helpers = []string{regconf.AuthFiles}
 	}
 	for _, h := range helpers {
 		var c Credentials
 		var err error
-		if h == config.AuthFiles {
+		if h == regconf.AuthFiles {
 			c, err = k.fromFiles(ctx, ep.Ref)
 		} else {
 			c, err = k.ask(ctx, h, ep.Ref.Host)
@@ -103,7 +103,7 @@ func (k Keychain) fromFiles(ctx context.Context, ref Reference) (Credentials, er
 
 // fromFile looks for the helper of the host or of the repository, then for the
 // store of all hosts, then into the file itself.
-func (k Keychain) fromFile(ctx context.Context, f config.AuthFile, ref Reference) (Credentials, error) {
+func (k Keychain) fromFile(ctx context.Context, f regconf.AuthFile, ref Reference) (Credentials, error) {
 	keys := authKeys(ref)
 	for _, key := range keys {
 		if h := f.CredHelpers[key]; h != "" {
@@ -149,7 +149,7 @@ func authKeys(ref Reference) []string {
 
 // authEntry finds key among the entries. docker login writes hosts as URLs, and
 // Docker Hub under the address of its first API.
-func authEntry(f config.AuthFile, key string) (entry config.AuthEntry, written string, ok bool) {
+func authEntry(f regconf.AuthFile, key string) (entry regconf.AuthEntry, written string, ok bool) {
 	if e, ok := f.Auths[key]; ok {
 		return e, key, true
 	}
@@ -180,7 +180,7 @@ func hostOfKey(key string) string {
 	return host
 }
 
-func decodeEntry(e config.AuthEntry) (Credentials, error) {
+func decodeEntry(e regconf.AuthEntry) (Credentials, error) {
 	c := Credentials{Username: e.Username, Password: e.Password, IdentityToken: e.IdentityToken, RegistryToken: e.RegistryToken}
 	if e.Auth == "" {
 		return c, nil

@@ -9,27 +9,27 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/registry"
 )
 
 // entry is the password of user u.
-func entry(password string) config.AuthEntry {
-	return config.AuthEntry{Auth: base64.StdEncoding.EncodeToString([]byte("u:" + password))}
+func entry(password string) regconf.AuthEntry {
+	return regconf.AuthEntry{Auth: base64.StdEncoding.EncodeToString([]byte("u:" + password))}
 }
 
 func TestLookup(t *testing.T) {
-	files := []config.AuthFile{
-		{Path: "/one", Auths: map[string]config.AuthEntry{
+	files := []regconf.AuthFile{
+		{Path: "/one", Auths: map[string]regconf.AuthEntry{
 			"quay.io": entry("host"), "quay.io/ns": entry("ns"), "quay.io/ns/app": entry("repo"),
 			"https://reg.example:5000/v1/": entry("url"), "empty.example": {},
 		}, CredHelpers: map[string]string{"helped.example": "h", "helped.example/ns": "hns"}},
-		{Path: "/two", Auths: map[string]config.AuthEntry{
+		{Path: "/two", Auths: map[string]regconf.AuthEntry{
 			"https://index.docker.io/v1/": entry("hub"), "quay.io": entry("shadowed"), "empty.example": entry("second"),
 			"plain.example": {Username: "x", Password: "y"},
 		}},
-		{Path: "/three", CredsStore: "store", Auths: map[string]config.AuthEntry{"inline.example": entry("inline")}},
+		{Path: "/three", CredsStore: "store", Auths: map[string]regconf.AuthEntry{"inline.example": entry("inline")}},
 	}
 	helper := func(_ context.Context, name, server string) (string, string, error) {
 		switch name + " " + server {
@@ -79,8 +79,8 @@ func TestLookup(t *testing.T) {
 
 func TestLookupHelperOrder(t *testing.T) {
 	k := registry.Keychain{
-		Files:   []config.AuthFile{{Path: "/f", Auths: map[string]config.AuthEntry{"a.example": entry("file")}}},
-		Helpers: []string{"first", config.AuthFiles},
+		Files:   []regconf.AuthFile{{Path: "/f", Auths: map[string]regconf.AuthEntry{"a.example": entry("file")}}},
+		Helpers: []string{"first", regconf.AuthFiles},
 		Helper: func(_ context.Context, _, server string) (string, string, error) {
 			if server == "b.example" {
 				return "u", "helper", nil
@@ -97,7 +97,7 @@ func TestLookupHelperOrder(t *testing.T) {
 
 func TestBrokenEntriesNameTheFile(t *testing.T) {
 	for _, auth := range []string{"!!!", base64.StdEncoding.EncodeToString([]byte("nocolon"))} {
-		k := registry.Keychain{Files: []config.AuthFile{{Path: "/the/file", Auths: map[string]config.AuthEntry{"a.example": {Auth: auth}}}}}
+		k := registry.Keychain{Files: []regconf.AuthFile{{Path: "/the/file", Auths: map[string]regconf.AuthEntry{"a.example": {Auth: auth}}}}}
 		_, err := k.Lookup(t.Context(), registry.Endpoint{Ref: mustRef(t, "a.example/x")})
 		if err == nil || !strings.Contains(err.Error(), "/the/file") || strings.Contains(err.Error(), "nocolon") {
 			t.Errorf("%q: %v", auth, err)

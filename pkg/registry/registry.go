@@ -35,7 +35,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 )
 
 // Limits on what a registry may send, in bytes unless said otherwise. Those of
@@ -56,12 +56,12 @@ const (
 // Options configure a Client. The zero value pulls anonymously, with TLS
 // verified against the host's certificate authorities.
 type Options struct {
-	Config   config.Registries
+	Config   regconf.Registries
 	Keychain Keychain
 
 	// CertDir is used instead of the certs.d directories, for every host.
 	CertDir string
-	// CertDirs lists the certs.d directories of a host. Default config.CertDirs.
+	// CertDirs lists the certs.d directories of a host. Default regconf.CertDirs.
 	CertDirs func(host string) ([]string, error)
 	// TLSVerify overrules registries.conf: false allows plain HTTP and any
 	// certificate, true forbids both. Nil leaves it to registries.conf.
@@ -150,7 +150,7 @@ func New(o Options) *Client {
 		o.Proxy = http.ProxyFromEnvironment
 	}
 	if o.CertDirs == nil {
-		o.CertDirs = config.CertDirs
+		o.CertDirs = regconf.CertDirs
 	}
 	if o.Notice == nil {
 		o.Notice = func(string) {}

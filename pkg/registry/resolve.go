@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 )
 
 // ErrBlocked is an image that registries.conf forbids to pull.
@@ -23,7 +23,7 @@ type Endpoint struct {
 // Endpoints lists where ref can be fetched from, in the order to try: the
 // mirrors of the [[registry]] table that is for it, then the primary location.
 // Pure; see containers-registries.conf(5), "Remapping and mirroring registries".
-func Endpoints(cfg config.Registries, ref Reference) ([]Endpoint, error) {
+func Endpoints(cfg regconf.Registries, ref Reference) ([]Endpoint, error) {
 	ref = ref.WithDefaultTag()
 	reg, matched, ok := findRegistry(cfg, ref)
 	if !ok {
@@ -55,7 +55,7 @@ func Endpoints(cfg config.Registries, ref Reference) ([]Endpoint, error) {
 	return append(eps, primary), nil
 }
 
-func mirrorApplies(reg config.Registry, m config.Mirror, ref Reference) bool {
+func mirrorApplies(reg regconf.Registry, m regconf.Mirror, ref Reference) bool {
 	byDigest := ref.Digest != ""
 	switch m.PullFromMirror {
 	case "digest-only":
@@ -68,8 +68,8 @@ func mirrorApplies(reg config.Registry, m config.Mirror, ref Reference) bool {
 
 // findRegistry returns the table with the longest prefix that ref starts with,
 // and how many bytes of ref it covers. A host written out wins over a wildcard.
-func findRegistry(cfg config.Registries, ref Reference) (config.Registry, int, bool) {
-	best, length, literal := config.Registry{}, 0, false
+func findRegistry(cfg regconf.Registries, ref Reference) (regconf.Registry, int, bool) {
+	best, length, literal := regconf.Registry{}, 0, false
 	for _, reg := range cfg.Registries {
 		n := matchPrefix(reg.Prefix, ref)
 		lit := !strings.HasPrefix(reg.Prefix, "*.")

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/registry"
 )
 
@@ -58,7 +58,7 @@ location = "pin.example/app:v2"
 `
 
 func TestEndpoints(t *testing.T) {
-	cfg, err := config.ParseRegistries("sample", []byte(sample))
+	cfg, err := regconf.ParseRegistries("sample", []byte(sample))
 	if err != nil {
 		t.Fatal(err)
 	}

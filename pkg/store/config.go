@@ -61,19 +61,30 @@ func (c *config) add(opt string) error {
 	if !ok || value == "" {
 		return fmt.Errorf("storage option %q is not KEY=VALUE", opt)
 	}
-	name := key
-	if driver, rest, ok := strings.Cut(key, "."); ok && driver != "nook" {
-		if driver == "overlay2" {
-			driver = "overlay"
-		}
-		if driver != "overlay" && driver != "vfs" {
-			return fmt.Errorf("storage option %q is for a driver that there is not: %q", opt, driver)
-		}
-		if driver != c.driver {
-			return nil // as containers/storage: meant for the other driver
-		}
-		name = rest
+	name, mine, err := c.optionName(key)
+	if err != nil || !mine {
+		return err
 	}
+	return c.set(opt, name, value)
+}
+
+// optionName takes the driver off an option's key. As in containers/storage, an
+// option for the other driver is not ours.
+func (c *config) optionName(key string) (name string, mine bool, err error) {
+	driver, rest, ok := strings.Cut(key, ".")
+	switch {
+	case !ok || driver == "nook":
+		return key, true, nil
+	case driver == "overlay2":
+		driver = "overlay"
+	}
+	if driver != "overlay" && driver != "vfs" {
+		return "", false, fmt.Errorf("storage option %q is for a driver that there is not", key)
+	}
+	return rest, driver == c.driver, nil
+}
+
+func (c *config) set(opt, name, value string) error {
 	switch name {
 	case "nook.mount":
 		if !slices.Contains([]string{mountAuto, mountOverlay, mountFuse, mountCopy}, value) {
@@ -102,7 +113,7 @@ func (c *config) add(opt string) error {
 
 // storageOptions returns driver and options as containers/storage takes them,
 // with what containers-storage.conf(5) adds.
-func (c *config) storageOptions(syncing bool) (driver string, opts []string, err error) {
+func (c *config) storageOptions() (driver string, opts []string, err error) {
 	def, err := types.DefaultStoreOptions()
 	if err != nil {
 		return "", nil, fmt.Errorf("read storage.conf: %w", err)
@@ -117,9 +128,6 @@ func (c *config) storageOptions(syncing bool) (driver string, opts []string, err
 	if c.driver == "overlay" {
 		// Without it the driver mounts its directory onto itself.
 		opts = append(opts, "overlay.skip_mount_home=true")
-	}
-	if syncing && c.driver == "overlay" { // vfs does not understand the option it documents
-		opts = append(opts, "overlay.sync=filesystem")
 	}
 	return c.driver, opts, nil
 }

@@ -19,8 +19,7 @@ type IDMap struct{ Inside, Outside, Size uint32 }
 
 // ContainerOptions say what kind of container to make.
 type ContainerOptions struct {
-	// Volatile containers live in the run root: nothing is synced, and they are
-	// gone after a reboot.
+	// Volatile containers are never synced, and gone after a reboot.
 	Volatile bool
 	// UIDMap and GIDMap are for a container with a user namespace of its own
 	// below the shared one. Files of the image then belong to the mapped ids. nil:
@@ -48,6 +47,9 @@ func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) error {
 		IDMappingOptions: types.IDMappingOptions{HostUIDMapping: true, HostGIDMapping: true},
 		Flags:            map[string]any{},
 	}
+	if o.Volatile {
+		opts.Flags[flagBoot] = s.boot
+	}
 	if len(o.UIDMap) > 0 || len(o.GIDMap) > 0 {
 		if err := s.mapOwners(imageID, o, opts); err != nil {
 			return fmt.Errorf("create container %s: %w", short(id), err)
@@ -55,7 +57,10 @@ func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) error {
 	}
 	c, err := s.storage().CreateContainer(id, nil, imageID, "", "", opts)
 	if err != nil {
-		err = fmt.Errorf("create container %s: %w", short(id), known(err))
+		if !errors.Is(err, storage.ErrLayerUnknown) { // that is a damaged image
+			err = known(err)
+		}
+		err = fmt.Errorf("create container %s: %w", short(id), err)
 		if noSpace(err) {
 			err = problem.Hint(err, "the file system of %s is full; free some space with: nook rmi IMAGE", s.o.Root)
 		}

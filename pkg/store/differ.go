@@ -14,6 +14,7 @@ import (
 	cstorage "go.podman.io/storage/pkg/archive"
 
 	"github.com/nook-containers/nook/pkg/archive"
+	"github.com/nook-containers/nook/pkg/problem"
 )
 
 // RawLayer is a layer whose stored form may be packed differently from what its
@@ -82,6 +83,10 @@ func (d *differ) unpack(dest string, opts archive.Options) (archive.Layer, error
 	}
 	got, err := archive.UnpackLayer(d.ctx, &counting{r, d.progress}, dest, opts)
 	err = errors.Join(err, r.Close())
+	if noSpace(err) {
+		return got, problem.Hint(fmt.Errorf("unpack in %s: %w", filepath.Dir(dest), err),
+			"free some space on that file system, for instance with: nook rmi IMAGE")
+	}
 	if err != nil {
 		return got, idHint(err)
 	}

@@ -68,9 +68,8 @@ func matchName(images []storage.Image, ref string, candidates func(string) []str
 	if repo == "" {
 		return nil
 	}
-	byDigest := strings.Contains(tag, ":")
 	full := func(repo string) func(*storage.Image) bool {
-		return func(i *storage.Image) bool { return hasName(i, repo, tag, byDigest) }
+		return func(i *storage.Image) bool { return hasName(i, repo, tag) }
 	}
 	for _, c := range append([]string{repo}, candidates(repo)...) {
 		if found := pick(images, full(c)); len(found) > 0 {
@@ -79,7 +78,7 @@ func matchName(images []storage.Image, ref string, candidates func(string) []str
 	}
 	return pick(images, func(i *storage.Image) bool {
 		for _, n := range i.Names {
-			if have, _ := SplitName(n); strings.HasSuffix(have, "/"+repo) && hasName(i, have, tag, byDigest) {
+			if have, _ := SplitName(n); strings.HasSuffix(have, "/"+repo) && hasName(i, have, tag) {
 				return true
 			}
 		}
@@ -88,11 +87,11 @@ func matchName(images []storage.Image, ref string, candidates func(string) []str
 }
 
 // hasName reports whether image i is repo with the tag ("" is latest) or digest.
-func hasName(i *storage.Image, repo, tag string, byDigest bool) bool {
+func hasName(i *storage.Image, repo, tag string) bool {
 	if tag == "" {
 		tag = "latest"
 	}
-	if !byDigest {
+	if !strings.Contains(tag, ":") {
 		return slices.Contains(i.Names, repo+":"+tag)
 	}
 	digests := false

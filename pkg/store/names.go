@@ -91,9 +91,10 @@ func (s *Store) UsersByImage() (map[string][]string, error) {
 	return users, nil
 }
 
-// known turns containers/storage's errors into ours.
+// known turns containers/storage's errors about an image into ours. Of an id that
+// it does not know at all it says that there is no such layer.
 func known(err error) error {
-	if errors.Is(err, storage.ErrImageUnknown) || errors.Is(err, storage.ErrNotAnImage) {
+	if errors.Is(err, storage.ErrImageUnknown) || errors.Is(err, storage.ErrNotAnImage) || errors.Is(err, storage.ErrLayerUnknown) {
 		return fmt.Errorf("%w (%w)", ErrNotFound, err)
 	}
 	return err

@@ -67,7 +67,7 @@ func (s *Store) RootFS(id string) (*RootFS, error) {
 // mountRoot tries what the option nook.mount allows.
 func (s *Store) mountRoot(l *layout) (*RootFS, error) {
 	if s.Driver() == "vfs" { // the layer is all of it
-		f, err := sys.CloneDir(l.upper, false)
+		f, err := sys.CloneDir(l.upper)
 		return rootOf(f, HowCopy, "", err)
 	}
 	mode := s.cfg.mount
@@ -272,5 +272,5 @@ func BindRoot(dir string) (*os.File, error) {
 	if !fi.IsDir() {
 		return nil, fmt.Errorf("root file system %s: not a directory", dir)
 	}
-	return sys.CloneDir(dir, true)
+	return sys.CloneDirs(dir)
 }

@@ -23,7 +23,7 @@ const copiedMark = "nook.copied"
 func copyRoot(l *layout) (*os.File, error) {
 	mark := filepath.Join(l.dir, copiedMark)
 	if _, err := os.Lstat(mark); err == nil {
-		return sys.CloneDir(l.merged, false)
+		return sys.CloneDir(l.merged)
 	}
 	if err := emptyDir(l.merged); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func copyRoot(l *layout) (*os.File, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	return sys.CloneDir(l.merged, false)
+	return sys.CloneDir(l.merged)
 }
 
 // emptyDir removes what an interrupted copy left.
@@ -92,7 +92,7 @@ func copyLayer(to *sys.Tree, layer string) error {
 
 // dir copies what is in src, then what src itself has.
 func (c *copier) dir(src, dst *sys.Dir, name string) error {
-	f, err := src.Open(".", false)
+	f, err := src.Open(".")
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (c *copier) dir(src, dst *sys.Dir, name string) error {
 	if err != nil {
 		return err
 	}
-	to, err := dst.Open(".", false)
+	to, err := dst.Open(".")
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (c *copier) dir(src, dst *sys.Dir, name string) error {
 }
 
 func removeEntries(d *sys.Dir) error {
-	f, err := d.Open(".", false)
+	f, err := d.Open(".")
 	if err != nil {
 		return err
 	}
@@ -163,6 +163,11 @@ func (c *copier) entry(src, dst *sys.Dir, name, full string) error {
 			return err
 		}
 	}
+	return copyNode(src, dst, name, st)
+}
+
+// copyNode copies anything but a directory.
+func copyNode(src, dst *sys.Dir, name string, st sys.FileStat) error {
 	switch st.Kind() {
 	case syscall.S_IFREG:
 		return copyFile(src, dst, name, st)
@@ -225,7 +230,7 @@ func (c *copier) subdir(src, dst *sys.Dir, name, full string) error {
 }
 
 func copyFile(src, dst *sys.Dir, name string, st sys.FileStat) error {
-	from, err := src.Open(name, false)
+	from, err := src.Open(name)
 	if err != nil {
 		return err
 	}

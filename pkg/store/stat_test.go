@@ -12,6 +12,9 @@ func ownerOf(t *testing.T, path string) (uid, gid, mode uint32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := fi.Sys().(*syscall.Stat_t)
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		t.Fatal("no Stat_t")
+	}
 	return st.Uid, st.Gid, st.Mode & 0o7777
 }

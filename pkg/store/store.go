@@ -66,17 +66,20 @@ type Options struct {
 	// Candidates returns the full names that a short one may stand for, best
 	// first; nil: localhost and docker.io.
 	Candidates func(name string) []string
+	// BootID tells boots apart; empty: the kernel's.
+	BootID string
 }
 
 // Store is an open image store. It works only inside the user namespace. Its
 // methods may be called by several goroutines.
 type Store struct {
-	o   Options
-	cfg config
+	o    Options
+	cfg  config
+	boot string
 
-	mu   sync.Mutex
-	st   storage.Store
-	sync bool // st syncs layers before they count
+	mu    sync.Mutex
+	st    storage.Store
+	syncs bool // st makes layers durable before they count
 }
 
 // Open opens the store, making it if it is not there.
@@ -95,7 +98,7 @@ func Open(o Options) (*Store, error) {
 	if err := s.makeRoots(); err != nil {
 		return nil, err
 	}
-	if err := s.withSpace(func() error { return s.open(false) }); err != nil {
+	if err := s.withSpace(s.start); err != nil {
 		return nil, s.openError(err)
 	}
 	if err := s.keepReserve(); err != nil {
@@ -103,6 +106,25 @@ func Open(o Options) (*Store, error) {
 	}
 	s.collectStaging()
 	return s, nil
+}
+
+// start opens containers/storage, and cleans up if this boot has not done it yet.
+func (s *Store) start() (err error) {
+	if s.boot = s.o.BootID; s.boot == "" {
+		if s.boot, err = kernelBootID(); err != nil {
+			return err
+		}
+	}
+	if !s.firstOpen() {
+		return s.open()
+	}
+	if err := s.dropUnsynced(); err != nil {
+		return err
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	return s.collectBoot()
 }
 
 // quietLog sends containers/storage's log, which otherwise goes to standard
@@ -142,21 +164,20 @@ func (s *Store) makeRoots() error {
 	return nil
 }
 
-// open attaches to containers/storage, with or without syncing of layers. It
-// gives back what it had open before.
-func (s *Store) open(syncing bool) error {
-	driver, opts, err := s.cfg.storageOptions(syncing)
+// open attaches to containers/storage, with further options.
+func (s *Store) open(more ...string) error {
+	driver, opts, err := s.cfg.storageOptions()
 	if err != nil {
 		return err
 	}
 	st, err := storage.GetStore(types.StoreOptions{
 		GraphRoot: s.o.Root, RunRoot: s.o.RunRoot,
-		GraphDriverName: driver, GraphDriverOptions: opts,
+		GraphDriverName: driver, GraphDriverOptions: append(opts, more...),
 	})
 	if err != nil {
 		return err
 	}
-	s.st, s.sync = st, syncing
+	s.st, s.syncs = st, len(more) > 0
 	return nil
 }
 
@@ -166,9 +187,9 @@ func (s *Store) open(syncing bool) error {
 func (s *Store) synced() (storage.Store, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.sync {
+	if !s.syncs && s.cfg.driver == "overlay" { // vfs does not understand the option it documents
 		s.st.Free()
-		if err := s.open(true); err != nil {
+		if err := s.open("overlay.sync=filesystem"); err != nil {
 			return nil, s.openError(err)
 		}
 	}

@@ -14,7 +14,7 @@ func OpenInRoot(root *os.File, path string, flags int) (*os.File, error) {
 		Flags:   uint64(flags) | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, //nolint:gosec // flags are small and positive
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	}
-	if flags&(os.O_CREATE) != 0 {
+	if flags&os.O_CREATE != 0 {
 		how.Mode = 0o600
 	}
 	var fd int

@@ -154,9 +154,10 @@ func mountOverlayPage(o Overlay) (*os.File, error) {
 // heldDirs gives directories short names that are valid until close.
 type heldDirs []*os.File
 
-// short returns path if it has at most limit bytes, else a name below /proc.
+// short returns path if it has at most limit bytes, else a name below /proc. The
+// kernel takes backslashes out of some options, so such a path counts as too long.
 func (h *heldDirs) short(path string, limit int) (string, error) {
-	if len(path) <= limit {
+	if len(path) <= limit && !strings.Contains(path, `\`) {
 		return path, nil
 	}
 	f, err := openTreeRoot(path, unix.O_PATH|unix.O_DIRECTORY)
@@ -173,15 +174,15 @@ func (h *heldDirs) close() {
 	}
 }
 
-// CloneDir returns a detached mount of the directory at path and, if recursive,
-// of everything mounted below it (open_tree(2), OPEN_TREE_CLONE): what "mount
-// --bind" would show, attached nowhere.
-func CloneDir(path string, recursive bool) (*os.File, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
-	if recursive {
-		flags |= unix.AT_RECURSIVE
-	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+// CloneDir returns a detached mount of the directory at path (open_tree(2),
+// OPEN_TREE_CLONE): what "mount --bind" would show, attached nowhere.
+func CloneDir(path string) (*os.File, error) { return cloneDir(path, 0) }
+
+// CloneDirs is CloneDir with everything that is mounted below path.
+func CloneDirs(path string) (*os.File, error) { return cloneDir(path, unix.AT_RECURSIVE) }
+
+func cloneDir(path string, flags uint) (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
 	}
@@ -190,7 +191,7 @@ func CloneDir(path string, recursive bool) (*os.File, error) {
 
 // Detach takes the mount at path away from its place, into the descriptor.
 func Detach(path string) (*os.File, error) {
-	f, err := CloneDir(path, false)
+	f, err := CloneDir(path)
 	if err != nil {
 		return nil, errors.Join(err, lazyUnmount(path))
 	}

@@ -121,13 +121,14 @@ func (d *Dir) Create(name string, mode uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.Name()+"/"+name), nil
 }
 
-// Open opens name, which is not followed if it is a symbolic link. With pathOnly
-// it opens anything; else it opens directories and regular files for reading.
-func (d *Dir) Open(name string, pathOnly bool) (*os.File, error) {
-	flags := unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
-	if pathOnly {
-		flags = unix.O_PATH
-	}
+// Open opens name, a directory or regular file, for reading. A symbolic link is
+// not followed but refused.
+func (d *Dir) Open(name string) (*os.File, error) {
+	return d.open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+}
+
+// open opens name itself, with flags besides those that keep it safe.
+func (d *Dir) open(name string, flags int) (*os.File, error) {
 	fd := -1
 	err := d.do("open", name, func() (err error) {
 		fd, err = unix.Openat(d.fd(), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -232,7 +233,7 @@ func (d *Dir) Lchown(name string, uid, gid int) error {
 // Chmod changes the mode of name, which must not be a symbolic link. mode has
 // the kernel's bits, set-user-ID and such included.
 func (d *Dir) Chmod(name string, mode uint32) error {
-	f, err := d.Open(name, true)
+	f, err := d.open(name, unix.O_PATH)
 	if err != nil {
 		return err
 	}
@@ -259,7 +260,7 @@ func (d *Dir) Chtimes(name string, atime, mtime time.Time) error {
 
 // Setxattr sets an extended attribute of name, a directory or regular file.
 func (d *Dir) Setxattr(name, attr string, value []byte) error {
-	f, err := d.Open(name, false)
+	f, err := d.Open(name)
 	if err != nil {
 		return err
 	}

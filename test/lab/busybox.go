@@ -104,6 +104,7 @@ func busyboxLayer(program []byte, applets []string) ([]byte, error) {
 	dir("root", 0o700, 0)
 	dir("home/web", 0o755, 1000)
 	dir("tmp", 0o1777, 0)
+	dir("var/tmp", 0o1777, 0)
 	file("bin/busybox", 0o755, program)
 	for _, a := range applets {
 		if a = path.Base(a); a != "busybox" {

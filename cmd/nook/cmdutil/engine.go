@@ -2,22 +2,20 @@ package cmdutil
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/store"
-	"github.com/nook-containers/nook/userns"
-)
-
-// Names that this program has as argv[0] inside the user namespace.
-const (
-	EngineName = "nook-engine" // runs a command line again
-	LaunchName = "nook-launch" // makes and looks after one container
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // InStore runs work with the image store open. The store's files belong to the
@@ -93,7 +91,7 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 // candidates resolves a short name as a pull would. A mistake in registries.conf
 // shows when it matters, in the pull; until then the defaults serve.
 func candidates(name string) []string {
-	cfg, _ := config.LoadRegistries() //nolint:errcheck // see above
+	cfg, _ := regconf.LoadRegistries() //nolint:errcheck // see above
 	return image.Candidates(name, cfg)
 }
 
@@ -116,10 +114,18 @@ func externalRuntime(path string) (string, error) {
 }
 
 func (f *Factory) again(ctx context.Context) error {
-	child, err := f.StartEngine(ctx, append([]string{EngineName}, f.Args...), f.Streams)
+	p, err := f.Paths()
 	if err != nil {
 		return err
 	}
+	child, err := launch.Start(ctx, launch.Options{
+		RunDir: p.Run, Args: append([]string{launch.EngineName}, f.Args...), Env: config.EngineEnviron(f.Environ),
+		In: f.In, Out: f.Out, Err: f.Err,
+	})
+	if err != nil {
+		return err
+	}
+	f.attend(ctx, child)
 	st, err := child.Wait()
 	if err != nil {
 		return err
@@ -133,33 +139,57 @@ func (f *Factory) again(ctx context.Context) error {
 	return nil
 }
 
-// FirstFD is the first of StartEngine's files in the engine.
-const FirstFD = helperAnswersFD + 1
-
-// StartEngine runs this program again inside as args, with s as its standard
-// streams and files as FirstFD and up. While this process lives it runs credential helpers
-// for the engine.
-func (f *Factory) StartEngine(ctx context.Context, args []string, s Streams, files ...*os.File) (*os.Process, error) {
+// Launch starts the process that makes and looks after one container, or takes the
+// one that was started before main. It gets no input of the user's, and writes
+// only notices and progress, to standard error; extra are launch.FirstFD and up.
+func (f *Factory) Launch(ctx context.Context, extra []*os.File) (*launch.Engine, error) {
+	if len(extra) == 0 {
+		e, err := launch.Early()
+		if err == nil {
+			f.attend(ctx, e)
+		}
+		if !errors.Is(err, launch.ErrNone) {
+			return e, err
+		}
+	}
 	p, err := f.Paths()
 	if err != nil {
 		return nil, err
 	}
-	helpers, err := newHostHelpers()
-	if err != nil {
-		return nil, err
-	}
-	child, err := userns.Start(ctx, userns.Options{
-		RunDir: p.Run,
-		Args:   args,
-		Env:    config.EngineEnviron(f.Environ),
-		Stdin:  s.In, Stdout: s.Out, Stderr: s.Err,
-		Files: append(helpers.child, files...),
+	e, err := launch.Start(ctx, launch.Options{
+		RunDir: p.Run, Args: []string{launch.LaunchName}, Env: config.EngineEnviron(f.Environ), Err: f.Err, Files: extra,
 	})
 	if err != nil {
-		helpers.close()
 		return nil, err
 	}
-	helpers.serve(ctx)
-	f.Say(child.Notice)
-	return child.Process, nil
+	f.attend(ctx, e)
+	return e, nil
+}
+
+// attend runs credential helpers for the engine while this process lives, and
+// passes its notice on.
+func (f *Factory) attend(ctx context.Context, e *launch.Engine) {
+	go func() {
+		// The engine reports what goes wrong: its question gets no answer.
+		_ = registry.ServeHelpers(ctx, e.Questions, e.Answers, registry.RunHelper)
+		e.Questions.Close()
+		e.Answers.Close()
+	}()
+	f.Say(e.Notice)
+}
+
+// CredentialHelper runs credential helpers where the user's session is: outside
+// the user namespace, where a keyring recognizes the user's uid. Only inside; the
+// pipes never reach another program.
+func (f *Factory) CredentialHelper() registry.HelperFunc {
+	if f.helper != nil {
+		return f.helper
+	}
+	for _, fd := range []int{launch.QuestionsFD, launch.AnswersFD} {
+		if err := sys.SetCloseOnExec(fd, true); err != nil {
+			return nil // started some other way: run them here
+		}
+	}
+	f.helper = registry.AskHelpers(os.NewFile(launch.QuestionsFD, "helper questions"), os.NewFile(launch.AnswersFD, "helper answers"))
+	return f.helper
 }

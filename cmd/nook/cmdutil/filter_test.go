@@ -36,9 +36,18 @@ func TestFilters(t *testing.T) {
 		{"c", true, nil},
 	}
 	for _, tc := range []struct{ args, want string }{
-		{"", "abc"}, {"name=a", "a"}, {"name=a name=c", "ac"}, {"name=a on=false", ""},
-		{"on=true", "ac"}, {"on=0", "b"}, {"label=x", "ab"}, {"label=x=1 label=y=2", "a"},
-		{"label!=y", "bc"}, {"label!=x=1", "c"}, {"label!=x label!=y", "c"}, {"label=x label!=y name=b", "b"},
+		{"", "abc"},
+		{"name=a", "a"},
+		{"name=a name=c", "ac"},
+		{"name=a on=false", ""},
+		{"on=true", "ac"},
+		{"on=0", "b"},
+		{"label=x", "ab"},
+		{"label=x=1 label=y=2", "a"},
+		{"label!=y", "bc"},
+		{"label!=x=1", "c"},
+		{"label!=x label!=y", "c"},
+		{"label=x label!=y name=b", "b"},
 	} {
 		test, err := thingFilters().Compile(strings.Fields(tc.args))
 		if err != nil {
@@ -55,12 +64,12 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%q selects %q, want %q", tc.args, got, tc.want)
 		}
 	}
-	for _, bad := range []string{"name", "=x", "nmae=a", "on=maybe", "name="} {
+	for _, bad := range []string{"name", "=x", "nom=a", "on=maybe", "name="} {
 		_, err := thingFilters().Compile([]string{bad})
 		if err == nil {
 			t.Errorf("%q was taken", bad)
 		}
-		if bad == "nmae=a" && !strings.Contains(problem.HintOf(err), "label, label!, name, on") {
+		if bad == "nom=a" && !strings.Contains(problem.HintOf(err), "label, label!, name, on") {
 			t.Errorf("hint %q does not list the filters", problem.HintOf(err))
 		}
 	}

@@ -293,8 +293,8 @@ func hasField(row reflect.Type, name string) bool {
 // fieldNames are the names a template may use on a row, sorted.
 func fieldNames(row reflect.Type) []string {
 	var out []string
-	for i := range row.NumMethod() {
-		if m := row.Method(i); m.IsExported() {
+	for m := range row.Methods() {
+		if m.IsExported() {
 			out = append(out, m.Name)
 		}
 	}

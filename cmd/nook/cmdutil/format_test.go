@@ -77,9 +77,9 @@ func TestRenderJSON(t *testing.T) {
 }
 
 func TestRenderUnknownField(t *testing.T) {
-	for _, format := range []string{"{{.Nmae}}", "table {{.ID}}\t{{.Nmae}}", "{{if .Nmae}}x{{end}}", "{{json .Nmae}}"} {
+	for _, format := range []string{"{{.Nom}}", "table {{.ID}}\t{{.Nom}}", "{{if .Nom}}x{{end}}", "{{json .Nom}}"} {
 		err := Render[*row](&bytes.Buffer{}, format, List[*row]{}, nil) // no row, and yet an error
-		if err == nil || !strings.Contains(err.Error(), `unknown field "Nmae"`) || !strings.Contains(err.Error(), "ID, Label, Names, Size, Upper") {
+		if err == nil || !strings.Contains(err.Error(), `unknown field "Nom"`) || !strings.Contains(err.Error(), "ID, Label, Names, Size, Upper") {
 			t.Errorf("%s: %v", format, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "hidden") {

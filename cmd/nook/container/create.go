@@ -37,15 +37,16 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 	if err != nil {
 		return err
 	}
-	engine, conn, err := startEngine(ctx, f, nil)
+	engine, err := f.Launch(ctx, nil)
 	if err != nil {
 		return err
 	}
+	conn := attach.New(engine.Control)
 	defer conn.Close()
 	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
 	}
-	forward, _ := (&view{sigProxy: true}).signals(engine, nil)
+	forward, _ := (&view{sigProxy: true}).signals(engine.Process.Process, nil)
 	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: forward}).Run(conn)
 	if err := outcome(exit, err); err != nil {
 		return err

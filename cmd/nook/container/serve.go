@@ -3,9 +3,12 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/state"
@@ -19,12 +22,15 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 	if err := sys.Setsid(); err != nil {
 		return err
 	}
-	control, err := sys.Adopt(cmdutil.FirstFD, "control socket")
+	control, err := sys.Adopt(launch.ControlFD, "control socket")
 	if err != nil {
 		return err
 	}
 	conn := attach.New(control)
 	t, payload, err := conn.Read()
+	if errors.Is(err, io.EOF) {
+		return nil // the command line was wrong
+	}
 	if err != nil || t != attach.Open {
 		return fmt.Errorf("read the request: frame type %d: %w", t, err)
 	}
@@ -75,7 +81,7 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, end
 		return nil
 	}
 	for i := range cont.Spec.PreserveFDs {
-		fd, err := sys.Adopt(cmdutil.FirstFD+1+i, "preserved descriptor")
+		fd, err := sys.Adopt(launch.FirstFD+i, "preserved descriptor")
 		if err != nil {
 			return err
 		}

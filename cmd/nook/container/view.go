@@ -14,7 +14,6 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/pkg/problem"
-	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/term"
 )
 
@@ -66,10 +65,11 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 		}
 	}
 	c.Globals = f.Globals
-	engine, conn, err := startEngine(ctx, f, extra)
+	engine, err := f.Launch(ctx, extra)
 	if err != nil {
 		return err
 	}
+	conn := attach.New(engine.Control)
 	defer conn.Close()
 	if err := conn.WriteJSON(attach.Open, c); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
@@ -77,7 +77,7 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 	// A write to a closed pipe must fail, not kill: the container is told instead.
 	signal.Ignore(syscall.SIGPIPE)
 	started, restore := make(chan struct{}), func() {}
-	forward, stop := v.signals(engine, started)
+	forward, stop := v.signals(engine.Process.Process, started)
 	client := &attach.Client{Out: f.Out, Err: f.Err, Size: size, Signals: forward}
 	if v.stdin {
 		client.In = f.In
@@ -128,21 +128,6 @@ func outcome(exit attach.Exit, err error) error {
 		return &cmdutil.ExitError{Code: exit.Code}
 	}
 	return nil
-}
-
-// startEngine starts the inner half. It gets no input of the user's, and writes
-// only notices and progress, to standard error.
-func startEngine(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*os.Process, *attach.Conn, error) {
-	mine, its, err := sys.StreamPair()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer its.Close()
-	engine, err := f.StartEngine(ctx, []string{cmdutil.LaunchName}, cmdutil.Streams{Err: f.Err}, append([]*os.File{its}, extra...)...)
-	if err != nil {
-		return nil, nil, errors.Join(err, mine.Close())
-	}
-	return engine, attach.New(mine), nil
 }
 
 // signals returns the signals for the container. Before its command runs they are

@@ -11,7 +11,7 @@ import (
 )
 
 // imageFilters are the --filter keys of image lists.
-func imageFilters(s *store.Store, all []*listed) cmdutil.Filters[*listed] {
+func imageFilters(s *store.Store) cmdutil.Filters[*listed] {
 	type test = func(*listed) bool
 	f := cmdutil.Filters[*listed]{
 		"id": func(v string) (test, error) {

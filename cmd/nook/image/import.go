@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/pkg/archive"
 	"github.com/nook-containers/nook/pkg/containerfile"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -101,7 +103,16 @@ func importTar(ctx context.Context, f *cmdutil.Factory, s *store.Store, source s
 	if err != nil {
 		return "", err
 	}
-	return s.Put(ctx, img, job.names, newLayerLines(f.Err, job.o.quiet))
+	var log io.Writer = f.Err
+	if job.o.quiet {
+		log = nil
+	}
+	var id string
+	err = image.Watch(log, func(p store.Progress) error {
+		id, err = s.Put(ctx, img, job.names, p)
+		return err
+	})
+	return id, err
 }
 
 func openSource(ctx context.Context, f *cmdutil.Factory, s *store.Store, source string) (*os.File, error) {

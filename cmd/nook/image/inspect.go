@@ -71,7 +71,7 @@ type Inspect struct {
 	Author       string
 	Architecture string
 	Variant      string `json:",omitempty"`
-	Os           string //nolint:revive // the field's name elsewhere
+	Os           string
 	Size         int64
 	VirtualSize  int64
 	GraphDriver  GraphDriver
@@ -98,7 +98,7 @@ type RootFS struct {
 
 // Id is ID, as templates written for Docker name it.
 //
-//nolint:revive,staticcheck // the field's name elsewhere
+//nolint:staticcheck // the field's name elsewhere
 func (i *Inspect) Id() string { return i.ID }
 
 // LookupInspect returns what "image inspect" shows about the image.
@@ -121,7 +121,8 @@ func newObject(s *store.Store, all []*listed, arg string) (*Inspect, error) {
 	}
 	o := &Inspect{
 		ID: img.ID, Digest: img.Digest, RepoTags: orEmpty(img.Names), RepoDigests: orEmpty(img.RepoDigests),
-		Created: &c.Created.Time, Config: &c.Config, Version: c.DockerVersion, Author: c.Author,
+		Created: &c.Created.Time, Config: &c.Config, Version: c.DockerVersion, //nolint:staticcheck // old images have it
+		Author:       c.Author,
 		Architecture: c.Architecture, Variant: c.Variant, Os: c.OS, Size: img.Size, VirtualSize: img.Size,
 		Labels: c.Config.Labels, User: c.Config.User, History: c.History, NamesHistory: orEmpty(img.OldNames),
 	}

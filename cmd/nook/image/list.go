@@ -81,7 +81,7 @@ func list(f *cmdutil.Factory, s *store.Store, o listOptions) error {
 	if o.reference != "" {
 		o.filters = append(o.filters, "reference="+o.reference)
 	}
-	keep, err := imageFilters(s, all).Compile(o.filters)
+	keep, err := imageFilters(s).Compile(o.filters)
 	if err != nil {
 		return fmt.Errorf("images: %w", err)
 	}
@@ -89,7 +89,7 @@ func list(f *cmdutil.Factory, s *store.Store, o listOptions) error {
 		return !keep(l) || !o.all && !l.named() && l.children && len(o.filters) == 0
 	})
 	if o.quiet {
-		return printIDs(f, all, o.noTrunc)
+		return printIDs(f, all, o)
 	}
 	rows := makeRows(all, o, time.Now())
 	sortRows(rows, o.sort)
@@ -113,10 +113,10 @@ func defaultTable(o listOptions) string {
 	return t
 }
 
-func printIDs(f *cmdutil.Factory, all []*listed, noTrunc bool) error {
+func printIDs(f *cmdutil.Factory, all []*listed, o listOptions) error {
 	for _, l := range all {
 		id := l.ID[:12]
-		if noTrunc {
+		if o.noTrunc {
 			id = "sha256:" + l.ID
 		}
 		if _, err := fmt.Fprintln(f.Out, id); err != nil {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/pkg/archive"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/term"
 )
@@ -46,12 +49,20 @@ func load(ctx context.Context, f *cmdutil.Factory, s *store.Store, o loadOptions
 		return fmt.Errorf("load: %w", err)
 	}
 	defer a.Close()
+	var log io.Writer = f.Err
+	if o.quiet {
+		log = nil
+	}
 	for _, found := range a.Images {
-		names, err := fullNames(found.Names, hub)
+		names, err := fullNames(found.Names, registry.DockerHub)
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}
-		id, err := s.Put(ctx, found.Image, names, newLayerLines(f.Err, o.quiet))
+		var id string
+		err = image.Watch(log, func(p store.Progress) error {
+			id, err = s.Put(ctx, found.Image, names, p)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}

@@ -2,38 +2,36 @@ package image
 
 import (
 	"fmt"
-	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/nook-containers/nook/pkg/registry"
 )
 
-// Registries that a name without one gets.
-const (
-	hub   = "docker.io" // names in archives and of images to pull
-	local = "localhost" // names that the user gives
-)
+// local is the registry of names that the user gives without one. Names in
+// archives without one are Docker Hub's.
+const local = "localhost"
 
 // fullName completes a name: its registry, "library" at Docker Hub, and the tag
 // "latest". A digest is not a name that can be given.
-func fullName(s, registry string) (string, error) {
-	if strings.Contains(s, "@") {
+func fullName(s, host string) (string, error) {
+	ref, err := registry.ParseReference(s)
+	if err != nil {
+		return "", err
+	}
+	if ref.Digest != "" {
 		return "", fmt.Errorf("%q: a digest cannot be given as a name; use a tag", s)
 	}
-	tag, err := name.NewTag(s, name.WithDefaultRegistry(registry), name.WithDefaultTag("latest"))
-	if err != nil {
-		return "", fmt.Errorf("%q is not an image name: %w", s, err)
+	if ref.Host == "" {
+		if ref, err = ref.At(host); err != nil {
+			return "", err
+		}
 	}
-	full := tag.Name()
-	if rest, ok := strings.CutPrefix(full, "index.docker.io/"); ok {
-		full = hub + "/" + rest
-	}
-	return full, nil
+	return ref.WithDefaultTag().String(), nil
 }
 
-func fullNames(names []string, registry string) ([]string, error) {
+func fullNames(names []string, host string) ([]string, error) {
 	out := make([]string, 0, len(names))
 	for _, n := range names {
-		full, err := fullName(n, registry)
+		full, err := fullName(n, host)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/store"
 )
@@ -29,8 +30,10 @@ func newRemove(f *cmdutil.Factory) *cobra.Command {
 		Short:   "Remove images",
 		Long: `Remove images and the layers that no other image needs. An image with several
 names only loses the name that is given; with its last name it goes. Images
-without a name that it was built on go with it. Exit status: 1 if an image is not
-there, 2 if a container is made of one.`,
+without a name that it was built on go with it.
+
+Exit status: 1 if an image is not there, 2 if one is in use by a container or has
+several names and was given by its id, 125 for any other failure.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && !o.all {
 				return errors.New("rmi: which image? give its name or id, or --all")
@@ -38,14 +41,15 @@ there, 2 if a container is made of one.`,
 			if len(args) > 0 && o.all {
 				return errors.New("rmi: give images or --all, not both")
 			}
-			return f.InStore(cmd.Context(), func(_ context.Context, s *store.Store) error {
-				return (&remover{f: f, s: s, o: o}).run(args)
+			return f.InEngine(cmd.Context(), func(ctx context.Context, e *container.Engine) error {
+				r := &remover{f: f, e: e, s: e.Layers, o: o}
+				return r.run(ctx, args)
 			})
 		},
 	}
 	fl := cmd.Flags()
 	fl.BoolVarP(&o.all, "all", "a", false, "all images that no container is made of")
-	fl.BoolVarP(&o.force, "force", "f", false, "remove an image given by its id although it has several names")
+	fl.BoolVarP(&o.force, "force", "f", false, "also an image with several names, and with the containers that are made of it")
 	fl.BoolVarP(&o.ignore, "ignore", "i", false, "it is no error if an image is not there")
 	fl.BoolVar(&o.noPrune, "no-prune", false, "keep images without a name that the image was built on")
 	return cmd
@@ -53,18 +57,19 @@ there, 2 if a container is made of one.`,
 
 type remover struct {
 	f *cmdutil.Factory
+	e *container.Engine
 	s *store.Store
 	o removeOptions
 }
 
 // run goes on after an error, so that one image does not keep the others.
-func (r *remover) run(args []string) error {
+func (r *remover) run(ctx context.Context, args []string) error {
 	if r.o.all {
-		return r.everything()
+		return r.everything(ctx)
 	}
 	var errs []error
 	for _, a := range args {
-		if err := r.one(a); err != nil && (!r.o.ignore || !errors.Is(err, store.ErrNotFound)) {
+		if err := r.one(ctx, a); err != nil && (!r.o.ignore || !errors.Is(err, store.ErrNotFound)) {
 			errs = append(errs, err)
 		}
 	}
@@ -88,7 +93,7 @@ func removeStatus(errs []error) error {
 	return &cmdutil.ExitError{Code: code, Err: fmt.Errorf("rmi: %w", errors.Join(errs...))}
 }
 
-func (r *remover) everything() error {
+func (r *remover) everything(ctx context.Context) error {
 	images, err := collect(r.s)
 	if err != nil {
 		return err
@@ -102,7 +107,7 @@ func (r *remover) everything() error {
 		if _, err := r.s.Lookup(l.ID); errors.Is(err, store.ErrNotFound) {
 			continue
 		}
-		if err := r.remove(l.Image); err != nil {
+		if err := r.remove(ctx, l.Image); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -110,7 +115,7 @@ func (r *remover) everything() error {
 }
 
 // one removes what an argument names: a name of several, or the image.
-func (r *remover) one(arg string) error {
+func (r *remover) one(ctx context.Context, arg string) error {
 	img, err := r.s.Lookup(arg)
 	if err != nil {
 		return err
@@ -121,7 +126,7 @@ func (r *remover) one(arg string) error {
 	if len(img.Names) > 1 && !r.o.force {
 		name, err := ownName(img, arg)
 		if err != nil {
-			return problem.Hint(fmt.Errorf("image %s has several names: %q", img.ID[:12], img.Names),
+			return problem.Hint(fmt.Errorf("image %s: %w by several names: %q", img.ID[:12], store.ErrInUse, img.Names),
 				"remove one name: nook rmi %s; or all: nook rmi -f %s", img.Names[0], img.ID[:12])
 		}
 		if err := r.s.Untag(img.ID, name); err != nil {
@@ -130,17 +135,17 @@ func (r *remover) one(arg string) error {
 		_, err = fmt.Fprintln(r.f.Out, "Untagged:", name)
 		return err
 	}
-	return r.remove(img)
+	return r.remove(ctx, img)
 }
 
 // remove deletes the image and then those without a name that it was built on.
-func (r *remover) remove(img *store.Image) error {
+func (r *remover) remove(ctx context.Context, img *store.Image) error {
 	all, err := collect(r.s)
 	if err != nil {
 		return err
 	}
 	i := slices.IndexFunc(all, func(l *listed) bool { return l.ID == img.ID })
-	if err := r.s.Remove(img.ID); err != nil {
+	if err := r.delete(ctx, img.ID); err != nil {
 		return err
 	}
 	for _, n := range img.Names {
@@ -150,6 +155,28 @@ func (r *remover) remove(img *store.Image) error {
 		return err
 	}
 	return r.prune(all, i)
+}
+
+// delete deletes the image, and with --force its containers before.
+func (r *remover) delete(ctx context.Context, id string) error {
+	err := r.s.Remove(id)
+	if !r.o.force || !errors.Is(err, store.ErrInUse) {
+		return err
+	}
+	users, uerr := r.s.Users(id)
+	if uerr != nil {
+		return uerr
+	}
+	for _, user := range users {
+		c, lerr := r.e.State.Lookup(user)
+		if lerr != nil {
+			return errors.Join(err, lerr) // another tool's container
+		}
+		if err := r.e.Remove(ctx, c, container.RemoveOptions{Force: true, Timeout: container.DefaultStopTimeout}); err != nil {
+			return err
+		}
+	}
+	return r.s.Remove(id)
 }
 
 // prune goes up from image i of all, which is gone, as long as it finds images

@@ -13,7 +13,7 @@ const none = "<none>"
 // row is what templates of "nook images" see: one name of an image.
 type row struct {
 	Repository, Tag      string
-	ID, Id               string //nolint:revive,staticcheck // both names are in use
+	ID, Id               string //nolint:staticcheck // both names are in use
 	Created              string // as CreatedSince
 	CreatedAt            string
 	CreatedSince         string
@@ -25,7 +25,7 @@ type row struct {
 	RepoDigests, Names   []string
 	Labels               map[string]string
 	Containers           int
-	ParentId             string //nolint:revive,staticcheck // the field's name elsewhere
+	ParentId             string //nolint:staticcheck // the field's name elsewhere
 	History              string
 	Dangling, IsDangling bool
 	ReadOnly, IsReadOnly bool

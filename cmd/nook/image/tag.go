@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/store"
 )
 
@@ -72,7 +73,7 @@ func untag(s *store.Store, image string, args []string) error {
 
 // ownName finds the name of the image that a possibly short one means.
 func ownName(img *store.Image, short string) (string, error) {
-	for _, registry := range []string{local, hub} {
+	for _, registry := range []string{local, registry.DockerHub} {
 		full, err := fullName(short, registry)
 		if err != nil {
 			return "", err

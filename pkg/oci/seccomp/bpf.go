@@ -212,8 +212,12 @@ func test(a specs.LinuxSeccompArg) []inst {
 	switch a.Op {
 	case specs.OpMaskedEqual: // Value is the mask
 		return []inst{
-			loadHi, {opAnd, 0, 0, vhi}, {opJeq, 0, next, uint32(a.ValueTwo >> 32)},
-			loadLo, {opAnd, 0, 0, vlo}, {opJeq, 0, next, uint32(a.ValueTwo)},
+			loadHi,
+			{opAnd, 0, 0, vhi},
+			{opJeq, 0, next, uint32(a.ValueTwo >> 32)},
+			loadLo,
+			{opAnd, 0, 0, vlo},
+			{opJeq, 0, next, uint32(a.ValueTwo)},
 		}
 	case specs.OpNotEqual:
 		return []inst{loadHi, {opJeq, 0, 2, vhi}, loadLo, {opJeq, next, 0, vlo}}

@@ -47,6 +47,7 @@ const ErrWouldBlock = unix.EWOULDBLOCK
 func TryLock(fd int) error {
 	return Retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
+
 func TryShare(fd int) error {
 	return Retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
 }

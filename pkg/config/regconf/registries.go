@@ -1,4 +1,6 @@
-package config
+// Package regconf reads how registries are reached, and with what credentials:
+// containers-registries.conf(5), containers-auth.json(5), containers-policy.json(5).
+package regconf
 
 import (
 	"errors"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -346,7 +349,7 @@ func xdgDir(variable, below string) (string, error) {
 	if dir := os.Getenv(variable); filepath.IsAbs(dir) {
 		return dir, nil
 	}
-	home, err := Home()
+	home, err := config.Home()
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package config
+package regconf
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -93,13 +94,13 @@ func authPaths() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, err := Home()
+	home, err := config.Home()
 	if err != nil {
 		return nil, err
 	}
 	var paths []string
 	// After su the variable points to a directory of someone else.
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && writableDir(dir) {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && config.WritableDir(dir) {
 		paths = append(paths, filepath.Join(dir, "containers", "auth.json"))
 	}
 	docker := os.Getenv("DOCKER_CONFIG")
