@@ -7,7 +7,7 @@ BUILD   := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test check fmt lint unit script race cover fixtures bench docs repro install clean
+.PHONY: help build run test check fmt lint unit script conform race cover fixtures bench docs repro install clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,7 +24,7 @@ first-run-here:
 test:      ## everything, as an ordinary user (made first, if you are root)
 	@test/as-user check
 
-check: lint build ## lint, unit tests and scripts; not as root
+check: lint build conform-here ## lint, validation programs, unit tests and scripts; not as root
 	NOOK=$(CURDIR)/$(BIN) $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -count=1 -timeout 20m ./...
 
 fmt:       ## rewrite the sources in the house format
@@ -41,6 +41,12 @@ script:    ## end-to-end scripts, all or one: make script RUN=run_exit
 
 script-here: build # as-user's half of script
 	NOOK=$(CURDIR)/$(BIN) $(GO) test ./test -count=1 -run 'TestScript/script/$(RUN)' $(V)
+
+conform:   ## the OCI runtime-tools validation programs against "nook oci"
+	@test/as-user conform-here CONFORM_RUNTIME='$(CONFORM_RUNTIME)' CONFORM_REPORTS='$(CONFORM_REPORTS)'
+
+conform-here: build # as-user's half of conform
+	cd test/conform && NOOK=$(CURDIR)/$(BIN) $(GO) test -count=1 $(V)
 
 race:      ## unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./cmd/... ./libpod/... ./pkg/... ./userns/...
