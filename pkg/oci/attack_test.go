@@ -145,13 +145,29 @@ func TestMountTargetIsALink(t *testing.T) {
 	}
 }
 
+// What a link points at is made inside the root, where it is missing there,
+// whether or not the host has it.
 func TestMountTargetIsADanglingLink(t *testing.T) {
-	dir, check := canary(t)
-	b := newBox(t, "/bin/true")
-	b.symlink(dir+"/new", "data")
-	b.mount(specs.Mount{Destination: "/data/x", Type: "tmpfs"})
-	refused(t, b, "mount: /data/x")
-	check()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("the file\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, link := range map[string]string{"absolute": "", "relative": "../../../../../../.."} {
+		t.Run(name, func(t *testing.T) {
+			dir, check := canary(t)
+			b := sh(t, "mount | grep -c ' on "+dir+"/new/x '; cat "+dir+"/conf "+dir+"/secret")
+			b.symlink(link+dir+"/new", "data")
+			b.symlink(link+dir+"/conf", "conf")
+			b.symlink(link+dir+"/secret", "secret")
+			b.mount(specs.Mount{Destination: "/data/x", Type: "tmpfs", Source: "tmpfs"})
+			b.mount(specs.Mount{Destination: "/conf", Type: "bind", Source: file, Options: []string{"bind"}})
+			b.mount(specs.Mount{Destination: "/secret", Type: "bind", Source: file, Options: []string{"bind"}})
+			if got := b.output(); got != "1\nthe file\nthe file" {
+				t.Errorf("the mounts are not at the links' targets inside the root: %q", got)
+			}
+			check()
+		})
+	}
 }
 
 // CVE-2024-21626: a descriptor of the host as the way to a working directory.

@@ -172,7 +172,7 @@ func (s *setup) attachConsole(tree int) error {
 		return err
 	}
 	defer kern.Close(dev)
-	to, err := makeFile(dev, "console")
+	to, err := kern.CreateIn(dev, "console", fileMode)
 	if errors.Is(err, syscall.EEXIST) {
 		to, err = kern.OpenIn(dev, "console", oPath|syscall.O_NOFOLLOW, kern.NoLinks)
 	}

@@ -13,6 +13,10 @@ const (
 	oPath   = 0x200000 // O_PATH, the same on every Linux architecture
 	dirPath = oPath | syscall.O_DIRECTORY
 
+	// maxLinks is how many links one path may lead through, the kernel's own limit
+	// (path_resolution(7)).
+	maxLinks = 40
+
 	dirMode  = 0o755
 	fileMode = 0o644
 )
@@ -20,27 +24,23 @@ const (
 // target opens dest, an absolute path in the container, for mounting on it. It
 // is made where it is missing: as a directory, or else as an empty file.
 func (s *setup) target(dest string, isDir bool) (int, error) {
-	rel := strings.TrimPrefix(dest, "/")
-	if rel == "" {
-		rel = "."
-	}
-	flags := oPath
-	if isDir {
-		flags = dirPath
-	}
-	fd, err := kern.OpenIn(s.rootFD, rel, flags, resolveFor(dest))
-	if !errors.Is(err, syscall.ENOENT) {
-		return fd, err
-	}
 	if isDir {
 		return s.mkdirAll(dest)
 	}
-	dir, err := s.mkdirAll(path.Dir(dest))
+	fd, err := kern.OpenIn(s.rootFD, below(dest), oPath, resolveFor(dest))
+	if !errors.Is(err, syscall.ENOENT) {
+		return fd, err
+	}
+	rel, err := s.missing(dest)
+	if err != nil {
+		return -1, err
+	}
+	dir, err := s.mkdirTree(path.Dir(rel))
 	if err != nil {
 		return -1, err
 	}
 	defer kern.Close(dir)
-	return makeFile(dir, path.Base(dest))
+	return kern.CreateIn(dir, path.Base(rel), fileMode)
 }
 
 // resolveFor keeps /proc, /sys and /dev themselves from being links: what is
@@ -52,35 +52,100 @@ func resolveFor(dest string) uint64 {
 	return kern.InRoot
 }
 
-// makeFile makes an empty file that must not exist yet.
-func makeFile(dir int, name string) (int, error) {
-	fd, err := kern.CreateIn(dir, name, fileMode)
-	return fd, err
+// below names an absolute path of the container from its root directory.
+func below(dest string) string {
+	if rel := strings.TrimLeft(dest, "/"); rel != "" {
+		return rel
+	}
+	return "."
 }
 
 // mkdirAll opens the directory dest in the container and makes what is missing
-// of it. The part that exists may contain links, confined to the root; below
-// that every new component is opened without following any, so that a link
-// swapped in meanwhile is an error and not a way out (CVE-2024-45310).
+// of it, also where a link on the way points at something missing: an image's
+// /var/run may lead to a /run that it doesn't have.
+//
+// What is missing is made in two steps. The first follows links, within the
+// root, and yields a path without any; the second makes that path and follows
+// none, so that a link swapped in meanwhile is an error and not a way out
+// (CVE-2024-45310).
 func (s *setup) mkdirAll(dest string) (int, error) {
-	parts := strings.Split(strings.Trim(dest, "/"), "/")
-	have := len(parts)
-	var fd int
-	var err error
-	for ; have >= 0; have-- {
-		rel := path.Join(append([]string{"."}, parts[:have]...)...)
-		fd, err = kern.OpenIn(s.rootFD, rel, dirPath, kern.InRoot)
-		if !errors.Is(err, syscall.ENOENT) {
-			break
-		}
+	fd, err := kern.OpenIn(s.rootFD, below(dest), dirPath, resolveFor(dest))
+	if !errors.Is(err, syscall.ENOENT) {
+		return fd, err
 	}
+	rel, err := s.missing(dest)
 	if err != nil {
 		return -1, err
 	}
-	for _, name := range parts[have:] {
-		if name == "" {
+	return s.mkdirTree(rel)
+}
+
+// missing is where dest would be, from the root and without links.
+func (s *setup) missing(dest string) (string, error) {
+	links := maxLinks
+	if resolveFor(dest) == kern.NoLinks {
+		links = 0
+	}
+	return follow(dest, links, s.readlink)
+}
+
+// follow replaces the links in dest, at most links of them, as the kernel does for
+// a process whose root is the container's; what does not exist counts as a
+// directory. readlink returns what the link at a path without links says, or ""
+// where there is none.
+func follow(dest string, links int, readlink func(rel string) (string, error)) (string, error) {
+	at, todo := ".", dest
+	for todo != "" {
+		var name string
+		name, todo, _ = strings.Cut(todo, "/")
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			at = path.Dir(at) // of "." that is itself
 			continue
 		}
+		to, err := readlink(path.Join(at, name))
+		switch {
+		case err != nil:
+			return "", err
+		case to == "":
+			at = path.Join(at, name)
+			continue
+		case links == 0:
+			return "", syscall.ELOOP
+		case path.IsAbs(to):
+			at = "."
+		}
+		links--
+		todo = to + "/" + todo
+	}
+	return at, nil
+}
+
+func (s *setup) readlink(rel string) (string, error) {
+	fd, err := kern.OpenIn(s.rootFD, rel, oPath|syscall.O_NOFOLLOW, kern.NoLinks)
+	if errors.Is(err, syscall.ENOENT) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	defer kern.Close(fd)
+	st, err := kern.Stat(fd)
+	if err != nil || !kern.IsSymlink(st.Mode) {
+		return "", err
+	}
+	return kern.ReadlinkIn(fd, "")
+}
+
+// mkdirTree opens the directory rel, below the root, and makes what is missing
+// of it. No component may be a link.
+func (s *setup) mkdirTree(rel string) (int, error) {
+	fd, err := kern.OpenIn(s.rootFD, ".", dirPath, kern.NoLinks)
+	if err != nil || rel == "." {
+		return fd, err
+	}
+	for name := range strings.SplitSeq(rel, "/") {
 		next, err := mkdirOpen(fd, name)
 		kern.Close(fd)
 		if err != nil {
@@ -92,6 +157,10 @@ func (s *setup) mkdirAll(dest string) (int, error) {
 }
 
 func mkdirOpen(dir int, name string) (int, error) {
+	fd, err := kern.OpenIn(dir, name, dirPath|syscall.O_NOFOLLOW, kern.NoLinks)
+	if !errors.Is(err, syscall.ENOENT) {
+		return fd, err
+	}
 	if err := kern.MkdirIn(dir, name, dirMode); err != nil && !errors.Is(err, syscall.EEXIST) {
 		return -1, err
 	}
