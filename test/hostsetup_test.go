@@ -190,8 +190,12 @@ func TestHostSetupWithoutRoot(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-	} else if err := os.Chmod(filepath.Join(root, "etc"), 0o555); err != nil {
-		t.Fatal(err)
+	} else {
+		etc := filepath.Join(root, "etc")
+		if err := os.Chmod(etc, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(etc, 0o755) })
 	}
 	before := snapshot(t, root)
 	out, status := hostSetup(t, "sh", root, attr, "--user", "alice")

@@ -22,7 +22,7 @@ var layers = map[string][]string{
 	"pkg/sys":       {"pkg/sys"},
 	"pkg/statefile": {"pkg/sys"},
 	"pkg/term":      {"pkg/sys"},
-	"pkg/config":    {"pkg/sys", "pkg/problem"},
+	"pkg/config":    {"pkg/config", "pkg/sys", "pkg/problem"},
 
 	// mechanisms
 	"pkg/containerfile": {"pkg/problem"},

@@ -101,24 +101,27 @@ func (s *Session) readFrames() {
 			s.input <- p
 		case StdinEOF:
 			s.input <- nil
-		case Resize:
-			var size Size
-			if json.Unmarshal(p, &size) == nil && s.c.Resize != nil {
-				_ = s.c.Resize(size) // a terminal of the wrong size is no reason to end
-			}
-		case Signal:
-			if len(p) == 1 && s.c.Signal != nil {
-				_ = s.c.Signal(syscall.Signal(p[0])) // it may have ended meanwhile
-			}
-		case CloseOut:
-			if len(p) == 1 && s.c.CloseOut != nil {
-				_ = s.c.CloseOut(Type(p[0])) // it may be closed already
-			}
 		case Detach:
 			s.leave()
 			return
-		default: // of a later version
+		default:
+			s.control(t, p)
 		}
+	}
+}
+
+func (s *Session) control(t Type, p []byte) {
+	switch {
+	case t == Resize && s.c.Resize != nil:
+		var size Size
+		if json.Unmarshal(p, &size) == nil {
+			_ = s.c.Resize(size) // a terminal of the wrong size is no reason to end
+		}
+	case t == Signal && s.c.Signal != nil && len(p) == 1:
+		_ = s.c.Signal(syscall.Signal(p[0])) // it may have ended meanwhile
+	case t == CloseOut && s.c.CloseOut != nil && len(p) == 1:
+		_ = s.c.CloseOut(Type(p[0])) // it may be closed already
+	default: // of a later version
 	}
 }
 

@@ -27,7 +27,7 @@ func TestStreamsArriveBitForBit(t *testing.T) {
 	conn, s := serveEcho(t, Container{Stdin: inW, Stdout: inR})
 	go func() {
 		s.Drained()
-		s.conn.WriteJSON(Exited, Exit{Code: 3})
+		_ = s.conn.WriteJSON(Exited, Exit{Code: 3})
 	}()
 	var out bytes.Buffer
 	exit, err := (&Client{In: bytes.NewReader(data), Out: &out}).Run(conn)
@@ -51,7 +51,7 @@ func TestSignalPassesStuckInput(t *testing.T) {
 	}})
 	go func() {
 		s.Drained()
-		s.conn.WriteJSON(Exited, Exit{})
+		_ = s.conn.WriteJSON(Exited, Exit{})
 	}()
 	signals := make(chan os.Signal, 1)
 	signals <- syscall.SIGTERM

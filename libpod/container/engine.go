@@ -60,7 +60,11 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
-	c, err := e.State.Create(cfg, r.Spec.Remove && r.Run)
+	reserve := e.State.Create
+	if r.Spec.Remove && r.Run {
+		reserve = e.State.CreateEphemeral
+	}
+	c, err := reserve(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -74,22 +78,28 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
+	return c, commit(c, r)
+}
+
+// commit shows c to others, under its id in the container id file and its name.
+func commit(c *state.Container, r Request) (err error) {
 	if r.CIDFile != "" {
-		if err := statefile.CreateExclusive(r.CIDFile, []byte(cfg.ID)); err != nil {
-			return nil, problem.Hint(fmt.Errorf("write container id file: %w", err), "run: rm %s", r.CIDFile)
+		if err := statefile.CreateExclusive(r.CIDFile, []byte(c.ID)); err != nil {
+			return problem.Hint(fmt.Errorf("write container id file: %w", err), "run: rm %s", r.CIDFile)
 		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, os.Remove(r.CIDFile))
+			}
+		}()
 	}
 	for {
 		err = c.Commit()
 		if !errors.Is(err, state.ErrNameTaken) || r.Spec.Name != "" {
-			break
+			return err
 		}
 		c.Name = randomName() // a made-up name happened to be taken
 	}
-	if err != nil && r.CIDFile != "" {
-		err = errors.Join(err, os.Remove(r.CIDFile))
-	}
-	return c, err
 }
 
 // resolve turns the request into a record: the image pulled if need be, names

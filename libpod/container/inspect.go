@@ -1,6 +1,8 @@
 package container
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,7 +115,7 @@ type InspectNetwork struct {
 
 // Id is ID, as templates written for Docker name it.
 //
-//nolint:revive,staticcheck // the field's name elsewhere
+//nolint:staticcheck // the field's name elsewhere
 func (i *Inspect) Id() string { return i.ID }
 
 // Describe shows c. It needs no layers and takes no lock.
@@ -186,7 +188,7 @@ func describeHost(c spec.Container) InspectHostConfig {
 	for _, m := range c.Mounts {
 		opts := m.Options
 		if m.ReadOnly {
-			opts = append(opts[:len(opts):len(opts)], "ro")
+			opts = append(slices.Clip(opts), "ro")
 		}
 		if m.Type == spec.MountTmpfs {
 			h.Tmpfs[m.Target] = strings.Join(opts, ",")
@@ -237,9 +239,7 @@ func first(s ...string) string {
 func merge(a, b map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, m := range []map[string]string{a, b} {
-		for k, v := range m {
-			out[k] = v
-		}
+		maps.Copy(out, m)
 	}
 	return out
 }

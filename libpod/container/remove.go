@@ -96,7 +96,7 @@ func signalFirst(c *state.Container, sig syscall.Signal) error {
 	}
 	defer p.Close()
 	if begun, err := startTime(run.PID); err != nil || begun != run.PIDStart {
-		return nil //nolint:nilerr // the pid is another process by now
+		return nil // the pid is another process by now
 	}
 	if err := sys.PidfdSignal(p, sig); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("signal %s: %w", c.Name, err)

@@ -75,7 +75,7 @@ func buildSysctls(in Input) (map[string]string, error) {
 
 // checkSysctl accepts what namespaces(7) separates: ipc_namespaces(7) and
 // network_namespaces(7) list the names.
-func checkSysctl(key string, ownNet bool) error {
+func checkSysctl(key string, ownNet bool) error { //nolint:revive // a fact about the container
 	switch {
 	case strings.HasPrefix(key, "net."):
 		if !ownNet {

@@ -87,7 +87,7 @@ func (s Store) Sweep(forget func(id string) error) error {
 func (s Store) sweepOne(kind, entry, id string, forget func(string) error) error {
 	c := &Container{store: s, dir: s.path(kind, entry)}
 	if err := c.Hold(); err != nil {
-		return nil //nolint:nilerr // alive, or just gone
+		return nil // alive, or just gone
 	}
 	defer c.Release()
 	if known, err := s.load(kind, entry); err == nil {

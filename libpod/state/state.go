@@ -117,11 +117,13 @@ func (s Store) path(parts ...string) string {
 
 // Create reserves cfg.ID and, as its monitor, returns the container unseen by
 // others. Commit makes it visible, Discard forgets it.
-func (s Store) Create(cfg Config, isEphemeral bool) (*Container, error) {
-	kind := containers
-	if isEphemeral {
-		kind = ephemeral
-	}
+func (s Store) Create(cfg Config) (*Container, error) { return s.create(cfg, containers) }
+
+// CreateEphemeral is Create for a container that Sweep removes when its monitor
+// is gone.
+func (s Store) CreateEphemeral(cfg Config) (*Container, error) { return s.create(cfg, ephemeral) }
+
+func (s Store) create(cfg Config, kind string) (*Container, error) {
 	for _, d := range []string{kind, names, trash} {
 		if err := os.MkdirAll(s.path(d), 0o700); err != nil {
 			return nil, fmt.Errorf("create state directory: %w", err)
@@ -310,7 +312,7 @@ func (s Store) unlinkName(name, id string) error {
 	}
 	path := s.path(names, name)
 	if now, err := os.ReadFile(path); err != nil || string(now) != id {
-		return nil //nolint:nilerr // someone else dealt with it
+		return nil // someone else dealt with it
 	}
 	return os.Remove(path)
 }

@@ -27,8 +27,12 @@ func TestMain(m *testing.M) {
 }
 
 func beMonitor(dir string) error {
-	c, err := Store{Dir: dir, Run: dir}.Create(Config{ID: os.Getenv("STATE_ID"), Name: os.Getenv("STATE_NAME"), Created: time.Now()},
-		os.Getenv("STATE_EPHEMERAL") != "")
+	s := Store{Dir: dir, Run: dir}
+	create := s.Create
+	if os.Getenv("STATE_EPHEMERAL") != "" {
+		create = s.CreateEphemeral
+	}
+	c, err := create(Config{ID: os.Getenv("STATE_ID"), Name: os.Getenv("STATE_NAME"), Created: time.Now()})
 	if err != nil {
 		return err
 	}
@@ -64,7 +68,7 @@ func monitor(t *testing.T, s Store, id, name string, env ...string) (kill func()
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
 		t.Fatalf("monitor said %q, %v", line, err)
 	}
-	kill = sync.OnceFunc(func() { cmd.Process.Kill(); cmd.Wait() })
+	kill = sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	t.Cleanup(kill)
 	return kill
 }
@@ -78,7 +82,7 @@ func id(c byte) string { return strings.Repeat(string(c), 64) }
 
 func create(t *testing.T, s Store, id, name string) *Container {
 	t.Helper()
-	c, err := s.Create(Config{ID: id, Name: name, Created: time.Now()}, false)
+	c, err := s.Create(Config{ID: id, Name: name, Created: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +111,7 @@ func TestLookup(t *testing.T) {
 func TestNameIsTakenOnce(t *testing.T) {
 	s := newStore(t)
 	create(t, s, id('a'), "web").Release()
-	c, err := s.Create(Config{ID: id('b'), Name: "web"}, false)
+	c, err := s.Create(Config{ID: id('b'), Name: "web"})
 	if err != nil {
 		t.Fatal(err)
 	}

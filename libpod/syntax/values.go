@@ -150,9 +150,9 @@ func SecurityOpt(s *spec.Security, text string, readFile func(string) ([]byte, e
 	case "seccomp":
 		return seccomp(s, text, value, readFile)
 	case "mask":
-		return addPaths(&s.Mask, text, value, false)
+		return addPaths(&s.Mask, text, value, "")
 	case "unmask":
-		return addPaths(&s.Unmask, text, value, true)
+		return addPaths(&s.Unmask, text, value, spec.UnmaskAll)
 	case "systempaths":
 		if value != "unconfined" {
 			return bad("security option", text, "want systempaths=unconfined")
@@ -185,10 +185,11 @@ func seccomp(s *spec.Security, text, value string, readFile func(string) ([]byte
 	return nil
 }
 
-func addPaths(to *[]string, text, value string, wildcards bool) error {
+// addPaths also accepts the word all, in any case, if it is not empty.
+func addPaths(to *[]string, text, value, all string) error {
 	for p := range strings.SplitSeq(value, ":") {
-		if wildcards && strings.EqualFold(p, spec.UnmaskAll) {
-			*to = append(*to, spec.UnmaskAll)
+		if all != "" && strings.EqualFold(p, all) {
+			*to = append(*to, all)
 			continue
 		}
 		if !strings.HasPrefix(p, "/") {

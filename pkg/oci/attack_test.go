@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/nook-containers/nook/pkg/oci"
 )
@@ -301,15 +300,14 @@ func TestOwnProgramIsSafe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Wait()
-	defer c.Kill()
+	defer end(c)
 	// A writer would now get ETXTBSY, but only as long as the process lives.
 	exe := fmt.Sprintf("/proc/%d/exe", c.PID)
-	var st unix.Statfs_t
-	if err := unix.Statfs(exe, &st); err != nil {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(exe, &st); err != nil {
 		t.Fatal(err)
 	}
-	if st.Flags&unix.ST_RDONLY == 0 {
+	if st.Flags&syscall.MS_RDONLY == 0 {
 		t.Errorf("%s is not on a read-only mount", exe)
 	}
 }

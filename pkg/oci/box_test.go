@@ -51,7 +51,10 @@ func newBox(t testing.TB, args ...string) *box {
 }
 
 // sh is newBox with a shell script.
-func sh(t testing.TB, script string) *box { return newBox(t, "/bin/sh", "-c", script) }
+func sh(t testing.TB, script string) *box {
+	t.Helper()
+	return newBox(t, "/bin/sh", "-c", script)
+}
 
 func defaultCaps() []string {
 	return []string{
@@ -116,6 +119,16 @@ func (b *box) symlink(target, name string) {
 	}
 }
 
+// end stops a container.
+func end(c interface {
+	Kill() error
+	Wait() (syscall.WaitStatus, error)
+},
+) {
+	_ = c.Kill()
+	_, _ = c.Wait()
+}
+
 func (b *box) mount(m specs.Mount) { b.cfg.Spec.Mounts = append(b.cfg.Spec.Mounts, m) }
 
 // start creates and starts the container; out collects what it prints.
@@ -136,7 +149,7 @@ func (b *box) start() (c *oci.Container, out func() string, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		io.Copy(&buf, r)
+		_, _ = io.Copy(&buf, r)
 		r.Close()
 	}()
 	out = func() string { <-done; return buf.String() }

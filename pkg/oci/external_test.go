@@ -11,10 +11,9 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
+	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
 // otherRuntime returns another runtime, or skips.
@@ -56,7 +55,7 @@ func TestExternalRuntimeAgrees(t *testing.T) {
 
 func runExternal(t *testing.T, runtime string, b *box) (string, syscall.WaitStatus) {
 	t.Helper()
-	fd, err := unix.OpenTree(unix.AT_FDCWD, b.root, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	fd, err := kern.CloneTree(kern.AtCwd, b.root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +75,7 @@ func runExternal(t *testing.T, runtime string, b *box) (string, syscall.WaitStat
 	}
 	var out bytes.Buffer
 	done := make(chan struct{})
-	go func() { defer close(done); io.Copy(&out, r) }()
+	go func() { defer close(done); _, _ = io.Copy(&out, r) }()
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +102,7 @@ func TestExternalExecErrors(t *testing.T) {
 			c, err := external.Create(t.Context(), runtime, t.TempDir(), b.cfg)
 			if err == nil {
 				err = c.Start()
-				c.Kill()
-				c.Wait()
+				end(c)
 			}
 			e, ok := errors.AsType[*oci.ExecError](err)
 			if !ok || e.Code != tc.code {
@@ -127,7 +125,7 @@ func TestExternalTerminal(t *testing.T) {
 	defer c.Terminal().Close()
 	var out bytes.Buffer
 	done := make(chan struct{})
-	go func() { defer close(done); io.Copy(&out, c.Terminal()) }()
+	go func() { defer close(done); _, _ = io.Copy(&out, c.Terminal()) }()
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

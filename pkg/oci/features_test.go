@@ -12,9 +12,9 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/nook-containers/nook/pkg/oci"
+	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
 func TestDetachedRoot(t *testing.T) {
@@ -30,7 +30,7 @@ func TestDetachedRoot(t *testing.T) {
 			if err := os.Chmod(vol, 0o777); err != nil {
 				t.Fatal(err)
 			}
-			fd, err := unix.OpenTree(unix.AT_FDCWD, b.root, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+			fd, err := kern.CloneTree(kern.AtCwd, b.root)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,8 +70,7 @@ func TestJoinNamespaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Wait()
-	defer c.Kill()
+	defer end(c)
 	for name, tc := range map[string]struct {
 		kinds  []specs.LinuxNamespaceType
 		nested bool
@@ -149,7 +148,7 @@ func TestTerminal(t *testing.T) {
 			defer c.Console.Close()
 			var out bytes.Buffer
 			done := make(chan struct{})
-			go func() { defer close(done); io.Copy(&out, c.Console) }() // ends with EIO
+			go func() { defer close(done); _, _ = io.Copy(&out, c.Console) }() // ends with EIO
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -285,10 +284,10 @@ func TestReadonlyBind(t *testing.T) {
 	if err := os.Mkdir(sub, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", sub, "tmpfs", 0, ""); err != nil {
+	if err := syscall.Mount("tmpfs", sub, "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Unmount(sub, unix.MNT_DETACH) //nolint:errcheck // goes with the namespace
+	defer syscall.Unmount(sub, syscall.MNT_DETACH) //nolint:errcheck // goes with the namespace
 	for name, tc := range map[string]struct {
 		option string
 		want   string

@@ -2,7 +2,6 @@ package oci
 
 import (
 	"fmt"
-	"math"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -61,7 +60,7 @@ func rlimitNumber(name string) (int, bool) {
 
 // planScheduler uses the numbers of sched.h and the flags of linux/sched.h.
 func planScheduler(s *specs.Scheduler) (*plan.Scheduler, error) {
-	if s.Priority < 0 || s.Priority > math.MaxInt32 {
+	if s.Priority < 0 {
 		return nil, fmt.Errorf("priority %d: out of range", s.Priority)
 	}
 	out := &plan.Scheduler{

@@ -20,7 +20,7 @@ import (
 const insideVar = "NOOK_TEST_INSIDE"
 
 // The test program is the runtime's program too, so it has its early stages.
-func init() {
+func init() { //nolint:gochecknoinits // before the test framework starts threads
 	switch os.Args[0] {
 	case plan.InitName:
 		runtime.LockOSThread()

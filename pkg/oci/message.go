@@ -10,7 +10,7 @@ import (
 )
 
 // errGone is init's end before it said anything, an answer only to SIGKILL.
-var errGone = errors.New("container init: ended without a word") //nolint:gochecknoglobals // a sentinel
+var errGone = errors.New("container init: ended without a word")
 
 func (c *Container) send(m plan.Message) error { return sendMessage(c.sync, m) }
 

@@ -116,20 +116,7 @@ func checkLinux(s *specs.Spec) []error {
 		}
 		have[ns.Type] = true
 	}
-	if (s.Hostname != "" || s.Domainname != "") && !have[specs.UTSNamespace] {
-		errs = append(errs, errors.New("hostname: needs a uts namespace, else it would be the host's"))
-	}
-	if len(l.UIDMappings)+len(l.GIDMappings) > 0 && !have[specs.UserNamespace] {
-		errs = append(errs, errors.New("linux.uidMappings: need a user namespace"))
-	}
-	if len(l.TimeOffsets) > 0 && !have[specs.TimeNamespace] {
-		errs = append(errs, errors.New("linux.timeOffsets: need a time namespace"))
-	}
-	for clock := range l.TimeOffsets {
-		if clock != "monotonic" && clock != "boottime" {
-			errs = append(errs, fmt.Errorf("linux.timeOffsets: clock %q: want monotonic or boottime", clock))
-		}
-	}
+	errs = append(errs, checkNeeds(s, have)...)
 	for name := range l.Sysctl {
 		errs = append(errs, checkSysctl(name, s.Hostname != "", have))
 	}
@@ -146,9 +133,30 @@ func checkLinux(s *specs.Spec) []error {
 	return errs
 }
 
+// checkNeeds looks for settings without the namespace that they are of.
+func checkNeeds(s *specs.Spec, have map[specs.LinuxNamespaceType]bool) []error {
+	l := s.Linux
+	var errs []error
+	if (s.Hostname != "" || s.Domainname != "") && !have[specs.UTSNamespace] {
+		errs = append(errs, errors.New("hostname: needs a uts namespace, else it would be the host's"))
+	}
+	if len(l.UIDMappings)+len(l.GIDMappings) > 0 && !have[specs.UserNamespace] {
+		errs = append(errs, errors.New("linux.uidMappings: need a user namespace"))
+	}
+	if len(l.TimeOffsets) > 0 && !have[specs.TimeNamespace] {
+		errs = append(errs, errors.New("linux.timeOffsets: need a time namespace"))
+	}
+	for clock := range l.TimeOffsets {
+		if clock != "monotonic" && clock != "boottime" {
+			errs = append(errs, fmt.Errorf("linux.timeOffsets: clock %q: want monotonic or boottime", clock))
+		}
+	}
+	return errs
+}
+
 // checkSysctl lets only values through that belong to a namespace of the
 // container; all others are the whole machine's.
-func checkSysctl(name string, hostname bool, have map[specs.LinuxNamespaceType]bool) error { //nolint:revive // facts, not modes
+func checkSysctl(name string, hostname bool, have map[specs.LinuxNamespaceType]bool) error {
 	p := sysctlPath(name)
 	var ns specs.LinuxNamespaceType
 	switch {

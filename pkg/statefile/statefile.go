@@ -19,7 +19,7 @@ import (
 // filesystems), syncs it, renames it over path, and syncs the directory, since
 // only that makes the new name itself durable (fsync(2), DESCRIPTION).
 func Write(path string, v any) error {
-	if err := replace(path, v, true); err != nil {
+	if err := replace(path, v, (*os.File).Sync); err != nil {
 		return err
 	}
 	return sys.SyncDir(filepath.Dir(path))
@@ -27,7 +27,7 @@ func Write(path string, v any) error {
 
 // WriteVolatile is Write for state that may be lost with the power: readers
 // still see the old content or the new, but nothing waits for the disk.
-func WriteVolatile(path string, v any) error { return replace(path, v, false) }
+func WriteVolatile(path string, v any) error { return replace(path, v, nil) }
 
 // Read decodes the JSON at path into v. A missing file is fs.ErrNotExist; damage
 // is an error that names the file.
@@ -46,19 +46,19 @@ func Read(path string, v any) error {
 // fs.ErrExist where path is already there. A reader never sees it empty, since
 // link(2) gives the finished file its name.
 func CreateExclusive(path string, data []byte) error {
-	tmp, err := writeTemp(filepath.Dir(path), data, false)
+	tmp, err := writeTemp(filepath.Dir(path), data, nil)
 	if err != nil {
 		return err
 	}
 	return errors.Join(os.Link(tmp, path), os.Remove(tmp))
 }
 
-func replace(path string, v any, durable bool) error {
+func replace(path string, v any, flush func(*os.File) error) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", path, err)
 	}
-	tmp, err := writeTemp(filepath.Dir(path), append(data, '\n'), durable)
+	tmp, err := writeTemp(filepath.Dir(path), append(data, '\n'), flush)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -68,7 +68,7 @@ func replace(path string, v any, durable bool) error {
 	return nil
 }
 
-func writeTemp(dir string, data []byte, durable bool) (name string, err error) {
+func writeTemp(dir string, data []byte, flush func(*os.File) error) (name string, err error) {
 	f, err := os.CreateTemp(dir, ".new-*") // 0600, O_EXCL
 	if err != nil {
 		return "", err
@@ -78,8 +78,8 @@ func writeTemp(dir string, data []byte, durable bool) (name string, err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	if _, err = f.Write(data); err == nil && durable {
-		err = f.Sync()
+	if _, err = f.Write(data); err == nil && flush != nil {
+		err = flush(f)
 	}
 	return f.Name(), errors.Join(err, f.Close())
 }

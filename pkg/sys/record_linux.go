@@ -29,7 +29,7 @@ func WaitRecordLock(f *os.File, exclusive bool) error {
 	return recordLock(f, unix.F_SETLKW, exclusive)
 }
 
-func recordLock(f *os.File, cmd int, exclusive bool) error {
+func recordLock(f *os.File, cmd int, exclusive bool) error { //nolint:revive // a kind of lock, as fcntl(2) has it
 	lk := unix.Flock_t{Type: unix.F_RDLCK}
 	if exclusive {
 		lk.Type = unix.F_WRLCK

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Stdout.WriteString("held\n")
-		bufio.NewReader(os.Stdin).ReadByte()
+		_, _ = bufio.NewReader(os.Stdin).ReadByte()
 		os.Exit(0)
 	}
 	if os.Getenv("NSFORK_NOFILE") != "" {

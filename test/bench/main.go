@@ -62,7 +62,7 @@ func (b *bench) main() (err error) {
 	if b.dir, err = os.MkdirTemp("/var/tmp", "nook-b-"); err != nil {
 		return err
 	}
-	defer exec.Command("unshare", "-r", "--map-auto", "rm", "-rf", b.dir).Run()
+	defer func() { _ = exec.Command("unshare", "-r", "--map-auto", "rm", "-rf", b.dir).Run() }()
 	b.peers()
 	if err := b.setUp(); err != nil {
 		return err

@@ -91,7 +91,7 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 // candidates resolves a short name as a pull would. A mistake in registries.conf
 // shows when it matters, in the pull; until then the defaults serve.
 func candidates(name string) []string {
-	cfg, _ := regconf.LoadRegistries() //nolint:errcheck // see above
+	cfg, _ := regconf.LoadRegistries()
 	return image.Candidates(name, cfg)
 }
 

@@ -29,11 +29,7 @@ func newCreate(f *cmdutil.Factory) *cobra.Command {
 
 func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []string) error {
 	o.req.Spec.DetachKeys = attach.DefaultDetachKeys
-	h, err := hereNow(f)
-	if err != nil {
-		return err
-	}
-	req, err := o.request(args, h)
+	req, err := o.request(args, hereNow(f))
 	if err != nil {
 		return err
 	}

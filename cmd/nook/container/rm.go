@@ -70,25 +70,34 @@ func (o *rmOptions) check(args []string) error {
 	return nil
 }
 
-func (o *rmOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.Engine, args []string) error {
+// names adds the containers that --cidfile and --all stand for.
+func (o *rmOptions) names(e *container.Engine, args []string) ([]string, error) {
 	for _, path := range o.cidFiles {
 		id, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) && (o.ignore || o.force) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("read container id: %w", err)
+			return nil, fmt.Errorf("read container id: %w", err)
 		}
 		args = append(args, strings.TrimSpace(string(id)))
 	}
 	if o.all {
 		all, errs := e.State.List()
 		if len(errs) > 0 {
-			return errors.Join(errs...)
+			return nil, errors.Join(errs...)
 		}
 		for _, c := range all {
 			args = append(args, c.ID)
 		}
+	}
+	return args, nil
+}
+
+func (o *rmOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.Engine, args []string) error {
+	args, err := o.names(e, args)
+	if err != nil {
+		return err
 	}
 	opts := container.RemoveOptions{Force: o.force, Timeout: time.Duration(o.timeout) * time.Second}
 	if o.timeout < 0 {
@@ -103,19 +112,26 @@ func (o *rmOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.En
 			continue
 		case errors.Is(err, state.ErrNotFound) && (o.ignore || o.force):
 			continue
-		case errors.Is(err, state.ErrNotFound) && status == 0:
-			status = exitNotFound
-		case errors.Is(err, state.ErrRunning) && status <= exitNotFound:
-			status = exitInUse
-		case !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrRunning):
-			status = cmdutil.ExitFailure
 		}
+		status = max(status, failure(err))
 		f.Report(err)
 	}
 	if status != 0 {
 		return &cmdutil.ExitError{Code: status}
 	}
 	return nil
+}
+
+// failure is the exit status for one container; of several the highest counts.
+func failure(err error) int {
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, state.ErrRunning):
+		return exitInUse
+	default:
+		return cmdutil.ExitFailure
+	}
 }
 
 func removeOne(ctx context.Context, e *container.Engine, name string, o container.RemoveOptions) error {

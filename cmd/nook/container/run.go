@@ -45,11 +45,7 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 		return cmdutil.NotYet("--detach", "run it in the foreground of another shell")
 	}
 	o.req.Spec.DetachKeys = o.keys
-	h, err := hereNow(f)
-	if err != nil {
-		return err
-	}
-	req, err := o.request(args, h)
+	req, err := o.request(args, hereNow(f))
 	if err != nil {
 		return err
 	}
@@ -63,12 +59,12 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 }
 
 // hereNow is what relative paths and environment flags refer to.
-func hereNow(f *cmdutil.Factory) (host, error) {
+func hereNow(f *cmdutil.Factory) host {
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "/" // only a relative path in a flag would notice
 	}
-	return host{dir: dir, environ: f.Environ, stdin: f.In}, nil
+	return host{dir: dir, environ: f.Environ, stdin: f.In}
 }
 
 // call is the Open frame: what the outer half asks the inner one for. Exactly one

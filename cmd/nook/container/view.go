@@ -180,6 +180,7 @@ func (v *view) forwards(n syscall.Signal) bool {
 		return false
 	case 32, 33, 34: // the C library's
 		return false
+	default:
+		return v.sigProxy
 	}
-	return v.sigProxy
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -126,7 +127,7 @@ func (r *remover) one(ctx context.Context, arg string) error {
 	if len(img.Names) > 1 && !r.o.force {
 		name, err := ownName(img, arg)
 		if err != nil {
-			return problem.Hint(fmt.Errorf("image %s: %w by several names: %q", img.ID[:12], store.ErrInUse, img.Names),
+			return problem.Hint(fmt.Errorf("image %s: has several names: %s", img.ID[:12], strings.Join(img.Names, ", ")),
 				"remove one name: nook rmi %s; or all: nook rmi -f %s", img.Names[0], img.ID[:12])
 		}
 		if err := r.s.Untag(img.ID, name); err != nil {

@@ -19,7 +19,7 @@ import (
 const tail = 1 << 10
 
 // errTimeout is a hook that did not end in time.
-var errTimeout = errors.New("timed out") //nolint:gochecknoglobals // a sentinel
+var errTimeout = errors.New("timed out")
 
 // Run runs one hook with the state as JSON on its standard input (runtime-spec,
 // config.md "POSIX-platform Hooks"). It fails where the hook can't be started,

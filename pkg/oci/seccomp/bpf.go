@@ -37,7 +37,7 @@ const (
 
 // compile makes the program. With enosys calls too new for the profile give
 // ENOSYS.
-func compile(s *specs.LinuxSeccomp, goarch string, enosys bool) ([]inst, error) { //nolint:revive // tests compare with libseccomp, which has no such rule
+func compile(s *specs.LinuxSeccomp, goarch string, enosys bool) ([]inst, error) {
 	archs, err := selectArchs(s, goarch)
 	if err != nil {
 		return nil, err
@@ -46,15 +46,15 @@ func compile(s *specs.LinuxSeccomp, goarch string, enosys bool) ([]inst, error) 
 	if err != nil {
 		return nil, err
 	}
-	enosys = enosys && denies(p.def)
+	p.enosys = enosys && denies(p.def)
 	prog := []inst{{opLoad, 0, 0, offArch}}
 	for _, a := range archs {
 		if a.name == specs.ArchX32 {
 			continue // the second half of its host's section
 		}
-		body := search(p.spans(a, enosys))
+		body := search(p.spans(a))
 		if a.name == specs.ArchX86_64 {
-			body = joinX32(body, x32Body(p, archs, enosys))
+			body = joinX32(body, x32Body(p, archs))
 		}
 		body = append([]inst{{opLoad, 0, 0, offNr}}, body...)
 		prog = append(prog, inst{opJeq, 1, 0, a.audit}, inst{opJump, 0, 0, uint32(len(body))})
@@ -77,12 +77,12 @@ func ret(action uint32) inst { return inst{opRet, 0, 0, action} }
 // x32Body handles the numbers with the x32 bit. Without x32 in the profile they
 // are calls of an architecture it does not name; -1 is no call at all and gets
 // the default action, as with libseccomp.
-func x32Body(p *profile, archs []arch, enosys bool) []inst { //nolint:revive // as compile
+func x32Body(p *profile, archs []arch) []inst {
 	i := slices.IndexFunc(archs, func(a arch) bool { return a.name == specs.ArchX32 })
 	if i < 0 {
 		return []inst{{opJeq, 1, 0, noNumber}, ret(retKillThread), ret(p.def)}
 	}
-	return search(p.spans(archs[i], enosys))
+	return search(p.spans(archs[i]))
 }
 
 func joinX32(amd64, x32 []inst) []inst {
@@ -105,7 +105,7 @@ type span struct {
 }
 
 // spans lists the numbers of an architecture.
-func (p *profile) spans(a arch, enosys bool) []span { //nolint:revive // as compile
+func (p *profile) spans(a arch) []span {
 	rules := map[uint32][]rule{}
 	for _, r := range p.rules {
 		if nr, ok := a.number(r.name); ok {
@@ -122,7 +122,7 @@ func (p *profile) spans(a arch, enosys bool) []span { //nolint:revive // as comp
 	}
 	// Numbers that mean nothing to the profile because it is older than them.
 	newFrom, newTo := a.limit, a.limit
-	if enosys {
+	if p.enosys {
 		newFrom = p.newest(a) + 1
 	}
 	gap := func(from, to uint32) { // numbers from, below to, that no rule names
@@ -229,6 +229,7 @@ func test(a specs.LinuxSeccompArg) []inst {
 		return []inst{loadHi, {opJgt, next, 0, vhi}, {opJeq, 0, 2, vhi}, loadLo, {opJge, next, 0, vlo}}
 	case specs.OpLessEqual:
 		return []inst{loadHi, {opJgt, next, 0, vhi}, {opJeq, 0, 2, vhi}, loadLo, {opJgt, next, 0, vlo}}
+	default: // OpEqualTo
+		return []inst{loadHi, {opJeq, 0, next, vhi}, loadLo, {opJeq, 0, next, vlo}}
 	}
-	return []inst{loadHi, {opJeq, 0, next, vhi}, loadLo, {opJeq, 0, next, vlo}} // OpEqualTo
 }

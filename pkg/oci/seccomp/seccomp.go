@@ -118,6 +118,7 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 		return retTrace | data, nil
 	case specs.ActNotify:
 		return 0, fmt.Errorf("action %s: not supported without a listener", a)
+	default:
 	}
 	if errno != nil {
 		return 0, fmt.Errorf("action %s: takes no errnoRet", a)
@@ -133,8 +134,9 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 		return retLog, nil
 	case specs.ActAllow:
 		return retAllow, nil
+	default:
+		return 0, fmt.Errorf("action %q: unknown", a)
 	}
-	return 0, fmt.Errorf("action %q: unknown", a)
 }
 
 // rule is a conjunction of conditions, and what is returned where it holds.
@@ -151,9 +153,10 @@ type namedRules struct {
 
 // profile is a LinuxSeccomp, checked.
 type profile struct {
-	def   uint32
-	rules []namedRules
-	names []string // of all calls named, also by rules that were left out
+	def    uint32
+	rules  []namedRules
+	names  []string // of all calls named, also by rules that were left out
+	enosys bool     // calls too new for the profile give ENOSYS
 }
 
 func newProfile(s *specs.LinuxSeccomp) (*profile, error) {
@@ -205,7 +208,7 @@ func merge(old, more []rule) []rule {
 	case len(more) == 1 && len(more[0].args) == 0:
 		return more
 	}
-	return append(old[:len(old):len(old)], more...)
+	return append(slices.Clip(old), more...)
 }
 
 func repeats(args []specs.LinuxSeccompArg) bool {

@@ -89,7 +89,7 @@ func readProfile(t testing.TB, path string) *specs.LinuxSeccomp {
 }
 
 // calls yields calls that are likely to tell two filters apart.
-func calls(s *specs.LinuxSeccomp, archs []arch, n int, x32Narrow bool) []call {
+func calls(s *specs.LinuxSeccomp, archs []arch, n int, x32Narrow bool) []call { //nolint:revive // a property of the filters
 	values := []uint64{0, 1, 2, 0xffffffff, 1 << 32, 1<<32 | 1, ^uint64(0), 0x5412, 0x541c}
 	for _, sc := range s.Syscalls {
 		for _, a := range sc.Args {

@@ -16,14 +16,9 @@ const maxDepth = 256
 
 // copyUp fills the new tmpfs to with the directory it hides, both O_PATH
 // descriptors: files, directories, links and fifos with owner, mode and
-// modification time. Sockets, devices and extended attributes stay behind. With
-// keepMode the tmpfs itself keeps the mode it was asked for.
-func copyUp(from, to int, keepMode bool) error {
-	if err := copyDir(from, to, 0); err != nil || keepMode {
-		return err
-	}
-	return copyDirMeta(from, to)
-}
+// modification time. Sockets, devices and extended attributes stay behind. The tmpfs
+// itself keeps its own.
+func copyUp(from, to int) error { return copyDir(from, to, 0) }
 
 func copyDir(from, to, depth int) error {
 	if depth > maxDepth {

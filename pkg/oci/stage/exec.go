@@ -27,7 +27,7 @@ const firstExtra = 3
 // went wrong.
 func (s *setup) exec() error {
 	p := &s.Process
-	if err := s.setRlimits(true); err != nil {
+	if err := s.setRlimits(dangerous); err != nil {
 		return err
 	}
 	if len(s.Seccomp) > 0 && p.NoNewPrivs {
@@ -113,7 +113,7 @@ func execCommand(args, env []string) error {
 	return &stepError{step: "run", object: name, err: errNotInPath, exec: notFound}
 }
 
-var errNotInPath = errors.New("executable file not found in $PATH") //nolint:gochecknoglobals // a sentinel
+var errNotInPath = errors.New("executable file not found in $PATH")
 
 func execFailed(path string, err error) error {
 	status := cannotExec

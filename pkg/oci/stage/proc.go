@@ -112,14 +112,13 @@ func (s *setup) limits() error {
 			return at("set", "personality", err)
 		}
 	}
-	return s.setRlimits(false)
+	return s.setRlimits(func(kind int) bool { return !dangerous(kind) })
 }
 
-// setRlimits sets the limits that are, or are not, of the kind that could stop
-// a Go program.
-func (s *setup) setRlimits(late bool) error {
+// setRlimits sets the limits of the wanted kinds.
+func (s *setup) setRlimits(want func(kind int) bool) error {
 	for _, r := range s.Rlimits {
-		if dangerous(r.Resource) != late {
+		if !want(r.Resource) {
 			continue
 		}
 		var now syscall.Rlimit

@@ -200,7 +200,11 @@ func (s *setup) finishFS(m *plan.Mount, below int) error {
 	defer kern.Close(mnt)
 	a := m.Attr
 	if m.CopyUp {
-		if err := copyUp(below, mnt, strings.Contains(m.Data, "mode=")); err != nil {
+		err := copyUp(below, mnt)
+		if err == nil && !strings.Contains(m.Data, "mode=") {
+			err = copyDirMeta(below, mnt)
+		}
+		if err != nil {
 			return fmt.Errorf("copy up: %w", err)
 		}
 		if m.Flags&syscall.MS_RDONLY != 0 {

@@ -23,7 +23,7 @@ const (
 
 // target opens dest, an absolute path in the container, for mounting on it. It
 // is made where it is missing: as a directory, or else as an empty file.
-func (s *setup) target(dest string, isDir bool) (int, error) {
+func (s *setup) target(dest string, isDir bool) (int, error) { //nolint:revive // what the mount's source is
 	if isDir {
 		return s.mkdirAll(dest)
 	}

@@ -19,7 +19,7 @@ func (e *aboveHard) Error() string {
 
 // errOutside is a working directory that a process of the container could not
 // have named.
-var errOutside = errors.New("is outside of the container's root") //nolint:gochecknoglobals // a sentinel
+var errOutside = errors.New("is outside of the container's root")
 
 // become turns this thread into what the command will be: terminal, working
 // directory, user, capabilities. The order is the kernel's: a filter without

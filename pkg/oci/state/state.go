@@ -53,7 +53,7 @@ type Record struct {
 }
 
 // ErrNotFound is an id that no container has.
-var ErrNotFound = errors.New("no such container") //nolint:gochecknoglobals // a sentinel
+var ErrNotFound = errors.New("no such container")
 
 const maxID = 255 // a file name
 

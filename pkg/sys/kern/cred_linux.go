@@ -96,13 +96,17 @@ func PermittedCaps() (uint64, error) {
 	return uint64(d[1].Permitted)<<32 | uint64(d[0].Permitted), nil
 }
 
-// NoNewPrivs, HideFromPtrace and DieWithParent are prctl(2) settings.
-// HideFromPtrace also gives /proc/PID to root of the user namespace and lasts
-// until execve. DieWithParent is undone by the kernel whenever credentials
-// change.
-func NoNewPrivs() error     { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
+// NoNewPrivs keeps this process and its children from gaining privileges
+// (PR_SET_NO_NEW_PRIVS).
+func NoNewPrivs() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
+
+// HideFromPtrace also gives /proc/PID to root of the user namespace, and lasts
+// until execve (PR_SET_DUMPABLE).
 func HideFromPtrace() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
-func DieWithParent() error  { return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }
+
+// DieWithParent is undone by the kernel whenever credentials change
+// (PR_SET_PDEATHSIG).
+func DieWithParent() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }
 
 // Personality sets the execution domain (personality(2)).
 func Personality(p uint32) error {

@@ -102,12 +102,20 @@ func MountID(fd int) (uint64, error) {
 	return st.Mnt_id, err
 }
 
-// IsDir and the others classify an st_mode.
-func IsDir(mode uint32) bool        { return mode&unix.S_IFMT == unix.S_IFDIR }
+// IsDir reports whether an st_mode is that of a directory.
+func IsDir(mode uint32) bool { return mode&unix.S_IFMT == unix.S_IFDIR }
+
+// IsCharDevice reports whether an st_mode is that of a character device.
 func IsCharDevice(mode uint32) bool { return mode&unix.S_IFMT == unix.S_IFCHR }
-func IsFIFO(mode uint32) bool       { return mode&unix.S_IFMT == unix.S_IFIFO }
-func IsSymlink(mode uint32) bool    { return mode&unix.S_IFMT == unix.S_IFLNK }
-func IsRegular(mode uint32) bool    { return mode&unix.S_IFMT == unix.S_IFREG }
+
+// IsFIFO reports whether an st_mode is that of a fifo.
+func IsFIFO(mode uint32) bool { return mode&unix.S_IFMT == unix.S_IFIFO }
+
+// IsSymlink reports whether an st_mode is that of a symbolic link.
+func IsSymlink(mode uint32) bool { return mode&unix.S_IFMT == unix.S_IFLNK }
+
+// IsRegular reports whether an st_mode is that of a regular file.
+func IsRegular(mode uint32) bool { return mode&unix.S_IFMT == unix.S_IFREG }
 
 // Mkdev composes a device number.
 func Mkdev(major, minor uint32) uint64 { return unix.Mkdev(major, minor) }
@@ -152,11 +160,17 @@ func WriteIn(dir int, path, s string) error {
 	})
 }
 
-// Fchdir, Chdir and Getcwd are the system calls. Getcwd's answer does not begin
-// with "/" when the directory is out of reach of the process's root.
-func Fchdir(fd int) error     { return Retry(func() error { return unix.Fchdir(fd) }) }
+// Fchdir makes the directory fd the working directory.
+func Fchdir(fd int) error { return Retry(func() error { return unix.Fchdir(fd) }) }
+
+// Chdir makes path the working directory.
 func Chdir(path string) error { return Retry(func() error { return unix.Chdir(path) }) }
-func Umask(mask uint32)       { unix.Umask(int(mask)) }
+
+// Umask sets the mode bits that new files don't get.
+func Umask(mask uint32) { unix.Umask(int(mask)) }
+
+// Getcwd names the working directory. The answer does not begin with "/" when
+// that is out of reach of the process's root (getcwd(2)).
 func Getcwd() (string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Getcwd(buf)

@@ -43,11 +43,12 @@ func Identify(pid int) (Identity, error) {
 // ErrWouldBlock is what TryLock answers where another holds the lock.
 const ErrWouldBlock = unix.EWOULDBLOCK
 
-// TryLock takes an exclusive flock(2) without waiting, TryShare a shared one.
+// TryLock takes an exclusive flock(2) without waiting.
 func TryLock(fd int) error {
 	return Retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
+// TryShare takes a shared flock(2) without waiting.
 func TryShare(fd int) error {
 	return Retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
 }

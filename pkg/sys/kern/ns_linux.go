@@ -31,8 +31,10 @@ func Setns(fd, nstype int) error {
 // Unshare moves the calling thread into new namespaces.
 func Unshare(flags uintptr) error { return unix.Unshare(int(flags)) }
 
-// Sethostname and Setdomainname change the uts namespace's names.
-func Sethostname(name string) error   { return unix.Sethostname([]byte(name)) }
+// Sethostname changes the uts namespace's host name.
+func Sethostname(name string) error { return unix.Sethostname([]byte(name)) }
+
+// Setdomainname changes the uts namespace's NIS domain name.
 func Setdomainname(name string) error { return unix.Setdomainname([]byte(name)) }
 
 // LoopbackUp sets the interface "lo" of the network namespace up.

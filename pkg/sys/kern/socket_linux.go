@@ -101,12 +101,16 @@ func Seal(fd int) error {
 }
 
 // Listen makes a socket at path that keeps message boundaries and queues one
-// connection. ListenStream makes one that does not.
-func Listen(path string) (int, error)       { return listen(path, unix.SOCK_SEQPACKET) }
+// connection.
+func Listen(path string) (int, error) { return listen(path, unix.SOCK_SEQPACKET) }
+
+// ListenStream makes a stream socket at path that queues one connection.
 func ListenStream(path string) (int, error) { return listen(path, unix.SOCK_STREAM) }
 
-// Dial connects to a socket made by Listen, DialStream by ListenStream.
-func Dial(path string) (int, error)       { return dial(path, unix.SOCK_SEQPACKET) }
+// Dial connects to a socket made by Listen.
+func Dial(path string) (int, error) { return dial(path, unix.SOCK_SEQPACKET) }
+
+// DialStream connects to a socket made by ListenStream.
 func DialStream(path string) (int, error) { return dial(path, unix.SOCK_STREAM) }
 
 func listen(path string, kind int) (int, error) {

@@ -30,11 +30,13 @@ func SetWinsize(fd int, rows, cols uint16) error {
 	return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
 }
 
-// Setsid starts a session, and SetControllingTTY gives it the terminal fd.
+// Setsid starts a session.
 func Setsid() error {
 	_, err := unix.Setsid()
 	return err
 }
+
+// SetControllingTTY gives this process's session the terminal fd.
 func SetControllingTTY(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCSCTTY, 0) }
 
 // IsTTY reports whether fd is a terminal.

@@ -105,11 +105,11 @@ func alternatives(args []specs.LinuxSeccompArg) [][]specs.LinuxSeccompArg {
 }
 
 func list(args []specs.LinuxSeccompArg) string {
-	var s string
+	var s strings.Builder
 	for _, a := range args {
-		s += fmt.Sprintf(", SCMP_CMP64(%d, %s, %dull, %dull)", a.Index, a.Op, a.Value, a.ValueTwo)
+		fmt.Fprintf(&s, ", SCMP_CMP64(%d, %s, %dull, %dull)", a.Index, a.Op, a.Value, a.ValueTwo)
 	}
-	return s
+	return s.String()
 }
 
 func action(a specs.LinuxSeccompAction, errno *uint) string {
