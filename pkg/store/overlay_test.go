@@ -1,12 +1,14 @@
 package store_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
 // TestOverlayMount mounts both ways, with names that the options' own syntax
@@ -45,9 +47,32 @@ func TestOverlayMount(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(o.Upper, "new")); err != nil {
 			t.Errorf("one page %v: %v", onePage, err)
 		}
+		if got := sourceOf(t, f, o.Scratch); got != "overlay" {
+			t.Errorf("one page %v: the mount's source is %q", onePage, got)
+		}
 		f.Close()
 		if got := names(t, o.Scratch); len(got) > 0 {
 			t.Errorf("one page %v: mounted still: %q", onePage, got)
 		}
 	}
+}
+
+// sourceOf mounts f on dir for a moment and returns what the mount table has as
+// its source (proc_pid_mountinfo(5), the second field after the dash).
+func sourceOf(t *testing.T, f *os.File, dir string) string {
+	t.Helper()
+	if err := kern.AttachAt(int(f.Fd()), dir); err != nil {
+		t.Fatal(err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err := errors.Join(err, kern.Detach(dir)); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
+	_, last, _ := strings.Cut(lines[len(lines)-1], " - ") // mounted last
+	fields := strings.Fields(last)
+	if len(fields) < 2 || fields[0] != "overlay" {
+		t.Fatalf("the last mount is %q", last)
+	}
+	return fields[1]
 }

@@ -49,6 +49,10 @@ func MountOverlay(o Overlay) (*os.File, error) {
 	return mountOverlayLayers(o)
 }
 
+// overlaySource is what df and mount show in the place of a device; left out, it
+// is "none".
+const overlaySource = "overlay"
+
 // An option's value holds at most 255 bytes (fs/fsopen.c, strndup_user).
 const maxOption = 255
 
@@ -68,6 +72,9 @@ func mountOverlayLayers(o Overlay) (*os.File, error) {
 			return overlayError(fs, key+"="+path, err)
 		}
 		return nil
+	}
+	if err := set("source", overlaySource); err != nil {
+		return nil, err
 	}
 	for _, dir := range o.Lower {
 		if err := set("lowerdir+", dir); err != nil {
@@ -145,7 +152,7 @@ func mountOverlayPage(o Overlay) (*os.File, error) {
 		}
 		options = append(options, "upperdir="+upper, "workdir="+work)
 	}
-	if err := Mount("overlay", o.Scratch, "overlay", unix.MS_NODEV, strings.Join(options, ",")); err != nil {
+	if err := Mount(overlaySource, o.Scratch, "overlay", unix.MS_NODEV, strings.Join(options, ",")); err != nil {
 		return nil, err
 	}
 	return Detach(o.Scratch)
