@@ -58,7 +58,7 @@ func Diagnose(f Facts, fail Failure) error {
 	if err := f.cloneProblem(fail.Err); err != nil {
 		return fmt.Errorf("user namespace: %w", err)
 	}
-	return problem.Hint(fmt.Errorf("user namespace: %w", fail), "run: nook doctor")
+	return problem.Hint(fmt.Errorf("user namespace: %w", fail), "compare: unshare --user --mount true")
 }
 
 // Problems lists everything in f that keeps the user from a user namespace with
@@ -156,7 +156,7 @@ func diagnoseHelper(f Facts, fail Failure) error {
 		return problem.Hint(fmt.Errorf("map ids: %s: %w %v: %s", fail.Step, ErrHelperRefused, ranges, fail.Output),
 			"compare: getsubids %s%s; grep -H . %s; grep subid /etc/nsswitch.conf", map[kind]string{gids: "-g "}[k], f.name(), k.file())
 	}
-	return problem.Hint(fmt.Errorf("map ids: %w", fail), "run: nook doctor")
+	return problem.Hint(fmt.Errorf("map ids: %w", fail), "compare: unshare --user --map-root-user --map-auto true")
 }
 
 // helperProblem says what keeps newuidmap or newgidmap from working.

@@ -61,7 +61,7 @@ func TestDiagnose(t *testing.T) {
 			func(f *Facts) { f.UID, f.Map.UIDs = 65534, []Extent{{0, 1000, 1}} },
 			clone(syscall.EPERM), ErrUnmappedSelf, "mapped",
 		},
-		"anything else at clone": {nil, clone(syscall.ENOMEM), syscall.ENOMEM, "nook doctor"},
+		"anything else at clone": {nil, clone(syscall.ENOMEM), syscall.ENOMEM, "unshare --user --mount true"},
 
 		"helper missing, Debian":  {func(f *Facts) { f.NewUIDMap = Helper{} }, newuidmap(""), ErrHelperMissing, "sudo apt-get install uidmap"},
 		"helper missing, Alpine":  {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "alpine" }, newuidmap(""), ErrHelperMissing, "sudo apk add shadow-uidmap"},
@@ -89,7 +89,7 @@ func TestDiagnose(t *testing.T) {
 			newuidmap("Operation not permitted"), ErrOutsideParent, "more ids mapped",
 		},
 		"refused":          {nil, newuidmap("newuidmap: uid range [1-65537) -> [100000-165536) not allowed"), ErrHelperRefused, "grep -H . /etc/subuid"},
-		"anything it says": {nil, newuidmap("the disk is on fire"), nil, "nook doctor"},
+		"anything it says": {nil, newuidmap("the disk is on fire"), nil, "--map-auto true"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := healthy()

@@ -2,6 +2,7 @@ package userns
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -17,17 +18,10 @@ const defaultCount = 65536
 // In a user namespace it looks among the ids that m maps, from the first after
 // the user's own where the usual bounds are not mapped at all.
 func (h Host) freeRange(id Identity, m Map) (Range, bool) {
-	u, uerr := h.read(uids.file())
-	g, gerr := h.read(gids.file())
-	defs, derr := h.read("/etc/login.defs")
-	if uerr != nil || gerr != nil || derr != nil {
+	b, taken, err := h.subordinates()
+	if err != nil {
 		return Range{}, false
 	}
-	var taken []Range
-	for _, e := range append(parseSubIDFile(u), parseSubIDFile(g)...) {
-		taken = append(taken, e.Range)
-	}
-	b := parseLoginDefs(defs)
 	if r, ok := firstGap(b, taken); ok && covers(m.UIDs, r) && covers(m.GIDs, r) {
 		return r, true
 	}
@@ -35,6 +29,55 @@ func (h Host) freeRange(id Identity, m Map) (Range, bool) {
 		return Range{}, false
 	}
 	return nestedRange(id, m, taken)
+}
+
+// MoreIDs is the command that gives the user behind this process's namespace a
+// further range, in units of the usual size, with which the id missing exists
+// inside. It is empty where no range is free.
+func MoreIDs(missing uint32) (string, error) { return Host{}.moreIDs(missing) }
+
+func (h Host) moreIDs(missing uint32) (string, error) {
+	m, err := h.currentMap()
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(m.UIDs, func(e Extent) bool { return e.Inside == 0 })
+	j := slices.IndexFunc(m.GIDs, func(e Extent) bool { return e.Inside == 0 })
+	if i < 0 || j < 0 {
+		return "", ErrNotMapped
+	}
+	id, _, err := h.user(m.UIDs[i].Outside, m.GIDs[j].Outside)
+	if err != nil {
+		return "", err
+	}
+	b, taken, err := h.subordinates()
+	if err != nil {
+		return "", err
+	}
+	var have uint64 // PlanMap leaves no gap
+	for _, e := range append(m.UIDs, m.GIDs...) {
+		have = max(have, uint64(e.Inside)+uint64(e.Size))
+	}
+	b.count *= (uint64(missing)-min(uint64(missing), have))/b.count + 1
+	r, ok := firstGap(b, taken)
+	if !ok {
+		return "", nil
+	}
+	return addRange(id, r), nil
+}
+
+// subordinates returns the bounds of subordinate ranges, and those given away.
+func (h Host) subordinates() (b bounds, taken []Range, err error) {
+	u, uerr := h.read(uids.file())
+	g, gerr := h.read(gids.file())
+	defs, derr := h.read("/etc/login.defs")
+	if err := errors.Join(uerr, gerr, derr); err != nil {
+		return bounds{}, nil, err
+	}
+	for _, e := range append(parseSubIDFile(u), parseSubIDFile(g)...) {
+		taken = append(taken, e.Range)
+	}
+	return parseLoginDefs(defs), taken, nil
 }
 
 // bounds of subordinate ranges.

@@ -173,7 +173,7 @@ func (s *starter) startHere(ctx context.Context) (*Process, error) {
 		f.SlaveMounts = true
 	}, nothing)
 	if err != nil {
-		return nil, problem.Hint(fmt.Errorf("create mount namespace: %w", err), "run: nook doctor")
+		return nil, problem.Hint(fmt.Errorf("create mount namespace: %w", err), "compare: unshare --mount true")
 	}
 	if m.Single() {
 		p.Notice = "only one id is mapped in the user namespace around nook: files and processes in containers can belong to root only"

@@ -225,6 +225,28 @@ func TestFreeRange(t *testing.T) {
 	}
 }
 
+func TestMoreIDs(t *testing.T) {
+	files := map[string]string{
+		"/proc/self/uid_map": "0 1000 1\n1 100000 65536\n", "/proc/self/gid_map": "0 1000 1\n1 100000 65536\n",
+		"/etc/passwd": "kim:x:1000:1000::/:/bin/sh\n", "/etc/subuid": "kim:100000:65536\nlee:165536:65536\n",
+	}
+	for name, tc := range map[string]struct {
+		missing uint32
+		want    string
+	}{
+		"just beyond":    {65537, "sudo usermod --add-subuids 231072-296607 --add-subgids 231072-296607 kim"},
+		"a unit further": {65537 + 65536, "sudo usermod --add-subuids 231072-362143 --add-subgids 231072-362143 kim"},
+		"out of reach":   {4_000_000_000, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := fakeHost(t, files).moreIDs(tc.missing)
+			if err != nil || got != tc.want {
+				t.Errorf("got %q, %v; want %q", got, err, tc.want)
+			}
+		})
+	}
+}
+
 func TestToolErrors(t *testing.T) {
 	tl, err := startTool("/bin/sh", "-c", "echo no >&2; exit 3")
 	if err != nil {

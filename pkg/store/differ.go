@@ -30,6 +30,7 @@ type differ struct {
 	layer    layerPlan
 	progress LayerProgress
 	squash   bool
+	explain  func(error) error // adds a hint
 }
 
 func (d *differ) Close() error { return nil }
@@ -88,7 +89,7 @@ func (d *differ) unpack(dest string, opts archive.Options) (archive.Layer, error
 			"free some space on that file system, for instance with: nook rmi IMAGE")
 	}
 	if err != nil {
-		return got, idHint(err)
+		return got, d.explain(err)
 	}
 	if checkBlob && got.Blob != d.layer.blob {
 		return got, fmt.Errorf("blob has digest %s, but the manifest says %s", got.Blob, d.layer.blob)

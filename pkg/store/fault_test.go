@@ -158,7 +158,7 @@ type errReader struct{}
 func (errReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
 func TestPutRefuses(t *testing.T) {
-	s := open(t, store.Options{})
+	s := open(t, store.Options{MoreIDs: func(n uint32) (string, error) { return fmt.Sprint("usermod for ", n), nil }})
 	good := storetest.Tar(t, storetest.File{Name: "good", Body: "1"})
 	other := storetest.Tar(t, storetest.File{Name: "evil", Body: "1"})
 	base := storetest.Image(t, nil, good)
@@ -188,7 +188,7 @@ func TestPutRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want an error with %q", err, tc.want)
 			}
-			if tc.name == "unmapped owner" && !strings.Contains(problem.HintOf(err), "usermod --add-subuids") {
+			if tc.name == "unmapped owner" && !strings.Contains(problem.HintOf(err), "run: usermod for 3000000; or ") {
 				t.Errorf("hint %q", problem.HintOf(err))
 			}
 			if images, err := s.Images(); err != nil || len(images) != 0 {

@@ -140,7 +140,7 @@ func (w *putter) stageAll(ctx context.Context, layers []layerPlan) ([]*drivers.D
 // stage unpacks one layer where nobody sees it yet.
 func (w *putter) stage(ctx context.Context, l layerPlan) (*drivers.DriverWithDifferOutput, error) {
 	progress := w.progress.Layer(l.blob.String(), l.size)
-	d := &differ{ctx: ctx, layer: l, progress: progress, squash: w.s.cfg.squash}
+	d := &differ{ctx: ctx, layer: l, progress: progress, squash: w.s.cfg.squash, explain: w.s.idHint}
 	out, err := w.st.PrepareStagedLayer(&drivers.ApplyDiffWithDifferOpts{}, d)
 	if err != nil {
 		if out != nil && out.Target != "" {

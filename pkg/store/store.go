@@ -66,6 +66,9 @@ type Options struct {
 	// Candidates returns the full names that a short one may stand for, best
 	// first; nil: localhost and docker.io.
 	Candidates func(name string) []string
+	// MoreIDs is the command that makes a missing id exist in this user
+	// namespace, "" if there is none; nil: nobody knows one.
+	MoreIDs func(missing uint32) (string, error)
 	// BootID tells boots apart; empty: the kernel's.
 	BootID string
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/userns"
 )
 
 // InStore runs work with the image store open. The store's files belong to the
@@ -73,6 +74,7 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 	o := store.Options{
 		Root: filepath.Join(p.Data, "storage"), RunRoot: filepath.Join(p.Run, "storage"),
 		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: candidates,
+		MoreIDs: userns.MoreIDs,
 	}
 	if f.Globals.Root != "" {
 		if o.Root, err = filepath.Abs(f.Globals.Root); err != nil {
