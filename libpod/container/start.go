@@ -31,6 +31,7 @@ type StartOptions struct {
 	PIDFile string            // absolute; gets the pid of the first process
 	Filter  Filter            // of the system calls; zero: made when it is needed
 	Extra   []*os.File        // become descriptors 3 and up of the container
+	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called once nothing more of the container is to be seen
 }
@@ -77,7 +78,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
-		KeepGroups: !userns.CanSetGroups(),
+		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
 	}
 	proc, err := e.create(ctx, cfg)
 	if err != nil {

@@ -75,7 +75,7 @@ func Build(in Input) (*specs.Spec, error) {
 		Mounts:      buildMounts(in),
 		Annotations: in.Spec.Annotations,
 		Linux: &specs.Linux{
-			Namespaces:        buildNamespaces(in),
+			Namespaces:        Namespaces(in.Spec),
 			UIDMappings:       in.UIDs,
 			GIDMappings:       in.GIDs,
 			Sysctl:            sysctls,
@@ -105,7 +105,9 @@ const (
 	NetworkHost = "host"
 )
 
-func buildNamespaces(in Input) []specs.LinuxNamespace {
+// Namespaces are those that a container has of its own. They depend on the
+// request alone.
+func Namespaces(c spec.Container) []specs.LinuxNamespace {
 	ns := []specs.LinuxNamespace{
 		{Type: specs.PIDNamespace},
 		{Type: specs.IPCNamespace},
@@ -113,10 +115,10 @@ func buildNamespaces(in Input) []specs.LinuxNamespace {
 		{Type: specs.MountNamespace},
 		{Type: specs.CgroupNamespace},
 	}
-	if in.Spec.Network != NetworkHost {
+	if c.Network != NetworkHost {
 		ns = append(ns, specs.LinuxNamespace{Type: specs.NetworkNamespace})
 	}
-	if len(in.UIDs) > 0 {
+	if c.UserNS.Mode != spec.UserNSHost {
 		ns = append(ns, specs.LinuxNamespace{Type: specs.UserNamespace})
 	}
 	return ns

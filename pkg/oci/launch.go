@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -18,15 +17,14 @@ import (
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
-// launch is a blueprint with everything opened that init is started with.
+// launch is a blueprint with everything opened that init gets.
 type launch struct {
 	*blueprint
 	cfg   *Config
-	files []*os.File      // of init, by number
+	files []*os.File      // for init, by the numbers that the plan has for them
 	early []sys.Namespace // to join before init exists
 	null  *os.File
-	self  *os.File // this program, where nobody can write to it
-	plan  *os.File
+	seed  *Seed
 	undo  cleanup.Stack
 }
 
@@ -40,21 +38,11 @@ func newLaunch(c *Config) (_ *launch, err error) {
 	if err := checkLabels(c.Spec); err != nil {
 		return nil, err
 	}
-	if l.self, err = selfExe(); err != nil {
-		return nil, err
-	}
-	l.undo.Push("close program", l.self.Close)
 	if l.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
 		return nil, err
 	}
 	l.undo.Push("close /dev/null", l.null.Close)
-	fd, err := kern.Memfd("plan", nil)
-	if err != nil {
-		return nil, fmt.Errorf("make file for the plan: %w", err)
-	}
-	l.plan = os.NewFile(uintptr(fd), "plan")
-	l.undo.Push("close plan", l.plan.Close)
-	l.files = []*os.File{l.std(c.Stdin), l.std(c.Stdout), l.std(c.Stderr), nil, l.plan}
+	l.files = []*os.File{l.std(c.Stdin), l.std(c.Stdout), l.std(c.Stderr)}
 	return l, l.openFiles()
 }
 
@@ -65,7 +53,7 @@ func (l *launch) std(f *os.File) *os.File {
 	return f
 }
 
-// give makes f one of init's descriptors and returns its number there.
+// give sends f to init and returns the number that the plan has for it.
 func (l *launch) give(f *os.File) int {
 	l.files = append(l.files, f)
 	return len(l.files) - 1
@@ -84,9 +72,6 @@ func (l *launch) openFiles() error {
 	}
 	if l.cfg.Held != nil {
 		p.Held = l.give(l.cfg.Held)
-	}
-	if p.Process.Reaper {
-		p.Process.SelfFD = l.give(l.self)
 	}
 	if p.NewUser && p.FS != nil {
 		if err := l.openSources(); err != nil {
@@ -170,95 +155,27 @@ func (l *launch) openSources() error {
 
 func (l *launch) close() { _ = l.undo.Run() } // descriptors nobody reads any more
 
-// initEnv keeps the Go runtime of the stage small: it lives for milliseconds,
-// on one thread, and never has enough garbage to collect.
-func initEnv() []string { return []string{"GOGC=off", "GOMAXPROCS=1"} }
-
-// spawn starts init. It waits for the plan.
-func (l *launch) spawn() (*Container, error) {
-	ours, theirs, err := kern.SocketPair()
-	if err != nil {
-		return nil, fmt.Errorf("make socket pair: %w", err)
+// sow takes the caller's seed where that has the right namespaces, or makes one.
+func (l *launch) sow() (err error) {
+	if s := l.cfg.Seed; s != nil && s.clone == l.blueprint.clone && len(l.early) == 0 && l.cfg.Cgroup == nil {
+		l.seed = s.take()
 	}
-	sync := os.NewFile(uintptr(theirs), "sync")
-	defer sync.Close()
-	l.files[plan.SyncFD] = sync
-	exe, err := kern.Dup(int(l.self.Fd()), l.freeFD())
-	if err != nil {
-		kern.Close(ours)
-		return nil, fmt.Errorf("keep program open: %w", err)
+	if l.seed == nil {
+		l.seed, err = sow(l.blueprint.clone, l.early, l.cfg.Cgroup)
 	}
-	defer kern.Close(exe)
-	program := "/proc/self/fd/" + strconv.Itoa(exe)
-	start := l.startNew
-	if len(l.early) > 0 {
-		start = l.startJoined
-	}
-	p, err := start(program)
-	if err != nil {
-		kern.Close(ours)
-		return nil, fmt.Errorf("clone container init: %w", err)
-	}
-	return &Container{PID: p.Pid, proc: p, sync: ours}, nil
+	return err
 }
 
-// startNew starts init where all namespaces that clone enters are new.
-func (l *launch) startNew(program string) (*os.Process, error) {
-	attr := &syscall.SysProcAttr{Cloneflags: l.blueprint.clone}
-	if l.blueprint.plan.NewUser {
-		attr.AmbientCaps = allCaps() // until ids are mapped nothing else keeps them over execve
-	}
-	if l.cfg.Cgroup != nil {
-		attr.UseCgroupFD, attr.CgroupFD = true, int(l.cfg.Cgroup.Fd())
-	}
-	return os.StartProcess(program, []string{plan.InitName}, &os.ProcAttr{Env: initEnv(), Files: l.files, Sys: attr})
-}
-
-// startJoined starts init where some can only be joined before it exists.
-func (l *launch) startJoined(program string) (*os.Process, error) {
-	f := &sys.NSFork{
-		Path: program, Args: []string{plan.InitName}, Env: initEnv(), Files: l.files, Cgroup: l.cfg.Cgroup,
-		Join: l.early, Unshare: l.blueprint.clone, Ambient: true,
-	}
-	f.BecomeRoot = slices.ContainsFunc(l.early, func(n sys.Namespace) bool { return n.Type == kern.NewUser })
-	c, err := f.Start()
-	if err != nil {
-		return nil, err
-	}
-	pid, err := c.Executed()
-	if err != nil {
-		return nil, err
-	}
-	return os.FindProcess(pid)
-}
-
-// freeFD returns a number above those that os.StartProcess uses in the child: it
-// puts init's descriptors in place by way of numbers above the highest of them,
-// before the program is opened.
-func (l *launch) freeFD() int {
-	top := len(l.files)
-	for _, f := range l.files {
-		top = max(top, int(f.Fd()))
-	}
-	return top + len(l.files) + 2
-}
-
-func allCaps() []uintptr {
-	const last = 40 // CAP_CHECKPOINT_RESTORE, Linux 5.9
-	all := make([]uintptr, last+1)
-	for i := range all {
-		all[i] = uintptr(i)
-	}
-	return all
-}
-
-// brief gives init what it waits for: its ids and the plan.
-func (l *launch) brief(c *Container) error {
-	p := &l.blueprint.plan
+// brief gives init what it waits for: its ids, its descriptors and the plan.
+func (l *launch) brief() error {
+	p, init := &l.blueprint.plan, l.seed.init
 	if p.NewUser {
-		if err := writeMaps(c.PID, l.cfg.Spec.Linux); err != nil {
+		if err := writeMaps(init.PID, l.cfg.Spec.Linux); err != nil {
 			return err
 		}
+	}
+	if p.Process.Reaper {
+		p.Process.SelfFD = l.give(l.seed.self)
 	}
 	if err := l.filter(p); err != nil {
 		return err
@@ -270,10 +187,15 @@ func (l *launch) brief(c *Container) error {
 	if len(data) > plan.MaxSize {
 		return fmt.Errorf("encode plan: %d bytes are more than %d", len(data), plan.MaxSize)
 	}
-	if _, err := l.plan.Write(data); err != nil {
+	if _, err := l.seed.plan.Write(data); err != nil {
 		return fmt.Errorf("write plan: %w", err)
 	}
-	return c.send(plan.Message{Kind: plan.Go})
+	for files := range slices.Chunk(l.files, kern.MaxRights) {
+		if err := init.send(plan.Message{Kind: plan.Files}, files...); err != nil {
+			return err
+		}
+	}
+	return init.send(plan.Message{Kind: plan.Go})
 }
 
 func (l *launch) filter(p *plan.Plan) error {

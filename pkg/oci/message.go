@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/sys/kern"
@@ -12,16 +13,22 @@ import (
 // errGone is init's end before it said anything, an answer only to SIGKILL.
 var errGone = errors.New("container init: ended without a word")
 
-func (c *Container) send(m plan.Message) error { return sendMessage(c.sync, m) }
+func (c *Container) send(m plan.Message, files ...*os.File) error {
+	return sendMessage(c.sync, m, files...)
+}
 
 func (c *Container) recv() (plan.Message, []int, error) { return recvMessage(c.sync) }
 
-func sendMessage(sock int, m plan.Message) error {
+func sendMessage(sock int, m plan.Message, files ...*os.File) error {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	if err := kern.Send(sock, data); err != nil {
+	var fds []int
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	if err := kern.Send(sock, data, fds...); err != nil {
 		return fmt.Errorf("send to container init: %w", err)
 	}
 	return nil

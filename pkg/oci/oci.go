@@ -1,14 +1,16 @@
 // Package oci runs OCI bundles: our own runtime.
 //
 // Theory of operation: Create turns a spec into a plan (package plan; pure),
-// clones this program as init into the container's namespaces, and writes the
-// plan for it while it starts. Init (package stage) builds the file system,
+// clones this program as init into the container's namespaces, and sends it the
+// plan. Sow does the cloning ahead of time, so that init starts while the parent
+// still looks for the image. Init (package stage) builds the file system,
 // becomes the command's user and waits; Start lets it execve. Between the two
 // nothing of the container has run.
 //
 //	parent                          init
 //	clone ───────────────────────▶  starts
-//	writes id maps, plan; "go" ──▶  namespaces, mounts, pivot_root, credentials
+//	writes id maps, plan;
+//	descriptors, "go" ───────────▶  namespaces, mounts, pivot_root, credentials
 //	             ◀── "ready" (+pty)
 //	"go" ────────────────────────▶  execve
 //	             ◀── socket closes, or the reason why not
@@ -76,6 +78,10 @@ type Config struct {
 
 	// Held is kept open by init until the command runs.
 	Held *os.File
+
+	// Seed becomes the container where its namespaces are those of Spec; else, and
+	// with a Cgroup, it is of no use. nil: Create starts an init itself.
+	Seed *Seed
 }
 
 // Process is a container, whichever runtime made it.
@@ -149,18 +155,14 @@ func Create(ctx context.Context, c Config) (_ *Container, err error) {
 		return nil, err
 	}
 	defer l.close()
-	ctr, err := l.spawn()
-	if err != nil {
+	if err := l.sow(); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, ctr.discard())
-		}
-	}()
+	defer func() { err = errors.Join(err, l.seed.Close()) }()
+	ctr := l.seed.init
 	stop := context.AfterFunc(ctx, func() { _ = ctr.proc.Kill() }) // ends the wait below
 	defer stop()
-	if err := l.brief(ctr); err != nil {
+	if err := l.brief(); err != nil {
 		return nil, err
 	}
 	if err := ctr.awaitReady(&c); err != nil {
@@ -172,6 +174,7 @@ func Create(ctx context.Context, c Config) (_ *Container, err error) {
 	if c.Gate != nil {
 		ctr.closeSync()
 	}
+	l.seed.init = nil
 	return ctr, nil
 }
 

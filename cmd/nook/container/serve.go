@@ -55,6 +55,10 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, end
 	o := container.StartOptions{Started: f.Silence, Ended: ended}
 	if c.Request != nil && c.Request.Run {
 		o.Filter = container.StartFilter(c.Request.Spec)
+		if f.Globals.Runtime == "" {
+			o.Seed = container.Sow(c.Request.Spec)
+			defer o.Seed.Close()
+		}
 	}
 	e, closeEngine, err := f.Engine()
 	if err != nil {

@@ -3,7 +3,7 @@
 //
 // Theory of operation: the parent does what can be computed (validation,
 // option tables, seccomp compilation) while init starts, writes one Plan into a
-// memory file that init has inherited, and says Go. Init carries the Plan out and
+// memory file that init has inherited, sends descriptors and says Go. Init carries the Plan out and
 // talks back over a socket that keeps message boundaries. There is no other
 // channel, and nothing in the container's file system takes part.
 //
@@ -12,9 +12,8 @@ package plan
 
 // Descriptors that init is started with, after the standard three.
 const (
-	SyncFD  = 3 // the socket to the parent
-	PlanFD  = 4 // the memory file with the Plan
-	FirstFD = 5 // first of the descriptors that a Plan names by number
+	SyncFD = 3 // the socket to the parent
+	PlanFD = 4 // the memory file with the Plan
 )
 
 // MaxSize bounds a Plan's JSON and MaxMessage one message, in bytes. execve
@@ -30,8 +29,16 @@ const (
 	ReaperName = "nook-reaper"
 )
 
-// NoFD stands for a descriptor that is not there.
+// NoFD stands for a descriptor that is not there. Other numbers in a Plan count
+// the descriptors that came with Files messages; the first three are the
+// command's standard streams.
 const NoFD = -1
+
+// Sample is a Plan with one of everything. To decode it once makes the decoder
+// ready for the real one, of which it would take the better part of the time.
+const Sample = `{"Join":[{}],"FS":{"Mounts":[{"Attr":{},"RecAttr":{}}],"Devices":[{}],"Masked":[""]},
+	"Sysctl":[{}],"Rlimits":[{}],"Label":{},"Process":{"Args":[""],"Groups":[0],"Caps":{}},
+	"Hooks":{},"Seccomp":"AA==","State":{"annotations":{"":""}}}`
 
 // Plan is everything init does between clone and execve.
 type Plan struct {
@@ -159,7 +166,7 @@ type Process struct {
 	Reaper     bool `json:",omitempty"`
 	SelfFD     int  // this program, to run the reaper from; or NoFD
 	Extra      int  // how many descriptors go to the command as 3..
-	ExtraFD    int  // the first of them here
+	ExtraFD    int  // the first of them
 }
 
 // Caps are masks; bit N is capability N.
@@ -194,6 +201,7 @@ const (
 	Namespaces = "namespaces" // init: they exist, now the runtime's hooks
 	Ready      = "ready"      // init: all is done up to execve
 	Failed     = "failed"     // init: Step, Object and Cause say why
+	Files      = "files"      // parent: more descriptors, with this message
 	Go         = "go"         // parent: go on
 )
 

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,18 +55,22 @@ func (s *setup) arrange() error {
 	p := &s.Process
 	keep := []*int{&s.sync, &s.Gate, &s.Held, &s.ptmx, &p.SelfFD}
 	free := firstExtra + p.Extra
-	for _, fd := range keep { // out of the way first
+	all := slices.Clone(keep)
+	for i := range s.extra {
+		all = append(all, &s.extra[i])
+	}
+	for _, fd := range all { // out of the way first
 		if *fd == plan.NoFD {
 			continue
 		}
-		up, err := kern.Dup(*fd, p.ExtraFD+p.Extra+len(keep))
+		up, err := kern.Dup(*fd, free+len(keep))
 		if err != nil {
 			return at("move", "descriptors", err)
 		}
 		*fd = up
 	}
-	for i := range p.Extra { // downwards, so none overwrites one still to be moved
-		if err := kern.DupTo(p.ExtraFD+i, firstExtra+i); err != nil {
+	for i, fd := range s.extra {
+		if err := kern.DupTo(fd, firstExtra+i); err != nil {
 			return at("move", "descriptors", err)
 		}
 	}

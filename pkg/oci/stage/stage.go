@@ -70,6 +70,7 @@ type setup struct {
 	mask    int // empty read-only tmpfs, or plan.NoFD until needed
 	ptmx    int
 	peer    int
+	extra   []int // descriptors for the command
 }
 
 // Run is the init stage. The caller has locked the thread. It does not return.
@@ -113,7 +114,11 @@ func (s *setup) run() error {
 }
 
 func (s *setup) read() error {
-	if err := s.awaitGo(); err != nil {
+	if err := json.Unmarshal([]byte(plan.Sample), &plan.Plan{}); err != nil {
+		return at("decode", "sample", err)
+	}
+	files, err := s.await()
+	if err != nil {
 		return err
 	}
 	data, err := kern.ReadAll(plan.PlanFD, plan.MaxSize)
@@ -123,6 +128,35 @@ func (s *setup) read() error {
 	kern.Close(plan.PlanFD)
 	if err := json.Unmarshal(data, &s.Plan); err != nil {
 		return at("decode", "plan", err)
+	}
+	return s.adopt(files)
+}
+
+// adopt takes the descriptors that came with the messages: the plan names them
+// by their position.
+func (s *setup) adopt(files []int) error {
+	p := &s.Process
+	refs := []*int{&s.Gate, &s.Held, &p.SelfFD}
+	for i := range s.Join {
+		refs = append(refs, &s.Join[i].FD)
+	}
+	if s.FS != nil {
+		refs = append(refs, &s.FS.RootFD)
+		for i := range s.FS.Mounts {
+			refs = append(refs, &s.FS.Mounts[i].FD)
+		}
+	}
+	for _, fd := range refs {
+		if *fd != plan.NoFD {
+			*fd = files[*fd]
+		}
+	}
+	s.extra = files[p.ExtraFD : p.ExtraFD+p.Extra]
+	for i := range firstExtra {
+		if err := kern.DupTo(files[i], i); err != nil {
+			return at("open", "standard streams", err)
+		}
+		kern.Close(files[i])
 	}
 	return nil
 }
@@ -220,25 +254,38 @@ func (s *setup) wait() error {
 	return s.awaitGo()
 }
 
-// awaitGo waits for the parent. Without it there is nothing left to do: that it
-// may have died before the parent-death signal was armed makes this necessary.
+// awaitGo waits for the parent.
 func (s *setup) awaitGo() error {
+	_, err := s.await()
+	return err
+}
+
+// await waits for Go and returns the descriptors that came before. Without the
+// parent there is nothing left to do: that it may have died before the
+// parent-death signal was armed makes this necessary.
+func (s *setup) await() (files []int, err error) {
 	buf := make([]byte, plan.MaxMessage)
-	n, _, err := kern.Recv(s.sync, buf)
-	if err != nil {
-		return at("wait", "for the parent", err)
+	for {
+		n, fds, err := kern.Recv(s.sync, buf)
+		if err != nil {
+			return nil, at("wait", "for the parent", err)
+		}
+		if n == 0 {
+			os.Exit(StatusFailed) //nolint:forbidigo // nobody is left to report to
+		}
+		var m plan.Message
+		if err := json.Unmarshal(buf[:n], &m); err != nil {
+			return nil, at("decode", "message", err)
+		}
+		files = append(files, fds...)
+		switch m.Kind {
+		case plan.Files:
+		case plan.Go:
+			return files, nil
+		default:
+			return nil, at("wait", "for the parent", fmt.Errorf("unexpected message %q", m.Kind))
+		}
 	}
-	if n == 0 {
-		os.Exit(StatusFailed) //nolint:forbidigo // nobody is left to report to
-	}
-	var m plan.Message
-	if err := json.Unmarshal(buf[:n], &m); err != nil {
-		return at("decode", "message", err)
-	}
-	if m.Kind != plan.Go {
-		return at("wait", "for the parent", fmt.Errorf("unexpected message %q", m.Kind))
-	}
-	return nil
 }
 
 func send(sock int, m plan.Message) error {

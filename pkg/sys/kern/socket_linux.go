@@ -21,11 +21,14 @@ func Send(sock int, msg []byte, fds ...int) error {
 	return Retry(func() error { return unix.Sendmsg(sock, msg, oob, nil, unix.MSG_NOSIGNAL) })
 }
 
-// Recv reads one message of at most len(buf) bytes and up to four descriptors.
+// MaxRights is how many descriptors one message takes (SCM_MAX_FD, unix(7)).
+const MaxRights = 253
+
+// Recv reads one message of at most len(buf) bytes, and its descriptors.
 // The other end being closed gives 0 bytes and no error; a message that does
 // not fit gives EMSGSIZE.
 func Recv(sock int, buf []byte) (n int, fds []int, err error) {
-	oob := make([]byte, unix.CmsgSpace(4*4))
+	oob := make([]byte, unix.CmsgSpace(4*MaxRights))
 	var oobn, flags int
 	err = Retry(func() error {
 		var e error

@@ -1,0 +1,22 @@
+package container
+
+import (
+	"runtime"
+
+	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/oci"
+)
+
+// Sow starts the init of a container that c asks for, so that it boots while the
+// store is opened. The goroutine keeps its thread, and must be the one that runs
+// the container (oci.Config.KillWithParent). Where it can't be started it is nil:
+// the reason comes up again when it is needed.
+func Sow(c spec.Container) *oci.Seed {
+	runtime.LockOSThread()
+	s, err := oci.Sow(ocispec.Namespaces(c))
+	if err != nil {
+		return nil
+	}
+	return s
+}
