@@ -22,6 +22,7 @@ import (
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
 	"github.com/nook-containers/nook/pkg/store"
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // Engine does the work on containers that needs their layers.
@@ -170,8 +171,14 @@ func (e *Engine) createLayer(c *state.Container, img *store.Image) error {
 	})
 }
 
-// forget deletes a container's layer, if it has one.
-func (e *Engine) forget(id string) error { return e.Layers.DeleteContainer(id) }
+// forget deletes a container's layer, if it has one. In "nook unshare" it may be
+// mounted; its files must not be reached that way when its directory goes.
+func (e *Engine) forget(id string) error {
+	if _, err := sys.Unmount(filepath.Join(e.State.Run, "containers", id, "merged")); err != nil {
+		return err
+	}
+	return e.Layers.DeleteContainer(id)
+}
 
 func (e *Engine) replace(ctx context.Context, name string) error {
 	old, err := e.State.Lookup(name)
