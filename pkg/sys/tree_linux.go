@@ -202,11 +202,17 @@ type FileStat struct {
 	Dev, Ino uint64
 	Links    uint64
 	Rdev     uint64
+	Size     int64
 	Mtime    time.Time
 }
 
 // Kind is the S_IF part of the mode.
 func (s FileStat) Kind() uint32 { return s.Mode & unix.S_IFMT }
+
+// Device is the number of a device node.
+func (s FileStat) Device() (major, minor int64) {
+	return int64(unix.Major(s.Rdev)), int64(unix.Minor(s.Rdev))
+}
 
 // Lstat describes name.
 func (d *Dir) Lstat(name string) (FileStat, error) {
@@ -215,6 +221,7 @@ func (d *Dir) Lstat(name string) (FileStat, error) {
 	return FileStat{
 		Mode: st.Mode, UID: st.Uid, GID: st.Gid, Dev: st.Dev, Ino: st.Ino,
 		Links: uint64(st.Nlink), Rdev: st.Rdev, //nolint:unconvert // uint32 on arm64
+		Size:  st.Size,
 		Mtime: time.Unix(st.Mtim.Unix()),
 	}, err
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/image"
 )
 
 // Verbs returns the commands on containers as they appear at the top level.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{newRun(f), newCreate(f), newStart(f), newPs(f), newRm(f), newMount(f), newUnmount(f)}
+	return []*cobra.Command{newRun(f), newCreate(f), newStart(f), newPs(f), newRm(f), newMount(f), newUnmount(f), newExport(f), newCommit(f)}
 }
 
 // New returns the "container" command with the same verbs.
@@ -26,6 +27,6 @@ func New(f *cmdutil.Factory) *cobra.Command {
 		RunE:  cmdutil.NeedVerb,
 	}
 	cmd.AddCommand(Verbs(f)...)
-	cmd.AddCommand(newInspect(f), newExists(f))
+	cmd.AddCommand(newInspect(f), newExists(f), image.NewDiff(f, image.DiffContainers))
 	return cmd
 }
