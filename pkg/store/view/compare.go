@@ -139,11 +139,8 @@ func (c *comparison) one(now, before *Node, p pair, at string) error {
 
 func (c *comparison) below(now, before *Node, p pair, full string) error {
 	a, err := now.Open(*p.now)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // gone since
-	}
 	if err != nil {
-		return err
+		return ignoreGone(err)
 	}
 	defer a.Close()
 	var b *Node
@@ -209,9 +206,15 @@ func contentDiffers(now, before *sys.Dir, name string) (bool, error) {
 	}
 }
 
-// ignoreGone takes the error away that a file has vanished meanwhile.
+// gone reports whether err says that a file has vanished since the directory was
+// read, or become another kind of file.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) ||
+		errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.EINVAL)
+}
+
 func ignoreGone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if gone(err) {
 		return nil
 	}
 	return err

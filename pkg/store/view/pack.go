@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"strings"
 
@@ -49,18 +48,12 @@ func packEntry(ctx context.Context, p *archive.Packer, n *Node, e Entry, o packi
 	if o.skip == nil || !o.skip(o.at) {
 		err = p.Add(n.Dir(e), e.Name, strings.TrimPrefix(o.at, "/"))
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // gone since
-	}
 	if err != nil || !e.IsDir() {
-		return err
+		return ignoreGone(err)
 	}
 	child, err := n.Open(e)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return ignoreGone(err)
 	}
 	defer child.Close()
 	return packNode(ctx, p, child, o)
@@ -84,7 +77,7 @@ func (v *View) PackChanges(ctx context.Context, p *archive.Packer, changes []Cha
 		if err == nil {
 			err = errors.Join(p.Add(dir, c.Entry.Name, name), dir.Close())
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // gone since
+		if err = ignoreGone(err); err != nil {
 			return fmt.Errorf("%s: %w", c.Path, err)
 		}
 	}

@@ -21,7 +21,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"syscall"
@@ -134,7 +133,7 @@ func (n *Node) Dir(e Entry) *sys.Dir {
 	return nil
 }
 
-// Open opens a directory of the node. What vanished meanwhile is fs.ErrNotExist.
+// Open opens a directory of the node.
 func (n *Node) Open(e Entry) (*Node, error) {
 	child := &Node{}
 	for _, i := range e.parts {
@@ -210,8 +209,8 @@ func (m *merging) layer(i int, p part) error {
 			continue
 		}
 		st, err := p.dir.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // gone since
+		if gone(err) {
+			continue
 		}
 		if err != nil {
 			return err
