@@ -155,7 +155,7 @@ func (n *Node) Open(e Entry) (*Node, error) {
 func opaque(d *sys.Dir) (bool, error) {
 	f, err := d.Open(".")
 	if err != nil {
-		return false, err
+		return false, ignoreGone(err)
 	}
 	defer f.Close()
 	for _, attr := range []string{"user.overlay.opaque", "user.fuseoverlayfs.opaque"} {
@@ -192,11 +192,11 @@ type merging struct {
 func (m *merging) layer(i int, p part) error {
 	f, err := p.dir.Open(".")
 	if err != nil {
-		return err
+		return ignoreGone(err)
 	}
 	defer f.Close()
 	names, err := f.Readdirnames(-1)
-	if err != nil {
+	if err != nil && !gone(err) {
 		return err
 	}
 	var hidden []string
