@@ -2,6 +2,7 @@ package archive
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -88,6 +89,48 @@ func (p *Packer) Add(dir *sys.Dir, base, name string) error {
 		return nil
 	}
 	return p.tw.WriteHeader(h)
+}
+
+// AddTree writes base and all that is below it. Name "" leaves the directory base
+// itself out. What is mounted there is written as well, unless it only shows the
+// kernel. Files that vanish meanwhile are left out.
+func (p *Packer) AddTree(ctx context.Context, dir *sys.Dir, base, name string) error {
+	return p.addTree(ctx, dir, base, name, 0)
+}
+
+func (p *Packer) addTree(ctx context.Context, dir *sys.Dir, base, name string, depth int) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("%.64s…: more than %d directories deep", name, maxDepth)
+	}
+	if name != "" {
+		if err := p.Add(dir, base, name); err != nil {
+			return err
+		}
+	}
+	if !dir.IsDir(base) {
+		return nil
+	}
+	d, err := dir.OpenDir(base)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if pseudo, err := d.Pseudo(); err != nil || pseudo {
+		return err
+	}
+	names, err := d.Names()
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := p.addTree(ctx, d, n, path.Join(name, n), depth+1); err != nil && !sys.Vanished(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *Packer) header(st sys.FileStat, name string) *tar.Header {

@@ -16,7 +16,7 @@ import (
 
 // Verbs returns the commands on containers as they appear at the top level.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{newRun(f), newCreate(f), newStart(f), newPs(f), newRm(f), newMount(f), newUnmount(f), newExport(f), newCommit(f)}
+	return []*cobra.Command{newRun(f), newCreate(f), newStart(f), newPs(f), newRm(f), newMount(f), newUnmount(f), newExport(f), newCommit(f), newCp(f)}
 }
 
 // New returns the "container" command with the same verbs.

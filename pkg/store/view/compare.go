@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"syscall"
 
@@ -206,15 +205,9 @@ func contentDiffers(now, before *sys.Dir, name string) (bool, error) {
 	}
 }
 
-// gone reports whether err says that a file has vanished since the directory was
-// read, or become another kind of file.
-func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) ||
-		errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.EINVAL)
-}
-
+// ignoreGone takes the error away that a file has changed under the walk.
 func ignoreGone(err error) error {
-	if gone(err) {
+	if sys.Vanished(err) {
 		return nil
 	}
 	return err

@@ -196,7 +196,7 @@ func (m *merging) layer(i int, p part) error {
 	}
 	defer f.Close()
 	names, err := f.Readdirnames(-1)
-	if err != nil && !gone(err) {
+	if err != nil && !sys.Vanished(err) {
 		return err
 	}
 	var hidden []string
@@ -209,7 +209,7 @@ func (m *merging) layer(i int, p part) error {
 			continue
 		}
 		st, err := p.dir.Lstat(name)
-		if gone(err) {
+		if sys.Vanished(err) {
 			continue
 		}
 		if err != nil {
