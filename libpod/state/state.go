@@ -217,6 +217,30 @@ func (c *Container) Release() {
 	}
 }
 
+// PassOn lets the monitor's role survive the execve that the caller is about to
+// do, and returns the number of the descriptor that stands for it.
+func (c *Container) PassOn() (fd int, err error) {
+	if c.lock == nil {
+		return -1, fmt.Errorf("%s: not held", c.Name)
+	}
+	fd = int(c.lock.Fd()) //nolint:gosec // a descriptor
+	return fd, sys.SetCloseOnExec(fd, false)
+}
+
+// Adopt is the other end of PassOn: the container in directory dir, held by way
+// of lock.
+func (s Store) Adopt(dir string, lock *os.File) (*Container, error) {
+	c, err := s.load(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
+	if err != nil {
+		return nil, err
+	}
+	c.lock = lock
+	return c, nil
+}
+
+// Store returns the store that c is in.
+func (c *Container) Store() Store { return c.store }
+
 // Monitor returns the pid of the process that looks after the container, 0 if
 // none does: then the container does not run.
 func (c *Container) Monitor() (int, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/launch"
@@ -44,15 +45,15 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 		f.Silence() // the outer half's streams must not stay open behind it
 		_ = conn.WriteJSON(attach.Exited, exit)
 	}
-	if err := c.do(ctx, f, conn, ended); err != nil {
+	if err := c.do(ctx, f, conn, control, ended); err != nil {
 		ended(container.Failure(err))
 	}
 	return nil
 }
 
 // do reports the end through ended, or returns why there was no beginning.
-func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, ended func(attach.Exit)) error {
-	o := container.StartOptions{Started: f.Silence, Ended: ended}
+func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) error {
+	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach}
 	if c.Request != nil && c.Request.Run {
 		o.Filter = container.StartFilter(c.Request.Spec)
 		if f.Globals.Runtime == "" {

@@ -12,12 +12,23 @@ import (
 )
 
 // pair connects a client to a fake container that echoes its input.
-func serveEcho(t *testing.T, c Container) (*Conn, *Session) {
+func serveEcho(t *testing.T, c Container) (*Conn, *Hub) {
+	t.Helper()
+	h := NewHub(c)
+	return join(t, h, Options{Owner: true}), h
+}
+
+// join connects one more client.
+func join(t *testing.T, h *Hub, o Options) *Conn {
 	t.Helper()
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
 	server := New(b)
-	return New(a), Serve(server, c)
+	go func() {
+		_ = server.WriteJSON(Started, Start{})
+		h.Serve(server, o)
+	}()
+	return New(a)
 }
 
 func TestStreamsArriveBitForBit(t *testing.T) {
@@ -27,7 +38,7 @@ func TestStreamsArriveBitForBit(t *testing.T) {
 	conn, s := serveEcho(t, Container{Stdin: inW, Stdout: inR})
 	go func() {
 		s.Drained()
-		_ = s.conn.WriteJSON(Exited, Exit{Code: 3})
+		s.End(Exit{Code: 3})
 	}()
 	var out bytes.Buffer
 	exit, err := (&Client{In: bytes.NewReader(data), Out: &out}).Run(conn)
@@ -51,7 +62,7 @@ func TestSignalPassesStuckInput(t *testing.T) {
 	}})
 	go func() {
 		s.Drained()
-		_ = s.conn.WriteJSON(Exited, Exit{})
+		s.End(Exit{})
 	}()
 	signals := make(chan os.Signal, 1)
 	signals <- syscall.SIGTERM
@@ -85,7 +96,9 @@ func TestDetachLeavesTheContainer(t *testing.T) {
 	if got := <-typed; got != "hi" {
 		t.Errorf("the container got %q", got)
 	}
-	<-s.Left()
+	if c := s.sessions(); len(c) > 0 {
+		<-c[0].Left()
+	}
 }
 
 func TestLostMonitor(t *testing.T) {
