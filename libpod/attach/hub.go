@@ -38,14 +38,16 @@ type Hub struct {
 	shut    bool       // guarded by input: its standard input is closed
 }
 
-// NewHub starts to copy c's output.
-func NewHub(c Container) *Hub {
-	h := &Hub{c: c, shut: c.Stdin == nil}
-	h.copyOut(Stdout, c.Stdout)
-	if c.Stderr != nil {
-		h.copyOut(Stderr, c.Stderr)
+// NewHub makes a hub without clients. Start it when those are there that are to
+// see the beginning.
+func NewHub(c Container) *Hub { return &Hub{c: c, shut: c.Stdin == nil} }
+
+// Start starts to copy the container's output.
+func (h *Hub) Start() {
+	h.copyOut(Stdout, h.c.Stdout)
+	if h.c.Stderr != nil {
+		h.copyOut(Stderr, h.c.Stderr)
 	}
-	return h
 }
 
 func (h *Hub) copyOut(t Type, r io.Reader) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -15,7 +16,9 @@ import (
 func serveEcho(t *testing.T, c Container) (*Conn, *Hub) {
 	t.Helper()
 	h := NewHub(c)
-	return join(t, h, Options{Owner: true}), h
+	conn := join(t, h, Options{Owner: true})
+	h.Start()
+	return conn, h
 }
 
 // join connects one more client.
@@ -24,10 +27,8 @@ func join(t *testing.T, h *Hub, o Options) *Conn {
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
 	server := New(b)
-	go func() {
-		_ = server.WriteJSON(Started, Start{})
-		h.Serve(server, o)
-	}()
+	h.Serve(server, o)
+	go func() { _ = server.WriteJSON(Started, Start{}) }() // the pipe has no buffer
 	return New(a)
 }
 
@@ -120,4 +121,68 @@ func TestOutputGoesOnWithoutClient(t *testing.T) {
 	}
 	outW.Close()
 	s.Drained()
+}
+
+// Two clients see the same, and each goes without the other.
+func TestTwoClients(t *testing.T) {
+	outR, outW := io.Pipe()
+	first, h := serveEcho(t, Container{Stdout: outR})
+	second := join(t, h, Options{})
+	got := make(chan string, 2)
+	for _, conn := range []*Conn{first, second} {
+		go func() {
+			var out bytes.Buffer
+			_, err := (&Client{Out: &out}).Run(conn)
+			got <- fmt.Sprint(out.String(), err)
+		}()
+	}
+	if _, err := io.WriteString(outW, "to all"); err != nil {
+		t.Fatal(err)
+	}
+	outW.Close()
+	h.Drained()
+	h.End(Exit{})
+	for range 2 {
+		if s := <-got; s != "to all<nil>" {
+			t.Errorf("got %q", s)
+		}
+	}
+}
+
+// A client that does not read holds nobody up for ever, unless the container is
+// its own.
+func TestSlowClientIsLeft(t *testing.T) {
+	outR, outW := io.Pipe()
+	h := NewHub(Container{Stdout: outR})
+	join(t, h, Options{}) // never reads
+	slow := h.sessions()[0]
+	h.Start()
+	chunk := make([]byte, 64<<10)
+	for range 2 * Lag / len(chunk) {
+		if _, err := outW.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-slow.Left()
+	outW.Close()
+	h.Drained()
+	h.End(Exit{})
+}
+
+func TestQuietClientHearsOfTheEnd(t *testing.T) {
+	outR, outW := io.Pipe()
+	h := NewHub(Container{Stdout: outR})
+	conn := join(t, h, Options{NoOutput: true})
+	h.Start()
+	go func() {
+		_, _ = io.WriteString(outW, "not for it")
+		outW.Close()
+		h.Drained()
+		h.End(Exit{Code: 5})
+	}()
+	var out bytes.Buffer
+	exit, err := (&Client{Out: &out}).Run(conn)
+	if err != nil || exit.Code != 5 || out.Len() > 0 {
+		t.Errorf("got %+v, %v, %q", exit, err, out.String())
+	}
 }

@@ -88,10 +88,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	undo.Push("kill the container", func() error { return errors.Join(proc.Kill(), reap(proc)) })
-	st.started(proc.Terminal())
-	if c.Spec.TTY {
-		_ = sys.SetWindowSize(proc.Terminal(), o.Size.Rows, o.Size.Cols) // 0 by 0 is a size too
-	}
+	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
 	if r.listen, err = monitor.Listen(c); err != nil {
 		return nil, err

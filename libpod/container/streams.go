@@ -8,6 +8,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // failed is nook's own exit status, as docker-run(1) and podman-run(1) have it.
@@ -55,8 +56,11 @@ func newStreams(c spec.Container) (s streams, err error) {
 }
 
 // started closes the container's ends here, so that ours see its end.
-func (s *streams) started(master *os.File) {
+func (s *streams) started(master *os.File, size attach.Size) {
 	s.master = master
+	if master != nil {
+		_ = sys.SetWindowSize(master, size.Rows, size.Cols) // 0 by 0 is a size too
+	}
 	for i, f := range s.child {
 		if f != nil {
 			f.Close()

@@ -70,6 +70,7 @@ func (m *Monitor) Serve() attach.Exit {
 	if m.Owner != nil {
 		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
 	}
+	hub.Start()
 	if m.Listen != nil {
 		go m.accept(hub)
 	}

@@ -25,6 +25,7 @@ func TestImports(t *testing.T) {
 		module + "pkg/sys/kern", "golang.org/x/sys/unix",
 	}
 	slices.Sort(got)
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
