@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/state"
@@ -16,6 +17,9 @@ import (
 
 // Name is argv[0] of the stage; argv[1] is the descriptor of its brief.
 const Name = "nook-monitor"
+
+// settled is when the stage has done what it does once, and shrinks.
+const settled = 200 * time.Millisecond
 
 // brief is what the stage cannot tell from its descriptors. Numbers are
 // descriptors, -1 for none.
@@ -115,6 +119,7 @@ func serveBrief() error {
 	if err != nil {
 		return err
 	}
+	time.AfterFunc(settled, sys.DropProgramPages)
 	m.Serve()
 	if m.Container.Spec.Remove {
 		// Nothing but its directory is left of an ephemeral container.

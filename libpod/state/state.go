@@ -311,7 +311,7 @@ func (s Store) reserve(name, id string) error {
 		if err != nil {
 			return fmt.Errorf("read name: %w", err)
 		}
-		if !s.abandoned(string(owner)) {
+		if !s.abandoned(name, string(owner)) {
 			return problem.Hint(fmt.Errorf("container %s: %w by %s", name, ErrNameTaken, short(string(owner))),
 				"run: nook rm %s, or choose another --name", name)
 		}
@@ -320,6 +320,28 @@ func (s Store) reserve(name, id string) error {
 		}
 	}
 	return fmt.Errorf("container %s: %w", name, ErrNameTaken)
+}
+
+// Rename gives c another name, also while it runs. Killed in between, it leaves
+// one name that leads to the container and one that is free.
+func (c *Container) Rename(name string) error {
+	if name == c.Name {
+		return fmt.Errorf("container %s: %w by itself", name, ErrNameTaken)
+	}
+	if err := c.store.reserve(name, c.ID); err != nil {
+		return err
+	}
+	cfg, old := c.Config, c.Name
+	cfg.Name = name
+	write := statefile.Write
+	if c.Ephemeral() {
+		write = statefile.WriteVolatile
+	}
+	if err := write(filepath.Join(c.dir, configFile), cfg); err != nil {
+		return errors.Join(fmt.Errorf("write container record: %w", err), c.store.unlinkName(name, c.ID))
+	}
+	c.Config = cfg
+	return c.store.unlinkName(old, c.ID)
 }
 
 // unlinkName removes the name if it still points at id, which its caller found
@@ -341,8 +363,12 @@ func (s Store) unlinkName(name, id string) error {
 	return os.Remove(path)
 }
 
-// abandoned reports whether no container id exists, finished or in the making.
-func (s Store) abandoned(id string) bool {
+// abandoned reports whether no container id of that name exists, finished or in
+// the making.
+func (s Store) abandoned(name, id string) bool {
+	if c, err := s.byID(id); err == nil {
+		return c.Name != name // a rename was killed before or after it changed the record
+	}
 	for _, kind := range []string{containers, ephemeral} {
 		if exists(s.path(kind, id)) {
 			return false
@@ -382,7 +408,7 @@ func (s Store) load(kind, id string) (*Container, error) {
 // an id.
 func (s Store) Lookup(nameOrID string) (*Container, error) {
 	if id, err := os.ReadFile(s.path(names, filepath.Base(nameOrID))); err == nil && !strings.ContainsRune(nameOrID, '/') {
-		if c, err := s.byID(string(id)); err == nil {
+		if c, err := s.byID(string(id)); err == nil && c.Name == nameOrID {
 			return c, nil
 		}
 	}
