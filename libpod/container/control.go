@@ -11,6 +11,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
@@ -39,6 +40,12 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 			return err
 		}
 	}
+	if err := monitor.MarkStopped(c); err != nil {
+		return err
+	}
+	if err := wake(c); err != nil {
+		return err
+	}
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
 	if err := signalFirst(c, sig); err != nil {
@@ -64,12 +71,48 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 	}
 }
 
+// StartsOnBoot reports whether its restart policy wants c running after a boot:
+// always does, unless-stopped only where its user did not end it.
+func StartsOnBoot(c *state.Container) bool {
+	switch c.Spec.Restart.Policy {
+	case spec.RestartAlways:
+		return true
+	case spec.RestartUnlessStopped:
+		return !monitor.Stopped(c)
+	}
+	return false
+}
+
 // Kill signals a running container's first process.
 func Kill(c *state.Container, sig syscall.Signal) error {
 	if err := mustRun(c); err != nil {
 		return err
 	}
+	if sig == syscall.SIGKILL {
+		if err := monitor.MarkStopped(c); err != nil {
+			return err
+		}
+	}
 	return signalFirst(c, sig)
+}
+
+// wake ends the pause of a monitor that is about to start c again.
+func wake(c *state.Container) error {
+	st, err := c.Status()
+	if err != nil || st.Word != state.Restarting || st.Monitor <= 0 {
+		return err
+	}
+	p, err := sys.PidfdOpen(st.Monitor)
+	if err != nil {
+		return nil // it is gone
+	}
+	defer p.Close()
+	// The same process still, and still between two runs: a pid is used again only
+	// after the lock is gone.
+	if now, err := c.Status(); err == nil && now.Word == state.Restarting && now.Monitor == st.Monitor {
+		_ = sys.PidfdSignal(p, syscall.SIGTERM) // it may have ended
+	}
+	return nil
 }
 
 func mustRun(c *state.Container) error {

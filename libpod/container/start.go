@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -36,6 +37,8 @@ type StartOptions struct {
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
 	Detach  bool              // the client leaves when the command runs
+	Resume  json.RawMessage   // for the monitor, should it start the container again
+	Again   *monitor.Handover // it does; nil: a user does
 }
 
 // running is a container whose command executes.
@@ -98,7 +101,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	undo.Push("forget the process", r.first.Close)
-	if r.run, err = newRun(proc.Pid()); err != nil {
+	if r.run, err = newRun(proc.Pid(), o.Again); err != nil {
 		return nil, err
 	}
 	// On disk before the command runs: a container that ran can never look as if
@@ -219,7 +222,7 @@ func hostFacts(gids []userns.Extent) (ocispec.Host, error) {
 	return ocispec.Host{Hostname: name, MaxGID: maxID(gids), Masked: throttles}, err
 }
 
-func newRun(pid int) (state.Run, error) {
+func newRun(pid int, again *monitor.Handover) (state.Run, error) {
 	boot, err := state.BootID()
 	if err != nil {
 		return state.Run{}, err
@@ -228,7 +231,11 @@ func newRun(pid int) (state.Run, error) {
 	if err != nil {
 		return state.Run{}, err
 	}
-	return state.Run{Boot: boot, PID: pid, PIDStart: begun, Started: time.Now()}, nil
+	r := state.Run{Boot: boot, PID: pid, PIDStart: begun, Started: time.Now()}
+	if again != nil {
+		r.Restarts = again.Restarts
+	}
+	return r, nil
 }
 
 // startTime returns field 22 of /proc/PID/stat, clock ticks since boot: with the
@@ -259,15 +266,21 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		e.bury(c)
 		return
 	}
-	_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
+	if conn != nil {
+		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
+	}
 	o.Started()
 	m := r.monitor()
+	m.Resume = o.Resume
+	if o.Again != nil {
+		m.Pause = o.Again.Pause
+	}
 	if o.Detach {
-		conn.Close()
+		o.Control.Close()
 	} else {
 		m.Owner = o.Control
 	}
-	if o.Detach || !c.Ephemeral() {
+	if e.Runtime == "" && (o.Detach || !c.Ephemeral()) {
 		if err = errors.Join(userns.KeepOnExec(), m.Become(r.root.Kept()...)); err != nil {
 			e.Notice(err.Error()) // then this process does it
 		}

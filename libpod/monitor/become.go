@@ -31,6 +31,8 @@ type brief struct {
 	Terminal, Stdin, Stdout, Stderr int
 	First, Listen, Owner            int
 	Kept                            []int // stay open until the end
+	Pause                           time.Duration
+	Resume                          json.RawMessage
 }
 
 // Become replaces this program by the stage that does what Serve does, on the
@@ -45,7 +47,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	if err != nil {
 		return err
 	}
-	b := brief{Store: m.Container.Store(), Dir: m.Container.Dir(), Run: m.Run, Lock: lock}
+	b := brief{Store: m.Container.Store(), Dir: m.Container.Dir(), Run: m.Run, Lock: lock, Pause: m.Pause, Resume: m.Resume}
 	for _, p := range []struct {
 		fd *int
 		f  *os.File
@@ -80,8 +82,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	if err := sys.SetCloseOnExec(fd, false); err != nil {
 		return err
 	}
-	// The environment is the user's, and none of the monitor's business.
-	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, []string{"GOMAXPROCS=2"})
+	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, os.Environ()) //nolint:forbidigo // handed on unread
 	return fmt.Errorf("become the monitor: %w", err)
 }
 
@@ -112,7 +113,7 @@ func serveBrief() error {
 		return err
 	}
 	var b brief
-	if err := readBrief(fd, &b); err != nil {
+	if err := readFD(fd, &b); err != nil {
 		return err
 	}
 	m, err := b.monitor()
@@ -120,7 +121,10 @@ func serveBrief() error {
 		return err
 	}
 	time.AfterFunc(settled, sys.DropProgramPages)
-	m.Serve()
+	run, restart := m.Serve()
+	if restart {
+		err = m.restart(run)
+	}
 	if m.Container.Spec.Remove {
 		// Nothing but its directory is left of an ephemeral container.
 		err = m.Container.Empty(func(string) error { return nil })
@@ -129,19 +133,20 @@ func serveBrief() error {
 	return err
 }
 
-func readBrief(fd int, b *brief) error {
+// readFD decodes a memory file and closes it.
+func readFD(fd int, v any) error {
 	f := os.NewFile(uintptr(fd), "brief")
 	defer f.Close()
 	data, err := io.ReadAll(io.NewSectionReader(f, 0, attach.MaxPayload))
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(data, b)
+	return json.Unmarshal(data, v)
 }
 
 // monitor takes over the descriptors.
 func (b *brief) monitor() (*Monitor, error) {
-	m := &Monitor{Run: b.Run}
+	m := &Monitor{Run: b.Run, Pause: b.Pause, Resume: b.Resume}
 	for _, p := range []struct {
 		fd int
 		f  **os.File

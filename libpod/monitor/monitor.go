@@ -48,6 +48,9 @@ type Monitor struct {
 	Listen                          *os.File // the socket for clients, or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
+
+	Pause  time.Duration   // before this run, where it is a restart
+	Resume json.RawMessage // for who starts the container again
 }
 
 // Listen makes the socket of a container.
@@ -64,8 +67,9 @@ func Dial(c *state.Container) (*os.File, error) {
 }
 
 // Serve looks after the container until it has ended and that is on disk, or it
-// is out of sight where it is to be removed. Only then clients hear of the end.
-func (m *Monitor) Serve() attach.Exit {
+// is out of sight where it is to be removed. Only then clients hear of the end. If
+// its restart policy wants the container again this process still holds it.
+func (m *Monitor) Serve() (run state.Run, restart bool) {
 	hub := attach.NewHub(m.streams())
 	if m.Owner != nil {
 		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
@@ -81,9 +85,11 @@ func (m *Monitor) Serve() attach.Exit {
 		exit = attach.Exit{Code: failed, Error: err.Error()}
 	}
 	m.close()
-	exit = m.finish(exit)
-	hub.End(exit)
-	return exit
+	run = m.Run
+	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
+	restart = again(m.Container, run)
+	hub.End(m.finish(run, restart, exit))
+	return run, restart
 }
 
 // failed is nook's own exit status, as docker-run(1) and podman-run(1) have it.
@@ -91,14 +97,15 @@ const failed = 125
 
 // finish puts the end on disk. A container to be removed leaves every listing
 // instead; its files are still there.
-func (m *Monitor) finish(exit attach.Exit) attach.Exit {
-	c, run := m.Container, m.Run
-	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
+func (m *Monitor) finish(run state.Run, restart bool, exit attach.Exit) attach.Exit { //nolint:revive // what again said
+	c := m.Container
 	var err error
 	if c.Spec.Remove {
 		err = c.Hide()
 	} else {
 		err = c.WriteRun(run)
+	}
+	if !restart && !c.Spec.Remove {
 		c.Release() // who hears of the end may start it again
 	}
 	if err != nil && exit.Error == "" {

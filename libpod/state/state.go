@@ -83,7 +83,8 @@ type Run struct {
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished,omitzero"`
 	ExitCode int       `json:"exitCode"`
-	Error    string    `json:"error,omitempty"` // why it could not run, or ended without a record
+	Restarts int       `json:"restarts,omitempty"` // how often its restart policy has started it again
+	Error    string    `json:"error,omitempty"`    // why it could not run, or ended without a record
 }
 
 // Store is a directory of containers.

@@ -12,6 +12,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -52,8 +53,11 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 }
 
 // do reports the end through ended, or returns why there was no beginning.
-func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) error {
+func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
 	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach}
+	if o.Resume, err = json.Marshal(f.Globals); err != nil {
+		return err
+	}
 	if c.Request != nil && c.Request.Run {
 		o.Filter = container.StartFilter(c.Request.Spec)
 		if f.Globals.Runtime == "" {
@@ -71,6 +75,9 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 		o.Size = c.Start.Size
 		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
 			err = cont.Hold()
+		}
+		if err == nil {
+			err = monitor.ClearStopped(cont)
 		}
 	} else {
 		o.Size, o.PIDFile = c.Request.Size, c.Request.PIDFile
@@ -93,5 +100,27 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 		o.Extra = append(o.Extra, fd)
 	}
 	e.Run(ctx, cont, conn, o)
+	return nil
+}
+
+// Again starts a container whose monitor has become this program, by its restart
+// policy. arg is what monitor.TakeOver reads. Nobody listens: what goes wrong is in
+// the container's record.
+func Again(ctx context.Context, f *cmdutil.Factory, arg string) error {
+	h, c, err := monitor.TakeOver(arg)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	if err := json.Unmarshal(h.Resume, &f.Globals); err != nil {
+		return err
+	}
+	e, closeEngine, err := f.Engine()
+	if err != nil {
+		return err
+	}
+	defer closeEngine()
+	quiet := func(attach.Exit) {}
+	e.Run(ctx, c, nil, container.StartOptions{Started: f.Silence, Ended: quiet, Detach: true, Resume: h.Resume, Again: h})
 	return nil
 }
