@@ -16,7 +16,10 @@ import (
 
 // Verbs returns the commands on containers as they appear at the top level.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{newRun(f), newCreate(f), newStart(f), newPs(f), newRm(f), newMount(f), newUnmount(f), newExport(f), newCommit(f), newCp(f)}
+	return []*cobra.Command{
+		newRun(f), newCreate(f), newStart(f), newStop(f), newRestart(f), newKill(f), newWait(f), newAttach(f), newRename(f), newPs(f), newRm(f),
+		newMount(f), newUnmount(f), newExport(f), newCommit(f), newCp(f),
+	}
 }
 
 // New returns the "container" command with the same verbs.
@@ -27,6 +30,6 @@ func New(f *cmdutil.Factory) *cobra.Command {
 		RunE:  cmdutil.NeedVerb,
 	}
 	cmd.AddCommand(Verbs(f)...)
-	cmd.AddCommand(newInspect(f), newExists(f), image.NewDiff(f, image.DiffContainers))
+	cmd.AddCommand(newInspect(f), newExists(f), newPrune(f), image.NewDiff(f, image.DiffContainers))
 	return cmd
 }
