@@ -39,9 +39,10 @@ var layers = map[string][]string{
 	"libpod/attach":    {"pkg/sys"},
 	"libpod/state":     {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
 	"libpod/ocispec":   {"libpod/spec"},
+	"libpod/secret":    {"pkg/problem", "pkg/statefile"},
 	"libpod/image":     {"pkg/", "libpod/spec"},
 	"libpod/monitor":   {"pkg/sys", "libpod/attach", "libpod/state"},
-	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/monitor"},
+	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/monitor", "libpod/secret"},
 	"libpod":           {"pkg/", "userns", "libpod/"},
 
 	// front ends

@@ -76,6 +76,17 @@ type InspectConfig struct {
 	Labels      map[string]string
 	Annotations map[string]string
 	StopSignal  string
+	Secrets     []InspectSecret `json:",omitempty"`
+}
+
+// InspectSecret names a secret, and says where the container has it.
+type InspectSecret struct {
+	Name   string
+	Type   string
+	Target string
+	UID    uint32
+	GID    uint32
+	Mode   uint32
 }
 
 // InspectHostConfig is how it is kept apart from the host.
@@ -144,6 +155,9 @@ func Describe(c *state.Container) (*Inspect, error) {
 		},
 		HostConfig:      describeHost(c.Spec),
 		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}},
+	}
+	for _, sec := range c.Spec.Secrets {
+		out.Config.Secrets = append(out.Config.Secrets, InspectSecret(sec))
 	}
 	out.Config.Env, err = ocispec.Env(in)
 	if c.Spec.Entrypoint != nil {

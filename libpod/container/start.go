@@ -39,6 +39,7 @@ type StartOptions struct {
 	Detach  bool              // the client leaves when the command runs
 	Resume  json.RawMessage   // for the monitor, should it start the container again
 	Again   *monitor.Handover // it does; nil: a user does
+	Secrets map[string][]byte // by name, those that only the user's session could read
 }
 
 // running is a container whose command executes.
@@ -75,6 +76,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	ociSpec.Linux.Seccomp = filter.spec
+	secrets, err := e.deliver(ctx, c, ociSpec, o.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	defer secrets.close(e.Notice)
 	st, err := newStreams(c.Spec)
 	if err != nil {
 		return nil, err
@@ -84,24 +90,16 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
-		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
+		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed, Trees: secrets.trees,
 	}
 	proc, err := e.create(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	undo.Push("kill the container", func() error { return errors.Join(proc.Kill(), reap(proc)) })
+	undo.Push("kill the container", func() error { return kill(proc) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
-	if r.listen, err = monitor.Listen(c); err != nil {
-		return nil, err
-	}
-	undo.Push("close the socket", r.listen.Close)
-	if r.first, err = sys.PidfdOpen(proc.Pid()); err != nil {
-		return nil, err
-	}
-	undo.Push("forget the process", r.first.Close)
-	if r.run, err = newRun(proc.Pid(), o.Again); err != nil {
+	if err := r.watch(&undo, o.Again); err != nil {
 		return nil, err
 	}
 	// On disk before the command runs: a container that ran can never look as if
@@ -118,6 +116,20 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	return r, nil
 }
 
+// watch opens what the process is looked after with.
+func (r *running) watch(undo *cleanup.Stack, again *monitor.Handover) (err error) {
+	if r.listen, err = monitor.Listen(r.c); err != nil {
+		return err
+	}
+	undo.Push("close the socket", r.listen.Close)
+	if r.first, err = sys.PidfdOpen(r.proc.Pid()); err != nil {
+		return err
+	}
+	undo.Push("forget the process", r.first.Close)
+	r.run, err = newRun(r.proc.Pid(), again)
+	return err
+}
+
 func writePID(path string, pid int) error {
 	if path == "" {
 		return nil
@@ -128,9 +140,10 @@ func writePID(path string, pid int) error {
 	return nil
 }
 
-func reap(p oci.Process) error {
-	_, err := p.Wait()
-	return err
+func kill(p oci.Process) error {
+	err := p.Kill()
+	_, werr := p.Wait()
+	return errors.Join(err, werr)
 }
 
 func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
