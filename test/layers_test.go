@@ -26,7 +26,8 @@ var layers = map[string][]string{
 
 	// mechanisms
 	"pkg/containerfile": {"pkg/problem"},
-	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"pkg/filetree":      {"pkg/sys"},
+	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/filetree"},
 	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
 	"pkg/store":         {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":           {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
@@ -40,7 +41,8 @@ var layers = map[string][]string{
 	"libpod/state":     {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
 	"libpod/ocispec":   {"libpod/spec"},
 	"libpod/image":     {"pkg/", "libpod/spec"},
-	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach"},
+	"libpod/volume":    {"pkg/", "userns", "libpod/spec", "libpod/syntax"},
+	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/volume", "libpod/syntax"},
 	"libpod":           {"pkg/", "userns", "libpod/"},
 
 	// front ends

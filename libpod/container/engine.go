@@ -10,8 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
@@ -55,6 +57,9 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 	if err != nil {
 		return nil, err
 	}
+	if err := e.planMounts(ctx, &cfg, r.Pull); err != nil {
+		return nil, err
+	}
 	if r.Replace {
 		if err := e.replace(ctx, cfg.Name); err != nil {
 			return nil, err
@@ -78,7 +83,18 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
-	return c, commit(c, r)
+	release, err := e.makeVolumes(c)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := commit(c, r); err != nil {
+		return nil, err
+	}
+	if err := e.keepOwn(c); err != nil {
+		e.Notice(err.Error()) // Remove tries again
+	}
+	return c, nil
 }
 
 // commit shows c to others, under its id in the container id file and its name.
@@ -149,7 +165,7 @@ func imageConfig(img *store.Image) (spec.ImageConfig, error) {
 	c := cfg.Config
 	return spec.ImageConfig{
 		Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, User: c.User,
-		StopSignal: c.StopSignal, Labels: c.Labels,
+		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)),
 	}, nil
 }
 
@@ -170,8 +186,11 @@ func (e *Engine) createLayer(c *state.Container, img *store.Image) error {
 	})
 }
 
-// forget deletes a container's layer, if it has one.
-func (e *Engine) forget(id string) error { return e.Layers.DeleteContainer(id) }
+// forget deletes a container's layer, if it has one, and the volumes that go with
+// it.
+func (e *Engine) forget(id string) error {
+	return errors.Join(e.Layers.DeleteContainer(id), e.dropOwn(id))
+}
 
 func (e *Engine) replace(ctx context.Context, name string) error {
 	old, err := e.State.Lookup(name)

@@ -22,6 +22,7 @@ const DefaultStopTimeout = 10 * time.Second
 type RemoveOptions struct {
 	Force   bool          // end it first if it runs
 	Timeout time.Duration // between the stop signal and SIGKILL
+	Volumes bool          // remove the anonymous volumes that were made for it, too
 }
 
 // Remove deletes a container and its layer. One that runs is ErrRunning unless
@@ -44,6 +45,13 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 		return err
 	}
 	defer c.Release()
+	ownVolumes := e.keepOwn
+	if o.Volumes {
+		ownVolumes = e.listOwn
+	}
+	if err := ownVolumes(c); err != nil {
+		return err
+	}
 	return c.Remove(e.forget)
 }
 

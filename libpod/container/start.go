@@ -64,6 +64,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
+	mounts, err := e.mounts(ctx, c, root, ociSpec)
+	if err != nil {
+		return nil, err
+	}
+	defer mounts.close()
 	filter, err := o.Filter.wait(c.Spec)
 	if err != nil {
 		return nil, err
@@ -75,7 +80,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	}
 	undo.Push("close the streams", st.close)
 	cfg := oci.Config{
-		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount,
+		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
 		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
@@ -247,7 +252,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	if c.Spec.Remove {
 		forget := e.forget
 		if e.scratch(c) {
-			forget = func(string) error { return nil } // the layer is in its directory
+			forget = e.dropOwn // the layer is in its directory
 		}
 		_ = c.Empty(forget)
 	}
