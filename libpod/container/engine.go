@@ -54,10 +54,10 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
 	cfg, img, err := e.resolve(ctx, r)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = e.planMounts(ctx, &cfg, r.Pull)
 	}
-	if err := e.planMounts(ctx, &cfg, r.Pull); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if r.Replace {
@@ -83,18 +83,24 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
+	return c, e.commitWithVolumes(c, r)
+}
+
+// commitWithVolumes makes c's volumes and then shows c to others; in between
+// nobody can remove them.
+func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 	release, err := e.makeVolumes(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer release()
 	if err := commit(c, r); err != nil {
-		return nil, err
+		return err
 	}
 	if err := e.keepOwn(c); err != nil {
 		e.Notice(err.Error()) // Remove tries again
 	}
-	return c, nil
+	return nil
 }
 
 // commit shows c to others, under its id in the container id file and its name.

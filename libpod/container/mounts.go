@@ -37,9 +37,28 @@ type mounter struct {
 	undo  cleanup.Stack
 }
 
+// place is where a container runs: its root file system, and the directory of its
+// generated files.
+type place struct {
+	c    *state.Container
+	root *store.RootFS
+	dir  string
+}
+
+// specAndMounts builds the runtime spec and prepares what it mounts.
+func (e *Engine) specAndMounts(ctx context.Context, p place, o StartOptions) (*specs.Spec, *mounter, error) {
+	built, err := buildSpec(p.c, p.root.Mount, p.dir, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := e.mounts(ctx, p.c, p.root, built)
+	return built, m, err
+}
+
 // mounts prepares what c has mounted beside its root, and completes built with
 // it. The detached mounts in the result are for oci.Config; close frees them once
-// the container has its own, keep must live as long as the container.
+// the container has its own. What must live as long as the container is kept by
+// root.
 func (e *Engine) mounts(ctx context.Context, c *state.Container, root *store.RootFS, built *specs.Spec) (_ *mounter, err error) {
 	m := &mounter{e: e, c: c, root: root.Mount, spec: built, trees: map[string]*os.File{}}
 	defer m.undo.RunOnError(&err)
@@ -256,14 +275,20 @@ func (m *mounter) memory(v *volume.Volume, mnt *spec.Mount, out *specs.Mount) er
 				"stop it first: nook rm -f %s; or use a volume on disk", c.Name)
 		}
 	}
-	b := v.Backing()
+	*out = specs.Mount{
+		Destination: out.Destination, Type: "tmpfs", Source: "tmpfs", Options: memoryOptions(mnt, v.Backing(), m.spec.Process.User),
+	}
+	return nil
+}
+
+// memoryOptions are the mount options of a volume in memory.
+func memoryOptions(mnt *spec.Mount, b volume.Backing, user specs.User) []string {
 	opts := append([]string{"nosuid", "nodev"}, b.Options...)
 	if !b.NoCopy && !mnt.NoCopy {
 		opts = append(opts, "tmpcopyup")
 	}
 	if mnt.Chown {
-		u := m.spec.Process.User
-		opts = append(opts, "uid="+strconv.FormatUint(uint64(u.UID), 10), "gid="+strconv.FormatUint(uint64(u.GID), 10))
+		opts = append(opts, "uid="+strconv.FormatUint(uint64(user.UID), 10), "gid="+strconv.FormatUint(uint64(user.GID), 10))
 	}
 	for _, o := range mnt.Options {
 		if o != "bind" && o != "rbind" && o != "z" && o != "Z" {
@@ -273,8 +298,7 @@ func (m *mounter) memory(v *volume.Volume, mnt *spec.Mount, out *specs.Mount) er
 	if mnt.ReadOnly {
 		opts = append(opts, "ro")
 	}
-	*out = specs.Mount{Destination: out.Destination, Type: "tmpfs", Source: "tmpfs", Options: opts}
-	return nil
+	return opts
 }
 
 // below shows mnt's subpath of dir. Links in it lead nowhere outside of dir.

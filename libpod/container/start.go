@@ -60,11 +60,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, err := buildSpec(c, root.Mount, dir, o)
-	if err != nil {
-		return nil, err
-	}
-	mounts, err := e.mounts(ctx, c, root, ociSpec)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir}, o)
 	if err != nil {
 		return nil, err
 	}

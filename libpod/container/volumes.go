@@ -161,12 +161,7 @@ func imageVolumes(mounts []spec.Mount, paths []string, mode string) ([]spec.Moun
 // which the caller does when others can see c, none of them can be removed.
 func (e *Engine) makeVolumes(c *state.Container) (release func(), err error) {
 	var held cleanup.Stack
-	release = func() { _ = held.Run() } // closes descriptors that nothing was written to
-	defer func() {
-		if err != nil {
-			release()
-		}
-	}()
+	defer held.RunOnError(&err)
 	if err := e.listOwn(c); err != nil {
 		return nil, err
 	}
@@ -187,7 +182,7 @@ func (e *Engine) makeVolumes(c *state.Container) (release func(), err error) {
 		}
 		held.Push("release volume "+m.Volume, f.Close)
 	}
-	return release, nil
+	return func() { _ = held.Run() }, nil // closes descriptors that nothing was written to
 }
 
 // holdVolume holds m's volume, which is made if it is not there.

@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,28 +148,16 @@ func mountBindField(m *spec.Mount, text, field string) error {
 		}
 		return mountOption(m, "mount", text, "bind")
 	case "bind-recursive":
-		switch value {
-		case "disabled":
-			return mountOption(m, "mount", text, "bind")
-		case "enabled":
-			return nil
-		}
-		return bad("mount", text, "bind-recursive %q: want enabled or disabled", value)
+		return oneOf(m, text, field, map[string]string{"disabled": "bind", "enabled": ""})
 	case "relabel":
-		switch value {
-		case "shared":
-			return mountOption(m, "mount", text, "z")
-		case "private":
-			return mountOption(m, "mount", text, "Z")
-		}
-		return bad("mount", text, "relabel %q: want shared or private", value)
+		return oneOf(m, text, field, map[string]string{"shared": "z", "private": "Z"})
 	case "U", "chown":
-		var err error
-		m.Chown, err = switched(text, field)
+		on, err := switched(text, field)
+		m.Chown = on
 		return err
 	case "O", "overlay":
-		var err error
-		m.Overlay, err = switched(text, field)
+		on, err := switched(text, field)
+		m.Overlay = on
 		return err
 	case "nosuid", "suid", "nodev", "dev", "noexec", "exec":
 		return mountOption(m, "mount", text, key)
@@ -176,6 +165,16 @@ func mountBindField(m *spec.Mount, text, field string) error {
 		return oddOption("mount", text, key)
 	}
 	return bad("mount", text, "unknown key %q for type %s", key, m.Type)
+}
+
+// oneOf reads a key whose values stand for options.
+func oneOf(m *spec.Mount, text, field string, options map[string]string) error {
+	key, value, _ := strings.Cut(field, "=")
+	o, ok := options[value]
+	if !ok {
+		return bad("mount", text, "%s %q: want %s", key, value, strings.Join(slices.Sorted(maps.Keys(options)), " or "))
+	}
+	return mountOption(m, "mount", text, o)
 }
 
 // Tmpfs reads --tmpfs: TARGET[:OPTION,...].

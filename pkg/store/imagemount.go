@@ -19,7 +19,7 @@ func (r *RootFS) Keep(other *RootFS) { r.kept = append(r.kept, other) }
 // directory they can be written, and the changes go there; where it is "" they
 // can't. volatile changes need not survive a power cut. The image can't be removed
 // until the result is closed or the process ends.
-func (s *Store) MountImage(imageID, own string, volatile bool) (_ *RootFS, err error) { //nolint:revive // flag-parameter: as of Overlay
+func (s *Store) MountImage(imageID, own string, volatile bool) (_ *RootFS, err error) {
 	if s.Driver() != "overlay" {
 		return nil, problem.Hint(fmt.Errorf("mount image %s: the storage driver %s cannot", short(imageID), s.Driver()), "leave --storage-driver out")
 	}
@@ -55,7 +55,7 @@ func (s *Store) MountImage(imageID, own string, volatile bool) (_ *RootFS, err e
 
 // Overlay mounts dir, attached nowhere, such that changes go to own, the caller's
 // directory, which may hold those of an earlier mount.
-func (s *Store) Overlay(own, dir string, volatile bool) (*os.File, error) { //nolint:revive // flag-parameter: it is the mount's option
+func (s *Store) Overlay(own, dir string, volatile bool) (*os.File, error) {
 	return overlayOn(own, []string{dir}, volatile)
 }
 

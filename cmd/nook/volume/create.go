@@ -115,7 +115,7 @@ func (o *createOptions) create(f *cmdutil.Factory, c volume.Config) error {
 	}
 	c.Created = time.Now()
 	_, err = s.Create(c, volume.Durable)
-	if err != nil && !(o.ignore && errors.Is(err, volume.ErrExists)) {
+	if err != nil && (!o.ignore || !errors.Is(err, volume.ErrExists)) {
 		return err
 	}
 	_, err = fmt.Fprintln(f.Out, c.Name)
