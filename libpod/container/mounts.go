@@ -266,11 +266,14 @@ func (m *mounter) memory(v *volume.Volume, mnt *spec.Mount, out *specs.Mount) er
 		return err
 	}
 	for _, c := range users[v.Name] {
+		if c.ID == m.c.ID {
+			continue // to ask for our own lock would drop it (fcntl(2))
+		}
 		st, err := c.Status()
 		if err != nil {
 			return err
 		}
-		if c.ID != m.c.ID && st.Word == state.Running {
+		if st.Word == state.Running {
 			return problem.Hint(fmt.Errorf("volume %s: is a tmpfs that container %s has; it cannot be shared", v.Name, c.Name),
 				"stop it first: nook rm -f %s; or use a volume on disk", c.Name)
 		}
