@@ -36,18 +36,20 @@ var layers = map[string][]string{
 	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
 
 	// library
-	"libpod/spec":      {},
-	"libpod/attach":    {"pkg/sys"},
-	"libpod/state":     {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
-	"libpod/ocispec":   {"libpod/spec"},
-	"libpod/image":     {"pkg/", "libpod/spec"},
-	"libpod/volume":    {"pkg/", "userns", "libpod/spec", "libpod/syntax"},
-	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/volume", "libpod/syntax"},
-	"libpod":           {"pkg/", "userns", "libpod/"},
+	"libpod/spec":            {},
+	"libpod/attach":          {"pkg/sys"},
+	"libpod/state":           {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
+	"libpod/ocispec":         {"libpod/spec"},
+	"libpod/image":           {"pkg/", "libpod/spec"},
+	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state"},
+	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
+	"libpod/monitor":         {"pkg/sys", "libpod/attach", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/monitor", "libpod/volume", "libpod/syntax"},
+	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends
 	"cmd/nook/launch": {"pkg/sys", "pkg/config", "userns"},
-	"cmd/nook/stage":  {"pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
+	"cmd/nook/stage":  {"libpod/monitor", "pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
 	"cmd":             {"cmd/", "libpod", "userns", "pkg/"},
 	"test":            {"cmd/", "pkg/", "test/"},
 }

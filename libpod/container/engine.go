@@ -21,6 +21,7 @@ import (
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
 	"github.com/nook-containers/nook/pkg/store"
@@ -97,7 +98,7 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 	if err := commit(c, r); err != nil {
 		return err
 	}
-	if err := e.keepOwn(c); err != nil {
+	if err := volume.KeepOwn(e.State, c); err != nil {
 		e.Notice(err.Error()) // Remove tries again
 	}
 	return nil
@@ -127,7 +128,7 @@ func commit(c *state.Container, r Request) (err error) {
 // resolve turns the request into a record: the image pulled if need be, names
 // and ids made up.
 func (e *Engine) resolve(ctx context.Context, r Request) (state.Config, *store.Image, error) {
-	cfg := state.Config{ID: newID(), Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
+	cfg := state.Config{ID: NewID(), Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
 	if cfg.Name == "" {
 		cfg.Name = randomName()
 	}
@@ -195,7 +196,7 @@ func (e *Engine) createLayer(c *state.Container, img *store.Image) error {
 // forget deletes a container's layer, if it has one, and the volumes that go with
 // it.
 func (e *Engine) forget(id string) error {
-	return errors.Join(e.Layers.DeleteContainer(id), e.dropOwn(id))
+	return errors.Join(e.Layers.DeleteContainer(id), volume.DropOwn(e.State, id))
 }
 
 func (e *Engine) replace(ctx context.Context, name string) error {

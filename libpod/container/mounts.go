@@ -261,7 +261,7 @@ func (m *mounter) memory(v *volume.Volume, mnt *spec.Mount, out *specs.Mount) er
 	if mnt.Overlay || mnt.Subpath != "" {
 		return fmt.Errorf("volume %s: is a tmpfs: options O and subpath do not apply", v.Name)
 	}
-	users, err := VolumeUsers(m.e.State)
+	users, err := volume.Users(m.e.State)
 	if err != nil {
 		return err
 	}

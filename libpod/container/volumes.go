@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,38 +16,19 @@ import (
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/problem"
-	"github.com/nook-containers/nook/pkg/statefile"
 )
 
-// VolumesDir is the directory of volumes of a store of containers.
-func VolumesDir(data string) string { return filepath.Join(data, "volumes") }
-
 // Volumes are the volumes that the engine's containers use.
-func (e *Engine) Volumes() volume.Store { return volume.Store{Dir: VolumesDir(e.State.Dir)} }
-
-// VolumeUsers lists the containers that each volume is used by, running or not.
-func VolumeUsers(s state.Store) (map[string][]*state.Container, error) {
-	all, errs := s.List()
-	users := map[string][]*state.Container{}
-	for _, c := range all {
-		for _, m := range c.Spec.Mounts {
-			if m.Type == spec.MountVolume && !slices.Contains(users[m.Volume], c) {
-				users[m.Volume] = append(users[m.Volume], c)
-			}
-		}
-	}
-	// A container whose record is damaged may use any of them.
-	return users, errors.Join(errs...)
-}
+func (e *Engine) Volumes() volume.Store { return volume.Of(e.State) }
 
 // RemoveVolume deletes a volume. One that containers use is ErrInUse, unless Force
 // is set: then they are removed first.
 func (e *Engine) RemoveVolume(ctx context.Context, name string, o RemoveOptions) error {
-	err := e.removeUnused(name)
+	err := volume.RemoveUnused(e.State, name)
 	if !o.Force || !errors.Is(err, volume.ErrInUse) {
 		return err
 	}
-	users, err := VolumeUsers(e.State)
+	users, err := volume.Users(e.State)
 	if err != nil {
 		return err
 	}
@@ -58,19 +37,7 @@ func (e *Engine) RemoveVolume(ctx context.Context, name string, o RemoveOptions)
 			return err
 		}
 	}
-	return e.removeUnused(name)
-}
-
-func (e *Engine) removeUnused(name string) error {
-	return e.Volumes().Remove(name, func() error {
-		users, err := VolumeUsers(e.State)
-		if err != nil || len(users[name]) == 0 {
-			return err
-		}
-		c := users[name][0]
-		return problem.Hint(fmt.Errorf("volume %s: %w by container %s (%s)", name, volume.ErrInUse, c.Name, c.Short()),
-			"run: nook rm %s; or, to remove its containers too: nook volume rm -f %s", c.Name, name)
-	})
+	return volume.RemoveUnused(e.State, name)
 }
 
 // planMounts completes the mounts that were asked for: those of other containers,
@@ -97,7 +64,7 @@ func (e *Engine) planMounts(ctx context.Context, cfg *state.Config, pull image.P
 		m := &mounts[i]
 		switch {
 		case m.Type == spec.MountVolume && m.Volume == "":
-			m.Volume, m.OwnName = volume.RandomName(), true
+			m.Volume, m.OwnName = NewID(), true
 		case m.Type == spec.MountImage && m.ImageID == "":
 			if pull.Policy != image.Never {
 				pull.Policy = image.Missing
@@ -162,7 +129,7 @@ func imageVolumes(mounts []spec.Mount, paths []string, mode string) ([]spec.Moun
 func (e *Engine) makeVolumes(c *state.Container) (release func(), err error) {
 	var held cleanup.Stack
 	defer held.RunOnError(&err)
-	if err := e.listOwn(c); err != nil {
+	if err := volume.EndOwn(e.State, c); err != nil {
 		return nil, err
 	}
 	swept := false
@@ -202,66 +169,4 @@ func (e *Engine) holdVolume(c *state.Container, m spec.Mount) (*os.File, error) 
 			return nil, err
 		}
 	}
-}
-
-// own lists the anonymous volumes that were made for c.
-func own(c *state.Container) []string {
-	var names []string
-	for _, m := range c.Spec.Mounts {
-		if m.Type == spec.MountVolume && m.OwnName {
-			names = append(names, m.Volume)
-		}
-	}
-	return names
-}
-
-// ownList is a file with the names of the volumes that go with a container. It is
-// there before the first of them, and as long as they are to be removed with it:
-// always with --rm, and else until the container is made, and from "rm -v" on.
-func (e *Engine) ownList(id string) string { return filepath.Join(e.Volumes().Dir, ".with-"+id) }
-
-func (e *Engine) listOwn(c *state.Container) error {
-	names := own(c)
-	if len(names) == 0 {
-		return nil
-	}
-	if err := os.MkdirAll(e.Volumes().Dir, 0o700); err != nil {
-		return fmt.Errorf("make volumes: %w", err)
-	}
-	return statefile.WriteVolatile(e.ownList(c.ID), names)
-}
-
-// keepOwn leaves c's anonymous volumes behind when it is removed.
-func (e *Engine) keepOwn(c *state.Container) error {
-	if c.Spec.Remove || len(own(c)) == 0 {
-		return nil
-	}
-	if err := os.Remove(e.ownList(c.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// dropOwn removes the anonymous volumes of a container that is gone, as far as
-// nobody else has come to use them.
-func (e *Engine) dropOwn(id string) error {
-	var names []string
-	err := statefile.Read(e.ownList(id), &names)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, name := range names {
-		err := e.removeUnused(name)
-		if err != nil && !errors.Is(err, volume.ErrNotFound) && !errors.Is(err, volume.ErrInUse) {
-			errs = append(errs, err)
-		}
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	return os.Remove(e.ownList(id))
 }

@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,11 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/nook-containers/nook/pkg/archive"
 	"github.com/nook-containers/nook/pkg/filetree"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
-	"github.com/nook-containers/nook/userns"
 )
 
 // filling is what the file "fresh" says while First works.
@@ -94,32 +91,14 @@ func dropHalf(marker *os.File, data *sys.Dir) error {
 	return marker.Truncate(0)
 }
 
-// Export writes the volume's files to w as a tar.
-func (v *Volume) Export(ctx context.Context, w io.Writer) error {
-	d, err := v.open()
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	defer d.Close()
-	if err := archive.Pack(ctx, w, d); err != nil {
-		return fmt.Errorf("export volume %s: %w", v.Name, err)
-	}
-	return nil
-}
-
-// Import unpacks the tar r, packed or not, over the volume's files. notice is told
-// what could not be kept.
-func (v *Volume) Import(ctx context.Context, r io.Reader, notice func(string)) error {
-	d, err := v.open()
-	if err != nil {
-		return fmt.Errorf("import: %w", err)
-	}
-	defer d.Close()
-	ids, err := userns.Current()
+// Change calls change with the directory of the volume's files, to put somebody's
+// data there: no image is copied into it later.
+func (v *Volume) Change(change func(dir string) error) error {
+	d, err := v.Open()
 	if err != nil {
 		return err
 	}
-	// What is imported is somebody's data: no image is copied into it later.
+	defer d.Close()
 	marker, err := v.lockFresh()
 	if err != nil {
 		return err
@@ -130,21 +109,17 @@ func (v *Volume) Import(ctx context.Context, r io.Reader, notice func(string)) e
 			return err
 		}
 	}
-	o := archive.Options{UIDs: ranges(ids.UIDs), GIDs: ranges(ids.GIDs), Note: notice}
-	if err := archive.UnpackFiles(ctx, r, v.Mountpoint(), o); err != nil {
-		return idHint(fmt.Errorf("import into volume %s: %w", v.Name, err))
-	}
-	if err := sys.SyncFS(v.dir); err != nil {
+	if err := change(v.Mountpoint()); err != nil {
 		return err
 	}
-	if marker != nil {
-		return os.Remove(marker.Name())
+	if err := sys.SyncFS(v.dir); err != nil || marker == nil {
+		return err
 	}
-	return nil
+	return os.Remove(marker.Name())
 }
 
-// open opens the directory with the volume's files.
-func (v *Volume) open() (*sys.Dir, error) {
+// Open opens the directory with the volume's files.
+func (v *Volume) Open() (*sys.Dir, error) {
 	if v.Mountpoint() == "" {
 		return nil, problem.Hint(fmt.Errorf("volume %s: is in memory while a container runs with it, and has no files otherwise", v.Name),
 			"copy its files inside a container that uses it")
@@ -154,25 +129,4 @@ func (v *Volume) open() (*sys.Dir, error) {
 		return nil, fmt.Errorf("volume %s: %w", v.Name, err)
 	}
 	return d, nil
-}
-
-func ranges(m []userns.Extent) []archive.IDRange {
-	out := make([]archive.IDRange, 0, len(m))
-	for _, e := range m {
-		out = append(out, archive.IDRange{First: e.Inside, Count: e.Size})
-	}
-	return out
-}
-
-// idHint adds what makes a missing id exist.
-func idHint(err error) error {
-	missing, ok := errors.AsType[*archive.UnmappedIDError](err)
-	if !ok {
-		return err
-	}
-	more, merr := userns.MoreIDs(missing.ID)
-	if merr != nil || more == "" {
-		return err
-	}
-	return problem.Hint(err, "run: %s", more)
 }

@@ -16,16 +16,21 @@
 // A new volume has a file "fresh" until the first container mounts it. That one
 // fills it (First); the file says "filling" meanwhile, so that what a killed
 // process copied half is known not to be anybody's data.
+//
+// Anonymous volumes go with the container that they were made for (see Own).
+//
+// A container's monitor, which is as small as can be, imports this package.
 package volume
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,12 +101,8 @@ func (v *Volume) Fresh() bool {
 	return err == nil
 }
 
-// RandomName is a name for an anonymous volume: 64 hex digits.
-func RandomName() string {
-	b := make([]byte, 32)
-	rand.Read(b) // never fails (crypto/rand)
-	return fmt.Sprintf("%x", b)
-}
+// unique ends the name of a directory that is a volume no more, or not yet.
+func unique() string { return strconv.FormatUint(rand.Uint64(), 36) } //nolint:gosec // not a secret
 
 // Durability says whether a new volume must survive a power cut.
 type Durability bool
@@ -167,7 +168,7 @@ func taken(name string) error {
 // begin makes a directory that Sweep takes for a living process's.
 func (s Store) begin() (dir string, lock *os.File, err error) {
 	for {
-		dir = filepath.Join(s.Dir, newPrefix+RandomName())
+		dir = filepath.Join(s.Dir, newPrefix+unique())
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return "", nil, err
 		}
@@ -309,7 +310,7 @@ func (s Store) Remove(name string, unused func() error) error {
 	if err := unused(); err != nil {
 		return err
 	}
-	gone := filepath.Join(s.Dir, gonePrefix+RandomName())
+	gone := filepath.Join(s.Dir, gonePrefix+unique())
 	if err := os.Rename(dir, gone); err != nil {
 		return fmt.Errorf("remove volume %s: %w", name, err)
 	}

@@ -1,7 +1,6 @@
 package volume_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -211,33 +210,6 @@ func TestFirstKeepsWhatIsThere(t *testing.T) {
 	err := v.First(volume.Durable, func(*sys.Dir) error { t.Error("called"); return nil })
 	if err != nil || v.Fresh() {
 		t.Errorf("%v, fresh %v", err, v.Fresh())
-	}
-}
-
-func TestExportImport(t *testing.T) {
-	s := newStore(t)
-	from, to := create(t, s, volume.Config{Name: "from"}), create(t, s, volume.Config{Name: "to"})
-	f := filepath.Join(from.Mountpoint(), "f")
-	if err := errors.Join(os.WriteFile(f, []byte("data"), 0o640), os.Lchown(f, 7, 8), os.Lchown(from.Mountpoint(), 9, 9)); err != nil {
-		t.Fatal(err)
-	}
-	var buf bytes.Buffer
-	if err := from.Export(t.Context(), &buf); err != nil {
-		t.Fatal(err)
-	}
-	if err := to.Import(t.Context(), &buf, func(n string) { t.Error(n) }); err != nil {
-		t.Fatal(err)
-	}
-	d, err := sys.OpenHostDir(to.Mountpoint())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	if st, err := d.Lstat("f"); err != nil || st.UID != 7 || st.GID != 8 || st.Mode&0o777 != 0o640 {
-		t.Errorf("%+v, %v", st, err)
-	}
-	if st, err := d.Lstat("."); err != nil || st.UID != 9 || to.Fresh() {
-		t.Errorf("%+v, %v, fresh %v", st, err, to.Fresh())
 	}
 }
 

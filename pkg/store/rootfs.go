@@ -44,6 +44,19 @@ func (r *RootFS) Close() error {
 	return errors.Join(errs...)
 }
 
+// Kept are descriptors that must stay open as long as the container runs, in a
+// process that does nothing else with the root.
+func (r *RootFS) Kept() []*os.File {
+	var files []*os.File
+	if r.lease != nil {
+		files = append(files, r.lease)
+	}
+	for _, k := range r.kept {
+		files = append(files, k.Kept()...)
+	}
+	return files
+}
+
 // layout is where a container's files are.
 type layout struct {
 	dir      string   // the layer's own directory

@@ -67,7 +67,7 @@ func (o *createOptions) config(args []string) (volume.Config, error) {
 	if len(args) == 1 {
 		c.Name = args[0]
 	} else {
-		c.Name = volume.RandomName()
+		c.Name = container.NewID()
 	}
 	for _, l := range o.labels {
 		key, value, err := syntax.Label(l)

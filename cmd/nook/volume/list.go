@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
-	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 )
@@ -112,7 +111,7 @@ func usersOf(f *cmdutil.Factory) (map[string][]*state.Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	return container.VolumeUsers(s)
+	return volume.Users(s)
 }
 
 // all describes every volume. A damaged one gives a notice.

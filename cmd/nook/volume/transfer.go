@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/volume/transfer"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/term"
@@ -43,13 +44,13 @@ func export(ctx context.Context, f *cmdutil.Factory, name, output string) (err e
 		return err
 	}
 	if output == "" {
-		return v.Export(ctx, f.Out)
+		return transfer.Export(ctx, v, f.Out)
 	}
 	out, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return fmt.Errorf("volume export: %w", err)
 	}
-	if err := errors.Join(v.Export(ctx, out), out.Close()); err != nil {
+	if err := errors.Join(transfer.Export(ctx, v, out), out.Close()); err != nil {
 		return errors.Join(err, os.Remove(output))
 	}
 	return nil
@@ -93,5 +94,5 @@ func importTar(ctx context.Context, f *cmdutil.Factory, name, source string) err
 		defer file.Close()
 		in = file
 	}
-	return v.Import(ctx, in, f.Notice)
+	return transfer.Import(ctx, v, in, f.Notice)
 }

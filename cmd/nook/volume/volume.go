@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
-	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
 )
@@ -33,7 +32,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 // open returns the volumes that belong to the store in use.
 func open(f *cmdutil.Factory) (volume.Store, error) {
 	s, err := f.State()
-	return volume.Store{Dir: container.VolumesDir(s.Dir)}, err
+	return volume.Of(s), err
 }
 
 // lookup finds one volume.
