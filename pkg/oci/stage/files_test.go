@@ -3,6 +3,7 @@ package stage
 import (
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -17,7 +18,7 @@ func TestOpensNothingForThePoller(t *testing.T) {
 		}
 		seen := 0
 		for _, e := range entries {
-			if m, _ := regexp.MatchString(`_test\.go$|^[^.]*$`, e.Name()); m {
+			if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
 				continue
 			}
 			src, err := os.ReadFile(dir + "/" + e.Name())
