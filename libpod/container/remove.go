@@ -8,6 +8,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -15,6 +16,7 @@ import (
 type RemoveOptions struct {
 	Force   bool          // end it first if it runs
 	Timeout time.Duration // between the stop signal and SIGKILL
+	Volumes bool          // remove the anonymous volumes that were made for it, too
 }
 
 // Remove deletes a container and its layer. One that runs is ErrRunning unless
@@ -37,6 +39,13 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 		return err
 	}
 	defer c.Release()
+	ownVolumes := volume.KeepOwn
+	if o.Volumes {
+		ownVolumes = volume.EndOwn
+	}
+	if err := ownVolumes(e.State, c); err != nil {
+		return err
+	}
 	if err := c.Remove(e.forget); err != nil {
 		return err
 	}

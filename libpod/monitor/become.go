@@ -11,6 +11,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -126,8 +127,8 @@ func serveBrief() error {
 		err = m.restart(run)
 	}
 	if m.Container.Spec.Remove {
-		// Nothing but its directory is left of an ephemeral container.
-		err = m.Container.Empty(func(string) error { return nil })
+		// Nothing but its directory and its volumes is left of an ephemeral container.
+		err = m.Container.Empty(func(id string) error { return volume.DropOwn(m.Container.Store(), id) })
 	}
 	m.Container.Release()
 	return err
