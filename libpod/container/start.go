@@ -275,7 +275,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	}
 	o.Started()
 	m := r.monitor()
-	m.Resume = o.Resume
+	m.Resume, m.Free = o.Resume, r.root.Close
 	if o.Again != nil {
 		m.Pause = o.Again.Pause
 	}
@@ -290,9 +290,6 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		}
 	}
 	m.Serve()
-	if err := r.root.Close(); err != nil {
-		e.Notice(err.Error())
-	}
 	e.bury(c)
 }
 

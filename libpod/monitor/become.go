@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -177,6 +178,13 @@ func (b *brief) monitor() (*Monitor, error) {
 		if err := sys.SetCloseOnExec(fd, true); err != nil {
 			return nil, err
 		}
+	}
+	m.Free = func() error {
+		var errs []error
+		for _, fd := range b.Kept {
+			errs = append(errs, sys.CloseFD(fd))
+		}
+		return errors.Join(errs...)
 	}
 	lock, err := sys.Adopt(b.Lock, "monitor.lock")
 	if err != nil {
