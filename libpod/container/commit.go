@@ -116,7 +116,7 @@ func committed(c *state.Container, base *v1.ConfigFile, o CommitOptions) (*v1.Co
 	if o.Author != "" {
 		file.Author = o.Author
 	}
-	inherit(&file.Config, c.Spec)
+	applySpec(&file.Config, c.Spec)
 	if o.Volumes {
 		for _, m := range c.Spec.Mounts {
 			if m.Type == spec.MountTmpfs {
@@ -141,8 +141,8 @@ func committed(c *state.Container, base *v1.ConfigFile, o CommitOptions) (*v1.Co
 	return file, nil
 }
 
-// inherit applies what the user asked for when the container was made.
-func inherit(cfg *v1.Config, s spec.Container) {
+// applySpec applies what the user asked for when the container was made.
+func applySpec(cfg *v1.Config, s spec.Container) {
 	if s.Entrypoint != nil {
 		cfg.Entrypoint, cfg.Cmd = *s.Entrypoint, nil
 	}

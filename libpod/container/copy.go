@@ -46,14 +46,14 @@ type CopyOptions struct {
 // Copy copies files between containers and the host, with docker-cp(1)'s rules of
 // what a path means.
 func (e *Engine) Copy(ctx context.Context, src, dst CopyEnd, o CopyOptions) error {
-	from, err := e.side(src)
+	from, err := e.side(ctx, src)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
 	to := from // one container, once: it is held
 	if src.Container == nil || dst.Container == nil || src.Container.ID != dst.Container.ID {
-		if to, err = e.side(dst); err != nil {
+		if to, err = e.side(ctx, dst); err != nil {
 			return err
 		}
 		defer to.Close()
@@ -79,14 +79,14 @@ func names(end CopyEnd, o CopyOptions) copyName {
 	return readName(end.Path, o.Dir)
 }
 
-func (e *Engine) side(end CopyEnd) (*copySide, error) {
+func (e *Engine) side(ctx context.Context, end CopyEnd) (*copySide, error) {
 	switch {
 	case end.Stream != nil:
 		return &copySide{}, nil
 	case end.Container == nil:
 		return hostSide()
 	}
-	s, err := e.containerSide(end.Container)
+	s, err := e.containerSide(ctx, end.Container)
 	if err != nil {
 		return nil, fmt.Errorf("open the files of %s: %w", end.Container.Name, err)
 	}
@@ -163,7 +163,7 @@ func (s *copySide) receive(ctx context.Context, r *os.File, dst CopyEnd, o CopyO
 	}
 	defer z.Close()
 	return s.unpack(ctx, z, dir, s.options(o, func(uid, gid int) (int, int) {
-		return int(outside(s.ids.UIDs, uint32(uid))), int(outside(s.ids.GIDs, uint32(gid))) //nolint:gosec // checked by the unpacker
+		return int(outsideID(s.ids.UIDs, uint32(uid))), int(outsideID(s.ids.GIDs, uint32(gid))) //nolint:gosec // checked by the unpacker
 	}))
 }
 
@@ -171,7 +171,7 @@ func (s *copySide) receive(ctx context.Context, r *os.File, dst CopyEnd, o CopyO
 func (s *copySide) options(o CopyOptions, keep func(uid, gid int) (int, int)) archive.Options {
 	out := archive.Options{KeepKinds: !o.Overwrite, Owner: keep, DropSetID: s.who == "" && !o.Archive}
 	if !o.Archive {
-		uid, gid := int(outside(s.ids.UIDs, 0)), int(outside(s.ids.GIDs, 0))
+		uid, gid := int(outsideID(s.ids.UIDs, 0)), int(outsideID(s.ids.GIDs, 0))
 		out.Owner = func(int, int) (int, int) { return uid, gid }
 	}
 	return out
@@ -288,5 +288,5 @@ func (c *copying) owner(id int, from, to []userns.Extent) int {
 	if in := c.from.inside(from); in != nil {
 		n = in(n)
 	}
-	return int(outside(to, n))
+	return int(outsideID(to, n))
 }

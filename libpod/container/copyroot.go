@@ -1,7 +1,7 @@
 package container
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,9 +11,12 @@ import (
 	"strings"
 	"syscall"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/cleanup"
+	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
 )
@@ -53,14 +56,14 @@ func hostSide() (*copySide, error) {
 
 // containerSide opens the files of c with its volumes: those that its first
 // process sees or, of one that does not run, those that it would see.
-func (e *Engine) containerSide(c *state.Container) (_ *copySide, err error) {
+func (e *Engine) containerSide(ctx context.Context, c *state.Container) (_ *copySide, err error) {
 	s := &copySide{who: c.Name}
 	if s.ids, err = idMaps(c.Spec.UserNS); err != nil {
 		return nil, err
 	}
 	root, err := openLive(c, "root")
 	if err == nil && root == nil {
-		root, err = e.assemble(c, &s.undo)
+		root, err = e.assemble(ctx, c, &s.undo)
 	}
 	if err == nil {
 		err = s.open(root)
@@ -73,7 +76,7 @@ func (e *Engine) containerSide(c *state.Container) (_ *copySide, err error) {
 
 // assemble mounts what c would see, in this process's mount namespace, and holds c
 // so that nobody starts it meanwhile.
-func (e *Engine) assemble(c *state.Container, undo *cleanup.Stack) (*os.File, error) {
+func (e *Engine) assemble(ctx context.Context, c *state.Container, undo *cleanup.Stack) (*os.File, error) {
 	if err := c.Hold(); err != nil {
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func (e *Engine) assemble(c *state.Container, undo *cleanup.Stack) (*os.File, er
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	undo.Push("give the root file system back", root.Close)
 	if c.Spec.ReadOnly {
 		if err := sys.MakeReadOnly(root.Mount); err != nil {
 			return nil, err
@@ -106,7 +109,7 @@ func (e *Engine) assemble(c *state.Container, undo *cleanup.Stack) (*os.File, er
 	if err != nil {
 		return nil, err
 	}
-	if err := attachVolumes(mounted, c.Spec.Mounts); err != nil {
+	if err := e.attachMounts(ctx, c, root, mounted); err != nil {
 		return nil, errors.Join(err, mounted.Close())
 	}
 	return mounted, nil
@@ -119,48 +122,63 @@ func ignore(err, what error) error {
 	return err
 }
 
-// attachVolumes mounts the host's directories and files where the container would
-// have them; a tmpfs would be empty.
-func attachVolumes(root *os.File, mounts []spec.Mount) error {
-	all := slices.Clone(mounts)
-	slices.SortStableFunc(all, func(a, b spec.Mount) int {
-		return cmp.Compare(strings.Count(path.Clean(a.Target), "/"), strings.Count(path.Clean(b.Target), "/"))
-	})
-	for _, m := range all {
-		if m.Type != spec.MountBind {
+// attachMounts mounts what the user asked for where the container would have it,
+// parents before children; a tmpfs would be empty.
+func (e *Engine) attachMounts(ctx context.Context, c *state.Container, root *store.RootFS, mounted *os.File) error {
+	if len(c.Spec.Mounts) == 0 {
+		return nil
+	}
+	dir, err := bundle(c)
+	if err != nil {
+		return err
+	}
+	built, err := buildSpec(c, root.Mount, dir, StartOptions{})
+	if err != nil {
+		return err
+	}
+	m, err := e.mounts(ctx, c, root, built)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	tree, err := sys.LiveTree(mounted)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	for _, out := range built.Mounts {
+		asked := slices.ContainsFunc(c.Spec.Mounts, func(s spec.Mount) bool { return path.Clean(s.Target) == out.Destination })
+		if !asked || out.Type != "bind" {
 			continue
 		}
-		if err := attachVolume(root, m); err != nil {
-			return fmt.Errorf("volume %s: %w", m.Target, err)
+		if err := attachMount(tree, out, m.trees[out.Destination]); err != nil {
+			return fmt.Errorf("volume %s: %w", out.Destination, err)
 		}
 	}
 	return nil
 }
 
-func attachVolume(root *os.File, m spec.Mount) error {
-	fi, err := os.Stat(m.Source)
-	if err != nil {
-		return err
+// attachMount mounts src, or where there is none the mount's source.
+func attachMount(tree *sys.Tree, m specs.Mount, src *os.File) (err error) {
+	if src == nil {
+		if src, err = sys.CloneDirs(m.Source); err != nil {
+			return err
+		}
+		defer src.Close()
 	}
-	src, err := sys.CloneDirs(m.Source)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if m.ReadOnly {
+	if slices.Contains(m.Options, "ro") {
 		if err := sys.MakeReadOnly(src); err != nil {
 			return err
 		}
 	}
-	tree, err := sys.LiveTree(root)
+	kind, err := src.Stat()
 	if err != nil {
 		return err
 	}
-	defer tree.Close()
-	target, err := tree.Place(path.Clean(m.Target))
+	target, err := tree.Place(m.Destination)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeTarget(tree, path.Clean(m.Target), fi); err == nil {
-			target, err = tree.Place(path.Clean(m.Target))
+		if err = makeTarget(tree, m.Destination, kind); err == nil {
+			target, err = tree.Place(m.Destination)
 		}
 	}
 	if err != nil {
@@ -260,8 +278,8 @@ func (s *copySide) inside(m []userns.Extent) func(uint32) uint32 {
 	}
 }
 
-// outside is the way back.
-func outside(m []userns.Extent, id uint32) uint32 {
+// outsideID is the way back.
+func outsideID(m []userns.Extent, id uint32) uint32 {
 	if len(m) == 0 {
 		return id
 	}

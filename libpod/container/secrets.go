@@ -28,43 +28,41 @@ const secretsDir = "/run/secrets"
 // of it are detached mounts, so that nothing is ever written to a disk.
 type delivery struct {
 	dir   string // "" without files
-	trees map[string]*os.File
 	ids   userns.Map
 	count int
 }
 
-// deliver adds the secrets of c to the spec. session has those that only the
+// secrets adds the secrets of the container. session has those that only the
 // user's session could read.
-func (e *Engine) deliver(ctx context.Context, c *state.Container, s *specs.Spec, session map[string][]byte) (_ *delivery, err error) {
-	d := &delivery{trees: map[string]*os.File{}}
-	if len(c.Spec.Secrets) == 0 {
-		return d, nil
+func (m *mounter) secrets(ctx context.Context, session map[string][]byte) (err error) {
+	if len(m.c.Spec.Secrets) == 0 {
+		return nil
 	}
-	if d.ids, err = idMaps(c.Spec.UserNS); err != nil {
-		return nil, err
+	d := &delivery{}
+	if d.ids, err = idMaps(m.c.Spec.UserNS); err != nil {
+		return err
 	}
-	defer func() {
-		if err != nil {
-			d.close(e.Notice)
-		}
-	}()
-	for _, want := range c.Spec.Secrets {
+	m.undo.Push("unmount the secrets", d.close)
+	for _, want := range m.c.Spec.Secrets {
 		data, ok := session[want.Name]
 		if !ok {
-			if data, err = e.secretData(ctx, want.Name); err != nil {
-				return nil, err
+			if data, err = m.e.secretData(ctx, want.Name); err != nil {
+				return err
 			}
 		}
 		if want.Type == spec.SecretEnv {
-			err = addVariable(s.Process, want.Target, data)
+			err = addVariable(m.spec.Process, want.Target, data)
 		} else {
-			err = d.file(c, want, data)
+			err = m.secretFile(d, want, data)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("secret %s: %w", want.Name, err)
+			return fmt.Errorf("secret %s: %w", want.Name, err)
 		}
 	}
-	return d, d.mount(s)
+	if d.dir == "" {
+		return nil
+	}
+	return m.addTree(secretsDir, filepath.Join(d.dir, "run"))
 }
 
 func (e *Engine) secretData(ctx context.Context, name string) ([]byte, error) {
@@ -101,21 +99,21 @@ func (d *delivery) open(c *state.Container) error {
 	return d.makeDir("run")
 }
 
-// file writes one secret: in the directory that becomes /run/secrets, or beside it
-// for a place of its own.
-func (d *delivery) file(c *state.Container, want spec.Secret, data []byte) error {
-	if err := d.open(c); err != nil {
+// secretFile writes one secret: in the directory that becomes /run/secrets, or
+// beside it for a place of its own.
+func (m *mounter) secretFile(d *delivery, want spec.Secret, data []byte) error {
+	if err := d.open(m.c); err != nil {
 		return err
 	}
 	rel, inDir := strings.CutPrefix(want.Target, secretsDir+"/")
-	if !inDir {
-		d.count++
-		rel = strconv.Itoa(d.count)
-		d.trees[want.Target] = nil
-	} else if rel = "run/" + rel; strings.Contains(rel[4:], "/") {
+	if inDir {
+		rel = "run/" + rel
 		if err := d.makeDir(filepath.Dir(rel)); err != nil {
 			return err
 		}
+	} else {
+		d.count++
+		rel = strconv.Itoa(d.count)
 	}
 	path := filepath.Join(d.dir, rel)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -126,12 +124,12 @@ func (d *delivery) file(c *state.Container, want spec.Secret, data []byte) error
 		return err
 	}
 	_, err = f.Write(data)
-	uid, gid := outside(d.ids.UIDs, want.UID), outside(d.ids.GIDs, want.GID)
+	uid, gid := outsideID(d.ids.UIDs, want.UID), outsideID(d.ids.GIDs, want.GID)
 	err = errors.Join(err, f.Chmod(os.FileMode(want.Mode)), f.Chown(int(uid), int(gid)), f.Close())
-	if err == nil && !inDir {
-		d.trees[want.Target], err = sys.CloneDirs(path)
+	if err != nil || inDir {
+		return err
 	}
-	return err
+	return m.addTree(want.Target, path)
 }
 
 // makeDir makes a directory, and those it is in, of the container's root.
@@ -144,7 +142,7 @@ func (d *delivery) makeDir(rel string) error {
 		} else if err != nil {
 			return err
 		}
-		uid, gid := outside(d.ids.UIDs, 0), outside(d.ids.GIDs, 0)
+		uid, gid := outsideID(d.ids.UIDs, 0), outsideID(d.ids.GIDs, 0)
 		if err := errors.Join(os.Chmod(path, 0o755), os.Chown(path, int(uid), int(gid))); err != nil {
 			return err
 		}
@@ -152,40 +150,29 @@ func (d *delivery) makeDir(rel string) error {
 	return nil
 }
 
-// mount adds the mounts to the spec.
-func (d *delivery) mount(s *specs.Spec) (err error) {
-	if d.dir == "" {
-		return nil
+// addTree adds a mount of a part of the tmpfs to the spec.
+func (m *mounter) addTree(target, path string) error {
+	if m.find(target) != nil {
+		return fmt.Errorf("secrets: %s is mounted already", target)
 	}
-	if d.trees[secretsDir], err = sys.CloneDirs(filepath.Join(d.dir, "run")); err != nil {
+	tree, err := sys.CloneDirs(path)
+	if err != nil {
 		return err
 	}
-	for target, tree := range d.trees {
-		if slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == target }) {
-			return fmt.Errorf("secrets: %s is mounted already", target)
-		}
-		// An external runtime takes the source by its path, while it is mounted.
-		s.Mounts = append(s.Mounts, specs.Mount{
-			Destination: target, Type: "bind", Source: tree.Name(),
-			Options: []string{"bind", "ro", "rprivate", "nosuid", "nodev", "noexec"},
-		})
-	}
+	m.undo.Push("close "+target, tree.Close)
+	m.trees[target] = tree
+	m.spec.Mounts = append(m.spec.Mounts, specs.Mount{
+		Destination: target, Type: "bind", Source: path,
+		Options: []string{"bind", "ro", "rprivate", "nosuid", "nodev", "noexec"},
+	})
 	return nil
 }
 
 // close takes the tmpfs out of this process's sight; what the container has stays.
-func (d *delivery) close(notice func(string)) {
-	var errs []error
-	for _, t := range d.trees {
-		if t != nil {
-			errs = append(errs, t.Close())
-		}
+func (d *delivery) close() error {
+	if d.dir == "" {
+		return nil
 	}
-	if d.dir != "" {
-		_, err := sys.Unmount(d.dir)
-		errs = append(errs, err, os.Remove(d.dir))
-	}
-	if err := errors.Join(errs...); err != nil {
-		notice("secrets: " + err.Error())
-	}
+	_, err := sys.Unmount(d.dir)
+	return errors.Join(err, os.Remove(d.dir))
 }

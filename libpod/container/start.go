@@ -14,10 +14,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
@@ -67,30 +69,26 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, err := buildSpec(c, root.Mount, dir, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir}, o)
 	if err != nil {
 		return nil, err
 	}
+	defer mounts.close()
 	filter, err := o.Filter.wait(c.Spec)
 	if err != nil {
 		return nil, err
 	}
 	ociSpec.Linux.Seccomp = filter.spec
-	secrets, err := e.deliver(ctx, c, ociSpec, o.Secrets)
-	if err != nil {
-		return nil, err
-	}
-	defer secrets.close(e.Notice)
 	st, err := newStreams(c.Spec)
 	if err != nil {
 		return nil, err
 	}
 	undo.Push("close the streams", st.close)
 	cfg := oci.Config{
-		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount,
+		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
-		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed, Trees: secrets.trees,
+		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
 	}
 	proc, err := e.create(ctx, cfg)
 	if err != nil {
@@ -279,12 +277,13 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		e.bury(c)
 		return
 	}
+	events.Tell(c, events.Start)
 	if conn != nil {
 		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
 	}
 	o.Started()
 	m := r.monitor()
-	m.Resume = o.Resume
+	m.Resume, m.Free = o.Resume, r.root.Close
 	if o.Again != nil {
 		m.Pause = o.Again.Pause
 	}
@@ -299,9 +298,6 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		}
 	}
 	m.Serve()
-	if err := r.root.Close(); err != nil {
-		e.Notice(err.Error())
-	}
 	e.bury(c)
 }
 
@@ -311,7 +307,7 @@ func (e *Engine) bury(c *state.Container) {
 	if c.Spec.Remove {
 		forget := e.forget
 		if e.scratch(c) {
-			forget = func(string) error { return nil } // the layer is in its directory
+			forget = func(id string) error { return volume.DropOwn(e.State, id) } // the layer is in its directory
 		}
 		_ = c.Empty(forget)
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -48,6 +49,9 @@ type Monitor struct {
 	Listen                          *os.File // the socket for clients, or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
+	// Free gives back what the container has of images, before anybody hears of its
+	// end: who does may remove them. nil: nothing.
+	Free func() error
 
 	Pause  time.Duration   // before this run, where it is a restart
 	Resume json.RawMessage // for who starts the container again
@@ -85,9 +89,18 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 		exit = attach.Exit{Code: failed, Error: err.Error()}
 	}
 	m.close()
+	if m.Free != nil {
+		if err := m.Free(); err != nil && exit.Error == "" {
+			exit.Error = err.Error() // the command's own exit code stays
+		}
+	}
 	run = m.Run
 	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
 	restart = again(m.Container, run)
+	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
+	if m.Container.Spec.Remove {
+		events.Tell(m.Container, events.Remove)
+	}
 	hub.End(m.finish(run, restart, exit))
 	return run, restart
 }

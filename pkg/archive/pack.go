@@ -2,6 +2,7 @@ package archive
 
 import (
 	"archive/tar"
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nook-containers/nook/pkg/filetree"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -20,8 +22,8 @@ import (
 type PackOptions struct {
 	// UID and GID turn owners on disk into those in the tar; nil: the same.
 	UID, GID func(uint32) uint32
-	// Exact keeps fractions of seconds. Layers do without: other tools drop them,
-	// and would write the same file differently.
+	// Exact keeps fractions of seconds and all extended attributes. Layers do
+	// without: other tools drop them, and would write the same file differently.
 	Exact bool
 	// Note is told, once per kind, what was left out; nil: nobody.
 	Note func(string)
@@ -83,7 +85,7 @@ func (p *Packer) Add(dir *sys.Dir, base, name string) error {
 		if st.Kind() == syscall.S_IFBLK {
 			h.Typeflag = tar.TypeBlock
 		}
-		h.Devmajor, h.Devminor = st.Device()
+		h.Devmajor, h.Devminor = sys.Device(st.Rdev)
 	default:
 		p.note("socket", "sockets such as %s were left out: a tar cannot hold them", name)
 		return nil
@@ -229,7 +231,8 @@ func (p *Packer) attributes(f *os.File, h *tar.Header) error {
 		return err
 	}
 	for _, n := range names {
-		if n != "security.capability" && !strings.HasPrefix(n, "user.") || dropXattr(n) {
+		layers := n == "security.capability" || strings.HasPrefix(n, "user.")
+		if filetree.Private(n) || !layers && !p.o.Exact {
 			continue
 		}
 		value, err := sys.GetXattr(f, n)
@@ -252,4 +255,27 @@ func (p *Packer) note(kind, format string, args ...any) {
 		p.noted[kind] = true
 		p.o.Note(fmt.Sprintf(format, args...))
 	}
+}
+
+// Pack writes the tree below d to w as a tar, with owners as this user namespace
+// has them: "./" first, names sorted, links as links.
+func Pack(ctx context.Context, w io.Writer, d *sys.Dir) error {
+	buf := bufio.NewWriterSize(w, 256<<10)
+	p := NewPacker(buf, PackOptions{Exact: true})
+	if err := p.AddTree(ctx, d, ".", "./"); err != nil {
+		return err
+	}
+	return errors.Join(p.Close(), buf.Flush())
+}
+
+// UnpackFiles writes the files of the tar stream r, packed or not, into dir, over
+// those that are there: ".wh." is an ordinary beginning of a name.
+func UnpackFiles(ctx context.Context, r io.Reader, dir string, o Options) error {
+	z, _, err := Decompress(r)
+	if err != nil {
+		return err
+	}
+	o.KeepWhiteouts = true
+	_, err = Unpack(ctx, z, dir, o)
+	return errors.Join(err, z.Close())
 }

@@ -80,6 +80,9 @@ func (l *launch) openFiles() error {
 	if l.cfg.Held != nil {
 		p.Held = l.give(l.cfg.Held)
 	}
+	if p.FS != nil {
+		l.giveTrees()
+	}
 	if p.NewUser && p.FS != nil {
 		if err := l.openSources(); err != nil {
 			return err
@@ -115,6 +118,16 @@ func (l *launch) openNamespaces() error {
 		}
 	}
 	return nil
+}
+
+// giveTrees hands the caller's mounts over.
+func (l *launch) giveTrees() {
+	fs := l.blueprint.plan.FS
+	for i := range fs.Mounts {
+		if tree := l.cfg.Trees[fs.Mounts[i].Dest]; tree != nil && fs.Mounts[i].Bind {
+			fs.Mounts[i].FD = l.give(tree)
+		}
+	}
 }
 
 // openSources copies the trees to be mounted before a new user namespace takes

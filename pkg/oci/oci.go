@@ -45,8 +45,8 @@ type Config struct {
 	// file system; nil: the directory Spec.Root.Path.
 	Root *os.File
 
-	// Trees are detached mounts for bind mounts of Spec, by their destination; such
-	// a mount's source is not looked at.
+	// Trees are detached mounts to take for bind mounts of Spec instead of their
+	// sources, by destination.
 	Trees map[string]*os.File
 
 	// Stdin, Stdout and Stderr of the command; nil: /dev/null. Not used with

@@ -215,11 +215,6 @@ type FileStat struct {
 // Kind is the S_IF part of the mode.
 func (s FileStat) Kind() uint32 { return s.Mode & unix.S_IFMT }
 
-// Device is the number of a device node.
-func (s FileStat) Device() (major, minor int64) {
-	return int64(unix.Major(s.Rdev)), int64(unix.Minor(s.Rdev))
-}
-
 // Lstat describes name.
 func (d *Dir) Lstat(name string) (FileStat, error) {
 	var st unix.Stat_t

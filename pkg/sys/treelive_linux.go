@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,18 +82,6 @@ func (d *Dir) Pseudo() (bool, error) {
 		return true, nil
 	}
 	return false, nil
-}
-
-// Names lists what is in the directory, sorted.
-func (d *Dir) Names() ([]string, error) {
-	f, err := d.Open(".")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
-	slices.Sort(names)
-	return names, err
 }
 
 // mqueueMagic is that of ipc/mqueue.c, which no header has.

@@ -34,6 +34,7 @@ type createFlags struct {
 	annotations, securityOpts       []string
 	shmSize, network, userns        string
 	secrets                         []string
+	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
 	pull                            cmdutil.PullFlags
 	set                             *pflag.FlagSet
@@ -70,8 +71,10 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 }
 
 func (o *createFlags) addFiles(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "show a host directory: HOST:CONTAINER[:OPTIONS]")
-	f.StringArrayVar(&o.mounts, "mount", nil, "mount: type=bind|tmpfs,src=...,dst=...[,OPTION]")
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "show a volume or a host directory: [NAME|HOST:]CONTAINER[:OPTIONS]")
+	f.StringArrayVar(&o.mounts, "mount", nil, "mount: type=volume|bind|tmpfs|image,src=...,dst=...[,OPTION]")
+	f.StringArrayVar(&o.req.Spec.VolumesFrom, "volumes-from", nil, "the volumes and host directories of a container: CONTAINER[:ro|z]")
+	f.StringVar(&o.imageVolume, "image-volume", "anonymous", "what the image's volumes become: anonymous (or bind), tmpfs or ignore")
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "empty directory in memory: CONTAINER[:OPTIONS]")
 	f.BoolVar(&o.req.Spec.ReadOnly, "read-only", false, "make the root file system read-only")
 	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /run, /tmp and /var/tmp writable")
@@ -266,6 +269,9 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 			return err
 		}
 	}
+	if err := o.readImageVolume(s); err != nil {
+		return err
+	}
 	for _, text := range o.devices {
 		d, err := syntax.Device(text)
 		if err != nil {
@@ -292,19 +298,35 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 	return err
 }
 
+func (o *createFlags) readImageVolume(s *spec.Container) error {
+	switch o.imageVolume {
+	case "anonymous", "bind": // podman's word for the same
+		s.ImageVolume = spec.ImageVolumeAnonymous
+	case spec.ImageVolumeTmpfs, spec.ImageVolumeIgnore:
+		s.ImageVolume = o.imageVolume
+	default:
+		return fmt.Errorf("--image-volume %q: want anonymous, bind, tmpfs or ignore", o.imageVolume)
+	}
+	for _, from := range s.VolumesFrom {
+		if _, err := syntax.VolumesFrom(from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkSource looks before anything is made: a missing host directory is a typing
 // error far more often than a wish.
 func checkSource(m spec.Mount) error {
-	if m.Type != spec.MountBind {
-		return nil
-	}
-	if _, err := os.Stat(m.Source); err != nil {
-		return problem.Hint(fmt.Errorf("volume %s: %w", m.Source, errors.Unwrap(err)), "run: mkdir -p %s", m.Source)
+	if m.Type == spec.MountBind {
+		if _, err := os.Stat(m.Source); err != nil {
+			return problem.Hint(fmt.Errorf("volume %s: %w", m.Source, errors.Unwrap(err)), "run: mkdir -p %s", m.Source)
+		}
 	}
 	if slices.Contains(m.Options, "z") || slices.Contains(m.Options, "Z") {
 		if _, err := os.Stat("/sys/fs/selinux/enforce"); err == nil {
-			return problem.Hint(fmt.Errorf("volume %s: relabelling for SELinux is not there yet", m.Source),
-				"run: chcon -R -t container_file_t %s, and leave the option out", m.Source)
+			return problem.Hint(fmt.Errorf("volume %s: relabelling for SELinux is not there yet", m.Source+m.Volume),
+				"run: chcon -R -t container_file_t DIR, and leave the option out")
 		}
 	}
 	return nil

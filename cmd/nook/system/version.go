@@ -18,7 +18,7 @@ import (
 
 // Verbs returns the commands as they appear at the top level.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{image.NewDiff(f, image.DiffAny), newInspect(f), newUnshare(f), newVersion(f)}
+	return []*cobra.Command{image.NewDiff(f, image.DiffAny), newEvents(f), newInspect(f), newUnshare(f), newVersion(f)}
 }
 
 // versionInfo has podman's field names, which scripts put into --format.
