@@ -86,11 +86,6 @@ func (e *Engine) assemble(ctx context.Context, c *state.Container, undo *cleanup
 		return nil, err
 	}
 	undo.Push("give the root file system back", root.Close)
-	if c.Spec.ReadOnly {
-		if err := sys.MakeReadOnly(root.Mount); err != nil {
-			return nil, err
-		}
-	}
 	at := mountPoint(c)
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return nil, err
@@ -109,7 +104,11 @@ func (e *Engine) assemble(ctx context.Context, c *state.Container, undo *cleanup
 	if err != nil {
 		return nil, err
 	}
-	if err := e.attachMounts(ctx, c, root, mounted); err != nil {
+	err = e.attachMounts(ctx, c, root, mounted)
+	if err == nil && c.Spec.ReadOnly {
+		err = sys.MakeReadOnly(mounted) // now that there is something to mount on
+	}
+	if err != nil {
 		return nil, errors.Join(err, mounted.Close())
 	}
 	return mounted, nil
@@ -167,7 +166,7 @@ func attachMount(tree *sys.Tree, m specs.Mount, src *os.File) (err error) {
 		defer src.Close()
 	}
 	if slices.Contains(m.Options, "ro") {
-		if err := sys.MakeReadOnly(src); err != nil {
+		if err := sys.MakeAllReadOnly(src); err != nil {
 			return err
 		}
 	}

@@ -36,11 +36,17 @@ func Unmount(path string) (was bool, err error) {
 	return true, nil
 }
 
-// MakeReadOnly makes the detached mount read-only (mount_setattr(2)).
-func MakeReadOnly(mnt *os.File) error {
+// MakeReadOnly makes the mount read-only whose root f is open on
+// (mount_setattr(2)), and not those below it.
+func MakeReadOnly(f *os.File) error { return makeReadOnly(f, 0) }
+
+// MakeAllReadOnly is MakeReadOnly with all mounts below.
+func MakeAllReadOnly(f *os.File) error { return makeReadOnly(f, unix.AT_RECURSIVE) }
+
+func makeReadOnly(f *os.File, flags uint) error {
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	if err := unix.MountSetattr(int(mnt.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
-		return &os.PathError{Op: "mount_setattr", Path: mnt.Name(), Err: err}
+	if err := unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH|flags, &attr); err != nil {
+		return &os.PathError{Op: "mount_setattr", Path: f.Name(), Err: err}
 	}
 	return nil
 }
