@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	// mechanisms
 	"pkg/containerfile": {"pkg/problem"},
 	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"pkg/logs":          {"pkg/sys", "pkg/problem", "pkg/logs"},
 	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
 	"pkg/store":         {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":           {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
