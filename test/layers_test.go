@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"libpod/state":     {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
 	"libpod/ocispec":   {"libpod/spec"},
 	"libpod/image":     {"pkg/", "libpod/spec"},
-	"libpod/monitor":   {"pkg/sys", "libpod/attach", "libpod/state"},
+	"libpod/monitor":   {"pkg/sys", "pkg/logs", "libpod/spec", "libpod/attach", "libpod/state"},
 	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/monitor"},
 	"libpod":           {"pkg/", "userns", "libpod/"},
 

@@ -84,6 +84,7 @@ type InspectHostConfig struct {
 	NetworkMode    string
 	AutoRemove     bool
 	RestartPolicy  InspectRestart
+	LogConfig      InspectLog
 	CapAdd         []string
 	CapDrop        []string
 	GroupAdd       []string
@@ -104,6 +105,15 @@ type InspectHostConfig struct {
 type InspectRestart struct {
 	Name              string
 	MaximumRetryCount int
+}
+
+// InspectLog is where its output is kept.
+type InspectLog struct {
+	Type   string
+	Config map[string]string // the limits, in Docker's option names
+	Path   string
+	Tag    string
+	Size   string // of one file; 0B: no limit
 }
 
 // InspectDevice is one host device.
@@ -144,6 +154,9 @@ func Describe(c *state.Container) (*Inspect, error) {
 		},
 		HostConfig:      describeHost(c.Spec),
 		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}},
+	}
+	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
+		return nil, err
 	}
 	out.Config.Env, err = ocispec.Env(in)
 	if c.Spec.Entrypoint != nil {

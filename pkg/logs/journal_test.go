@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -91,13 +92,13 @@ func TestJournal(t *testing.T) {
 		"IMAGE_NAME": "img", "SYSLOG_IDENTIFIER": "tag",
 	}
 	for i, want := range []map[string]string{
-		{"MESSAGE": "one", "PRIORITY": "6"}, {"MESSAGE": "err=1", "PRIORITY": "3"}, {"MESSAGE": "half", "PRIORITY": "6"},
+		{"MESSAGE": "one", "PRIORITY": "6"},
+		{"MESSAGE": "err=1", "PRIORITY": "3"},
+		{"MESSAGE": "half", "PRIORITY": "6"},
 		{"MESSAGE": "rest", "PRIORITY": "6", "CONTAINER_PARTIAL_MESSAGE": "true"},
 	} {
 		got := entry(t, server)
-		for k, v := range common {
-			want[k] = v
-		}
+		maps.Copy(want, common)
 		stamp := got["SYSLOG_TIMESTAMP"]
 		delete(got, "SYSLOG_TIMESTAMP")
 		if len(got) != len(want) || i < 3 && stamp != "2026-01-02T12:00:00.000000123Z" || stamp == "" {

@@ -136,3 +136,6 @@ type discard struct{}
 
 func (discard) Write(Stream, []byte, time.Time) error { return nil }
 func (discard) Close() error                          { return nil }
+
+// HasFiles reports whether a driver keeps its log in files of its own.
+func HasFiles(driver string) bool { return driver == K8sFile || driver == JSONFile }
