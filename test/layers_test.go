@@ -41,8 +41,9 @@ var layers = map[string][]string{
 	"libpod/state":     {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
 	"libpod/ocispec":   {"libpod/spec"},
 	"libpod/image":     {"pkg/", "libpod/spec"},
-	"libpod/monitor":   {"pkg/sys", "pkg/logs", "libpod/spec", "libpod/attach", "libpod/state"},
-	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/monitor"},
+	"libpod/events":    {"pkg/sys", "libpod/state"},
+	"libpod/monitor":   {"pkg/sys", "pkg/logs", "libpod/attach", "libpod/events", "libpod/state", "libpod/spec"},
+	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/monitor"},
 	"libpod":           {"pkg/", "userns", "libpod/"},
 
 	// front ends

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -78,7 +79,11 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
-	return c, commit(c, r)
+	if err := commit(c, r); err != nil {
+		return nil, err
+	}
+	events.Tell(c, events.Create)
+	return c, nil
 }
 
 // commit shows c to others, under its id in the container id file and its name.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
 )
@@ -36,5 +37,9 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 		return err
 	}
 	defer c.Release()
-	return c.Remove(e.forget)
+	if err := c.Remove(e.forget); err != nil {
+		return err
+	}
+	events.Tell(c, events.Remove)
+	return nil
 }

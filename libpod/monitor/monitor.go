@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -88,6 +89,10 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 	run = m.Run
 	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
 	restart = again(m.Container, run)
+	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
+	if m.Container.Spec.Remove {
+		events.Tell(m.Container, events.Remove)
+	}
 	hub.End(m.finish(run, restart, exit))
 	return run, restart
 }

@@ -17,7 +17,7 @@ import (
 
 // Verbs returns the commands as they appear at the top level.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{newInspect(f), newVersion(f)}
+	return []*cobra.Command{newEvents(f), newInspect(f), newVersion(f)}
 }
 
 // versionInfo has podman's field names, which scripts put into --format.
