@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	"pkg/containerfile": {"pkg/problem"},
 	"pkg/filetree":      {"pkg/sys"},
 	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/filetree"},
+	"pkg/logs":          {"pkg/sys", "pkg/problem", "pkg/logs"},
 	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
 	"pkg/store":         {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":           {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
@@ -44,7 +45,7 @@ var layers = map[string][]string{
 	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
 	"libpod/events":          {"pkg/sys", "libpod/state"},
-	"libpod/monitor":         {"pkg/sys", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
 	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/monitor", "libpod/volume", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 

@@ -89,6 +89,7 @@ type InspectHostConfig struct {
 	NetworkMode    string
 	AutoRemove     bool
 	RestartPolicy  InspectRestart
+	LogConfig      InspectLog
 	CapAdd         []string
 	CapDrop        []string
 	GroupAdd       []string
@@ -109,6 +110,15 @@ type InspectHostConfig struct {
 type InspectRestart struct {
 	Name              string
 	MaximumRetryCount int
+}
+
+// InspectLog is where its output is kept.
+type InspectLog struct {
+	Type   string
+	Config map[string]string // the limits, in Docker's option names
+	Path   string
+	Tag    string
+	Size   string // of one file; 0B: no limit
 }
 
 // InspectDevice is one host device.
@@ -149,6 +159,9 @@ func Describe(c *state.Container) (*Inspect, error) {
 		},
 		HostConfig:      describeHost(c.Spec),
 		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}},
+	}
+	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
+		return nil, err
 	}
 	out.Config.Env, err = ocispec.Env(in)
 	if c.Spec.Entrypoint != nil {
