@@ -40,12 +40,13 @@ var layers = map[string][]string{
 	"libpod/state":     {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
 	"libpod/ocispec":   {"libpod/spec"},
 	"libpod/image":     {"pkg/", "libpod/spec"},
-	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach"},
+	"libpod/monitor":   {"pkg/sys", "libpod/attach", "libpod/state"},
+	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/monitor"},
 	"libpod":           {"pkg/", "userns", "libpod/"},
 
 	// front ends
 	"cmd/nook/launch": {"pkg/sys", "pkg/config", "userns"},
-	"cmd/nook/stage":  {"pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
+	"cmd/nook/stage":  {"libpod/monitor", "pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
 	"cmd":             {"cmd/", "libpod", "userns", "pkg/"},
 	"test":            {"cmd/", "pkg/", "test/"},
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/cmd/nook/root"
 	_ "github.com/nook-containers/nook/cmd/nook/stage"
+	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/userns"
 )
@@ -32,8 +33,9 @@ func main() {
 }
 
 func run() int {
-	inside := os.Args[0] == launch.EngineName || os.Args[0] == launch.LaunchName
-	if inside {
+	restart := os.Args[0] == monitor.RestartName && len(os.Args) == 2
+	inside := os.Args[0] == launch.EngineName || os.Args[0] == launch.LaunchName || restart
+	if inside && !restart {
 		switch err := userns.Ready(); {
 		case errors.Is(err, userns.ErrAbandoned):
 			return cmdutil.ExitFailure // who started this is gone, and with it who would listen
@@ -51,6 +53,9 @@ func run() int {
 		Args:    os.Args[1:],
 		Environ: config.Environ(),
 		Inside:  inside,
+	}
+	if restart {
+		return root.Status(f, container.Again(ctx, f, os.Args[1]))
 	}
 	if os.Args[0] == launch.LaunchName {
 		return root.Status(f, container.Serve(ctx, f))

@@ -28,22 +28,26 @@ var ErrDetached = errors.New("detached")
 // ErrLost means that the process that looks after the container died.
 var ErrLost = errors.New("the container's monitor is gone")
 
-// Run copies until the container ends and returns how.
+// Run copies until the container ends and returns how. Nothing is sent, and no
+// input read, before the Started frame: until then there may be no container, and
+// whoever answers may hand the connection on to another process.
 func (c *Client) Run(conn *Conn) (Exit, error) {
 	w := &window{free: Window}
 	w.cond = sync.NewCond(&w.mu)
 	detached := make(chan struct{})
-	if c.In != nil {
-		go c.sendInput(conn, w, detached)
+	begun := func() {
+		if c.In != nil {
+			go c.sendInput(conn, w, detached)
+		}
+		go c.sendSignals(conn)
 	}
-	go c.sendSignals(conn)
 	type result struct {
 		exit Exit
 		err  error
 	}
 	done := make(chan result, 1)
 	go func() {
-		exit, err := c.receive(conn, w)
+		exit, err := c.receive(conn, w, sync.OnceFunc(begun))
 		done <- result{exit, err}
 	}()
 	select {
@@ -54,7 +58,7 @@ func (c *Client) Run(conn *Conn) (Exit, error) {
 	}
 }
 
-func (c *Client) receive(conn *Conn, w *window) (Exit, error) {
+func (c *Client) receive(conn *Conn, w *window, begun func()) (Exit, error) {
 	out, errOut := &output{t: Stdout, w: c.Out}, &output{t: Stderr, w: c.Err}
 	for {
 		t, p, err := conn.Read()
@@ -78,6 +82,7 @@ func (c *Client) receive(conn *Conn, w *window) (Exit, error) {
 			if err = json.Unmarshal(p, &s); err == nil && c.Started != nil {
 				err = c.Started(s)
 			}
+			begun()
 		case Exited:
 			var e Exit
 			if err := json.Unmarshal(p, &e); err != nil {

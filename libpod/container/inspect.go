@@ -83,6 +83,7 @@ type InspectHostConfig struct {
 	Binds          []string
 	NetworkMode    string
 	AutoRemove     bool
+	RestartPolicy  InspectRestart
 	CapAdd         []string
 	CapDrop        []string
 	GroupAdd       []string
@@ -97,6 +98,12 @@ type InspectHostConfig struct {
 	Devices        []InspectDevice
 	Init           bool
 	Runtime        string
+}
+
+// InspectRestart is when it is started again.
+type InspectRestart struct {
+	Name              string
+	MaximumRetryCount int
 }
 
 // InspectDevice is one host device.
@@ -127,7 +134,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
 	out := &Inspect{
 		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
-		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: "overlay",
+		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: "overlay", RestartCount: st.Run.Restarts,
 		Config: InspectConfig{
 			Hostname: ocispec.Hostname(in), User: first(c.Spec.User, c.Image.User), Tty: c.Spec.TTY,
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
@@ -153,7 +160,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 
 func describeState(st state.Status) InspectState {
 	s := InspectState{
-		Status: st.Word, Running: st.Word == state.Running, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
+		Status: st.Word, Running: st.Word == state.Running, Restarting: st.Word == state.Restarting, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
 		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished,
 	}
 	if s.Running {
@@ -178,7 +185,7 @@ func describeMount(m spec.Mount) InspectMount {
 
 func describeHost(c spec.Container) InspectHostConfig {
 	h := InspectHostConfig{
-		NetworkMode: c.Network, AutoRemove: c.Remove, CapAdd: c.CapAdd, CapDrop: c.CapDrop, GroupAdd: c.Groups,
+		NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: c.CapAdd, CapDrop: c.CapDrop, GroupAdd: c.Groups,
 		UsernsMode: c.UserNS.Mode, ReadonlyRootfs: c.ReadOnly, SecurityOpt: securityOpts(c.Security), Tmpfs: map[string]string{},
 		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: c.Ulimits, Init: c.Init, Runtime: "oci",
 	}
@@ -225,6 +232,10 @@ func securityOpts(s spec.Security) []string {
 		out = append(out, "unmask="+p)
 	}
 	return out
+}
+
+func restartPolicy(r spec.Restart) InspectRestart {
+	return InspectRestart{Name: first(r.Policy, "no"), MaximumRetryCount: r.Max}
 }
 
 func first(s ...string) string {

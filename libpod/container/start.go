@@ -2,18 +2,19 @@ package container
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -33,7 +34,11 @@ type StartOptions struct {
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
 	Started func()            // called once the command runs
-	Ended   func(attach.Exit) // called once nothing more of the container is to be seen
+	Ended   func(attach.Exit) // called if the command never ran
+	Control *os.File          // what conn reads and writes
+	Detach  bool              // the client leaves when the command runs
+	Resume  json.RawMessage   // for the monitor, should it start the container again
+	Again   *monitor.Handover // it does; nil: a user does
 }
 
 // running is a container whose command executes.
@@ -44,6 +49,7 @@ type running struct {
 	streams streams
 	run     state.Run
 	root    *store.RootFS
+	listen  *os.File // for clients to come
 }
 
 // start runs c, which this process holds, up to the execve of its command. What
@@ -85,16 +91,17 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	undo.Push("kill the container", func() error { return errors.Join(proc.Kill(), reap(proc)) })
-	st.started(proc.Terminal())
-	if c.Spec.TTY {
-		_ = sys.SetWindowSize(proc.Terminal(), o.Size.Rows, o.Size.Cols) // 0 by 0 is a size too
-	}
+	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
+	if r.listen, err = monitor.Listen(c); err != nil {
+		return nil, err
+	}
+	undo.Push("close the socket", r.listen.Close)
 	if r.first, err = sys.PidfdOpen(proc.Pid()); err != nil {
 		return nil, err
 	}
 	undo.Push("forget the process", r.first.Close)
-	if r.run, err = newRun(proc.Pid()); err != nil {
+	if r.run, err = newRun(proc.Pid(), o.Again); err != nil {
 		return nil, err
 	}
 	// On disk before the command runs: a container that ran can never look as if
@@ -102,15 +109,23 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err := c.WriteRun(r.run); err != nil {
 		return nil, err
 	}
-	if o.PIDFile != "" {
-		if err := writeNew(o.PIDFile, []byte(strconv.Itoa(proc.Pid())+"\n")); err != nil {
-			return nil, fmt.Errorf("write pid file: %w", err)
-		}
+	if err := writePID(o.PIDFile, proc.Pid()); err != nil {
+		return nil, err
 	}
 	if err := proc.Start(); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+func writePID(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	if err := writeNew(path, []byte(strconv.Itoa(pid)+"\n")); err != nil {
+		return fmt.Errorf("write pid file: %w", err)
+	}
+	return nil
 }
 
 func reap(p oci.Process) error {
@@ -207,7 +222,7 @@ func hostFacts(gids []userns.Extent) (ocispec.Host, error) {
 	return ocispec.Host{Hostname: name, MaxGID: maxID(gids), Masked: throttles}, err
 }
 
-func newRun(pid int) (state.Run, error) {
+func newRun(pid int, again *monitor.Handover) (state.Run, error) {
 	boot, err := state.BootID()
 	if err != nil {
 		return state.Run{}, err
@@ -216,7 +231,11 @@ func newRun(pid int) (state.Run, error) {
 	if err != nil {
 		return state.Run{}, err
 	}
-	return state.Run{Boot: boot, PID: pid, PIDStart: begun, Started: time.Now()}, nil
+	r := state.Run{Boot: boot, PID: pid, PIDStart: begun, Started: time.Now()}
+	if again != nil {
+		r.Restarts = again.Restarts
+	}
+	return r, nil
 }
 
 // startTime returns field 22 of /proc/PID/stat, clock ticks since boot: with the
@@ -234,16 +253,48 @@ func startTime(pid int) (uint64, error) {
 	return strconv.ParseUint(fields[19], 10, 64)
 }
 
-// Run starts c, which this process holds, serves conn until the container ends,
-// records the end, and removes the container if that was asked.
+// Run starts c, which this process holds, and looks after it until it has ended,
+// is on record or removed, and the clients know. conn is the client that asked; with
+// Detach it is told that the command runs, and left.
+//
+// A container that does not end with this command goes on in a smaller process:
+// where all went well Run does not return for it.
 func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) {
-	exit := e.run(ctx, c, conn, o)
-	if !c.Spec.Remove {
-		c.Release() // who hears of the end may start it again
+	r, err := e.start(ctx, c, o)
+	if err != nil {
+		o.Ended(e.failed(c, Failure(err)))
+		e.bury(c)
+		return
 	}
-	o.Ended(exit)
-	// Nobody waits for this: who lists containers or takes the name again sees it
-	// gone, and if this process dies here the next one sweeps.
+	if conn != nil {
+		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
+	}
+	o.Started()
+	m := r.monitor()
+	m.Resume = o.Resume
+	if o.Again != nil {
+		m.Pause = o.Again.Pause
+	}
+	if o.Detach {
+		o.Control.Close()
+	} else {
+		m.Owner = o.Control
+	}
+	if e.Runtime == "" && (o.Detach || !c.Ephemeral()) {
+		if err = errors.Join(userns.KeepOnExec(), m.Become(r.root.Kept()...)); err != nil {
+			e.Notice(err.Error()) // then this process does it
+		}
+	}
+	m.Serve()
+	if err := r.root.Close(); err != nil {
+		e.Notice(err.Error())
+	}
+	e.bury(c)
+}
+
+// bury deletes what is left of a container that is out of sight, and lets go of
+// any other. Nobody waits for this: if this process dies here the next one sweeps.
+func (e *Engine) bury(c *state.Container) {
 	if c.Spec.Remove {
 		forget := e.forget
 		if e.scratch(c) {
@@ -254,50 +305,30 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	c.Release()
 }
 
-func (e *Engine) run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) attach.Exit {
-	r, err := e.start(ctx, c, o)
-	if err != nil {
-		exit := Failure(err)
-		return e.finish(c, state.Run{Started: time.Now(), ExitCode: exit.Code, Error: exit.Error}, exit)
-	}
-	_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is Serve's matter
-	o.Started()
-	session := attach.Serve(conn, r.streams.server(r.first))
-	status, err := r.proc.Wait()
-	session.Drained()
-	exit := attach.Exit{Code: exitCode(status)}
-	if err != nil {
-		exit = Failure(err)
-	}
-	r.run.ExitCode, r.run.Error = exit.Code, exit.Error
-	if err := errors.Join(r.streams.close(), r.root.Close(), r.first.Close()); err != nil {
-		e.Notice(err.Error())
-	}
-	return e.finish(c, r.run, exit)
-}
-
-// finish puts the end of a run on disk, or the container out of sight.
-func (e *Engine) finish(c *state.Container, run state.Run, exit attach.Exit) attach.Exit {
+// failed puts a start that did not work on disk, or the container out of sight.
+func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 	var err error
 	if c.Spec.Remove {
 		err = c.Hide()
 	} else {
-		run.Finished = time.Now()
-		if run.Boot == "" {
-			run.Boot, err = state.BootID()
+		now := time.Now()
+		run := state.Run{Started: now, Finished: now, ExitCode: exit.Code, Error: exit.Error}
+		if run.Boot, err = state.BootID(); err == nil {
+			err = c.WriteRun(run)
 		}
-		err = errors.Join(err, c.WriteRun(run))
+		c.Release()
 	}
 	if err != nil && exit.Error == "" {
-		exit.Error = err.Error() // the command's own exit code stays
+		exit.Error = err.Error()
 	}
 	return exit
 }
 
-// exitCode counts as the shell does: 128+n after signal n.
-func exitCode(st syscall.WaitStatus) int {
-	if st.Signaled() {
-		return 128 + int(st.Signal())
+// monitor is r with what it needs from now on.
+func (r *running) monitor() *monitor.Monitor {
+	m := &monitor.Monitor{
+		Container: r.c, Run: r.run, First: r.first, Listen: r.listen, Wait: r.proc.Wait,
+		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 	}
-	return st.ExitStatus()
+	return m
 }

@@ -2,9 +2,7 @@ package container
 
 import (
 	"errors"
-	"io"
 	"os"
-	"syscall"
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -58,8 +56,11 @@ func newStreams(c spec.Container) (s streams, err error) {
 }
 
 // started closes the container's ends here, so that ours see its end.
-func (s *streams) started(master *os.File) {
+func (s *streams) started(master *os.File, size attach.Size) {
 	s.master = master
+	if master != nil {
+		_ = sys.SetWindowSize(master, size.Rows, size.Cols) // 0 by 0 is a size too
+	}
 	for i, f := range s.child {
 		if f != nil {
 			f.Close()
@@ -79,26 +80,4 @@ func (s *streams) close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// server shows the streams to attach.Serve; first is a descriptor of the
-// container's first process.
-func (s *streams) server(first *os.File) attach.Container {
-	c := attach.Container{Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(first, sig) }}
-	if s.master != nil {
-		c.TTY, c.Stdin, c.Stdout = true, s.master, s.master
-		c.Resize = func(size attach.Size) error { return sys.SetWindowSize(s.master, size.Rows, size.Cols) }
-		return c
-	}
-	c.CloseOut = func(t attach.Type) error {
-		if t == attach.Stderr {
-			return s.mine[2].Close()
-		}
-		return s.mine[1].Close()
-	}
-	c.Stdout, c.Stderr = io.Reader(s.mine[1]), io.Reader(s.mine[2])
-	if s.mine[0] != nil {
-		c.Stdin = s.mine[0]
-	}
-	return c
 }

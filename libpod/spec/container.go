@@ -34,7 +34,8 @@ type Container struct {
 	PreserveFDs int    `json:"preserveFDs,omitempty"` // descriptors 3 to 2+n reach the container
 
 	// Life cycle.
-	Remove bool `json:"remove,omitempty"` // delete the container when it ends
+	Remove  bool    `json:"remove,omitempty"` // delete the container when it ends
+	Restart Restart `json:"restart,omitzero"`
 
 	// Files.
 	Mounts   []Mount `json:"mounts,omitempty"`
@@ -57,6 +58,20 @@ type Container struct {
 	// Description.
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Restart policies, as docker-run(1) has them.
+const (
+	RestartNo            = ""
+	RestartOnFailure     = "on-failure"
+	RestartAlways        = "always"
+	RestartUnlessStopped = "unless-stopped"
+)
+
+// Restart says whether a container that ended is started again.
+type Restart struct {
+	Policy string `json:"policy,omitempty"`
+	Max    int    `json:"max,omitempty"` // on-failure: at most so often; 0: always
 }
 
 // ImageConfig is the part of an image's config that its containers inherit

@@ -83,7 +83,8 @@ type Run struct {
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished,omitzero"`
 	ExitCode int       `json:"exitCode"`
-	Error    string    `json:"error,omitempty"` // why it could not run, or ended without a record
+	Restarts int       `json:"restarts,omitempty"` // how often its restart policy has started it again
+	Error    string    `json:"error,omitempty"`    // why it could not run, or ended without a record
 }
 
 // Store is a directory of containers.
@@ -217,6 +218,30 @@ func (c *Container) Release() {
 	}
 }
 
+// PassOn lets the monitor's role survive the execve that the caller is about to
+// do, and returns the number of the descriptor that stands for it.
+func (c *Container) PassOn() (fd int, err error) {
+	if c.lock == nil {
+		return -1, fmt.Errorf("%s: not held", c.Name)
+	}
+	fd = int(c.lock.Fd()) //nolint:gosec // a descriptor
+	return fd, sys.SetCloseOnExec(fd, false)
+}
+
+// Adopt is the other end of PassOn: the container in directory dir, held by way
+// of lock.
+func (s Store) Adopt(dir string, lock *os.File) (*Container, error) {
+	c, err := s.load(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
+	if err != nil {
+		return nil, err
+	}
+	c.lock = lock
+	return c, nil
+}
+
+// Store returns the store that c is in.
+func (c *Container) Store() Store { return c.store }
+
 // Monitor returns the pid of the process that looks after the container, 0 if
 // none does: then the container does not run.
 func (c *Container) Monitor() (int, error) {
@@ -287,7 +312,7 @@ func (s Store) reserve(name, id string) error {
 		if err != nil {
 			return fmt.Errorf("read name: %w", err)
 		}
-		if !s.abandoned(string(owner)) {
+		if !s.abandoned(name, string(owner)) {
 			return problem.Hint(fmt.Errorf("container %s: %w by %s", name, ErrNameTaken, short(string(owner))),
 				"run: nook rm %s, or choose another --name", name)
 		}
@@ -296,6 +321,28 @@ func (s Store) reserve(name, id string) error {
 		}
 	}
 	return fmt.Errorf("container %s: %w", name, ErrNameTaken)
+}
+
+// Rename gives c another name, also while it runs. Killed in between, it leaves
+// one name that leads to the container and one that is free.
+func (c *Container) Rename(name string) error {
+	if name == c.Name {
+		return fmt.Errorf("container %s: %w by itself", name, ErrNameTaken)
+	}
+	if err := c.store.reserve(name, c.ID); err != nil {
+		return err
+	}
+	cfg, old := c.Config, c.Name
+	cfg.Name = name
+	write := statefile.Write
+	if c.Ephemeral() {
+		write = statefile.WriteVolatile
+	}
+	if err := write(filepath.Join(c.dir, configFile), cfg); err != nil {
+		return errors.Join(fmt.Errorf("write container record: %w", err), c.store.unlinkName(name, c.ID))
+	}
+	c.Config = cfg
+	return c.store.unlinkName(old, c.ID)
 }
 
 // unlinkName removes the name if it still points at id, which its caller found
@@ -317,8 +364,12 @@ func (s Store) unlinkName(name, id string) error {
 	return os.Remove(path)
 }
 
-// abandoned reports whether no container id exists, finished or in the making.
-func (s Store) abandoned(id string) bool {
+// abandoned reports whether no container id of that name exists, finished or in
+// the making.
+func (s Store) abandoned(name, id string) bool {
+	if c, err := s.byID(id); err == nil {
+		return c.Name != name // a rename was killed before or after it changed the record
+	}
 	for _, kind := range []string{containers, ephemeral} {
 		if exists(s.path(kind, id)) {
 			return false
@@ -358,7 +409,7 @@ func (s Store) load(kind, id string) (*Container, error) {
 // an id.
 func (s Store) Lookup(nameOrID string) (*Container, error) {
 	if id, err := os.ReadFile(s.path(names, filepath.Base(nameOrID))); err == nil && !strings.ContainsRune(nameOrID, '/') {
-		if c, err := s.byID(string(id)); err == nil {
+		if c, err := s.byID(string(id)); err == nil && c.Name == nameOrID {
 			return c, nil
 		}
 	}

@@ -12,6 +12,9 @@ const (
 	Created = "created"
 	Running = "running"
 	Exited  = "exited"
+	// Restarting containers have ended, and their monitor is about to start them
+	// again.
+	Restarting = "restarting"
 )
 
 // killedExit is the exit code of a container whose monitor died: the kernel
@@ -20,7 +23,7 @@ const killedExit = 137
 
 // Status is what is true of a container now.
 type Status struct {
-	Word    string // Created, Running or Exited
+	Word    string // Created, Running, Exited or Restarting
 	Monitor int    // pid, 0 unless a process looks after the container
 	Run     Run    // latest run; zero if it never started
 }
@@ -40,6 +43,8 @@ func (c *Container) Status() (Status, error) {
 	switch {
 	case ran && pid != 0 && run.Finished.IsZero():
 		st.Word = Running
+	case ran && pid != 0 && c.Spec.Restart.Policy != "" && run.Boot != "":
+		st.Word = Restarting
 	case ran:
 		st.Word = Exited
 		if run.Finished.IsZero() {

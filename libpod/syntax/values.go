@@ -221,6 +221,28 @@ func Label(text string) (key, value string, err error) {
 	return key, value, nil
 }
 
+// Restart reads no, on-failure[:N], always or unless-stopped.
+func Restart(text string) (spec.Restart, error) {
+	policy, count, counted := strings.Cut(text, ":")
+	switch policy {
+	case "", "no", "never":
+		policy = spec.RestartNo
+	case spec.RestartOnFailure, spec.RestartAlways, spec.RestartUnlessStopped:
+	default:
+		return spec.Restart{}, bad("restart policy", text, "want no, on-failure[:N], always or unless-stopped")
+	}
+	r := spec.Restart{Policy: policy}
+	if !counted {
+		return r, nil
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 || policy != spec.RestartOnFailure {
+		return spec.Restart{}, bad("restart policy", text, "only on-failure takes a number, of at least 0")
+	}
+	r.Max = n
+	return r, nil
+}
+
 // Name checks a container's name: letters, digits and any of _.- after the first.
 func Name(text string) error {
 	for i, c := range text {

@@ -39,6 +39,15 @@ func (r *RootFS) Close() error {
 	return errors.Join(r.Mount.Close(), r.lease.Close())
 }
 
+// Kept are descriptors that must stay open as long as the container runs, in a
+// process that does nothing else with the root.
+func (r *RootFS) Kept() []*os.File {
+	if r.lease == nil {
+		return nil
+	}
+	return []*os.File{r.lease}
+}
+
 // layout is where a container's files are.
 type layout struct {
 	dir      string   // the layer's own directory

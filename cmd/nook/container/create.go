@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"fmt"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +43,7 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
 	}
-	forward, _ := (&view{sigProxy: true}).signals(engine.Process.Process, nil)
+	forward, _ := (&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(syscall.SIGTERM) }, nil)
 	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: forward}).Run(conn)
 	if err := outcome(exit, err); err != nil {
 		return err

@@ -31,12 +31,19 @@ func filters(s state.Store) cmdutil.Filters[container.Listed] {
 		}),
 		"status": status,
 		"exited": exited,
+		"restart-policy": simple(func(l container.Listed, v string) bool {
+			return l.Spec.Restart.Policy == v || v == "no" && l.Spec.Restart.Policy == ""
+		}),
 		"before": created(s, func(c, at time.Time) bool { return c.Before(at) }),
 		"since":  created(s, func(c, at time.Time) bool { return c.After(at) }),
 		"until": func(v string) (test, error) {
 			at, err := cmdutil.Moment(v, time.Now())
 			return func(l container.Listed) bool { return l.Created.Before(at) }, err
 		},
+	}
+	f["should-start-on-boot"] = func(v string) (test, error) {
+		want, err := strconv.ParseBool(v)
+		return func(l container.Listed) bool { return container.StartsOnBoot(l.Container) == want }, err
 	}
 	cmdutil.LabelFilters(f, container.Listed.Labels)
 	return f
@@ -63,9 +70,9 @@ func status(v string) (test, error) {
 	switch v {
 	case "stopped":
 		v = state.Exited
-	case state.Created, state.Running, state.Exited, "paused", "initialized", "stopping", "removing", "unknown", "restarting", "dead":
+	case state.Created, state.Running, state.Exited, state.Restarting, "paused", "initialized", "stopping", "removing", "unknown", "dead":
 	default:
-		return nil, errors.New("unknown status; there are created, running and exited")
+		return nil, errors.New("unknown status; there are created, running, restarting and exited")
 	}
 	return func(l container.Listed) bool { return l.Word == v }, nil
 }

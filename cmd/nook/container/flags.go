@@ -27,7 +27,7 @@ import (
 type createFlags struct {
 	req container.Request
 
-	entrypoint                      string
+	entrypoint, restart             string
 	env, envFile, labels, labelFile []string
 	volumes, mounts, tmpfs          []string
 	devices, ulimits, sysctls       []string
@@ -44,6 +44,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.Bool("help", false, "show this help") // without -h, which is the host name's
 	f.StringVar(&s.Name, "name", "", "name of the container")
 	f.BoolVar(&s.Remove, "rm", false, "remove the container when it ends")
+	f.StringVar(&o.restart, "restart", "no", "start the container again when it ends: no, on-failure[:N], always or unless-stopped")
 	f.BoolVar(&o.req.Replace, "replace", false, "remove a container of the same name first")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "program to run instead of the image's; a JSON array, or one word; empty for none")
 	f.StringVarP(&s.Hostname, "hostname", "h", "", "host name inside")
@@ -139,7 +140,13 @@ func checkCIDFile(path string) error {
 	return nil
 }
 
-func (o *createFlags) readName(r *container.Request, _ host) error {
+func (o *createFlags) readName(r *container.Request, _ host) (err error) {
+	if r.Spec.Restart, err = syntax.Restart(o.restart); err != nil {
+		return err
+	}
+	if r.Spec.Restart.Policy != "" && r.Spec.Remove {
+		return errors.New("--restart and --rm exclude each other")
+	}
 	if r.Replace && r.Spec.Name == "" {
 		return errors.New("--replace needs --name")
 	}

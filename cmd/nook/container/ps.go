@@ -89,7 +89,7 @@ func (o *psOptions) withDefault() []string {
 	if o.all || asked || o.latest || o.last >= 0 {
 		return o.filters
 	}
-	return append(slices.Clone(o.filters), "status="+state.Running)
+	return append(slices.Clone(o.filters), "status="+state.Running, "status="+state.Restarting)
 }
 
 func (o *psOptions) print(f *cmdutil.Factory, rows []psRow) error {
@@ -201,6 +201,8 @@ func (r psRow) Status() string {
 		return "Up " + ago(run.Started)
 	case state.Exited:
 		return "Exited (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
+	case state.Restarting:
+		return "Restarting (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
 	}
 	return "Created"
 }

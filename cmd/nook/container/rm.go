@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,16 +69,11 @@ func (o *rmOptions) check(args []string) error {
 
 // names adds the containers that --cidfile and --all stand for.
 func (o *rmOptions) names(e *container.Engine, args []string) ([]string, error) {
-	for _, path := range o.cidFiles {
-		id, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) && (o.ignore || o.force) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read container id: %w", err)
-		}
-		args = append(args, strings.TrimSpace(string(id)))
+	ids, err := readIDs(o.cidFiles, o.ignore || o.force)
+	if err != nil {
+		return nil, err
 	}
+	args = append(args, ids...)
 	if o.all {
 		all, errs := e.State.List()
 		if len(errs) > 0 {

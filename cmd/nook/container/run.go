@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -36,14 +37,11 @@ be executed, 127 if it does not exist. 125 is nook's own failure.`,
 	o.add(fl)
 	o.addView(fl)
 	fl.IntVar(&o.req.Spec.PreserveFDs, "preserve-fds", 0, "pass descriptors 3 to 2+N on to the container")
-	fl.BoolVarP(&o.detach, "detach", "d", false, "run in the background (not there yet)")
+	fl.BoolVarP(&o.detach, "detach", "d", false, "run in the background and print the id")
 	return cmd
 }
 
 func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string) error {
-	if o.detach {
-		return cmdutil.NotYet("--detach", "run it in the foreground of another shell")
-	}
 	o.req.Spec.DetachKeys = o.keys
 	req, err := o.request(args, hereNow(f))
 	if err != nil {
@@ -55,7 +53,15 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 		return err
 	}
 	o.tty, o.stdin = req.Spec.TTY, req.Spec.OpenStdin
-	return o.show(ctx, f, call{Request: &req}, extra)
+	if !o.detach {
+		return o.show(ctx, f, call{Request: &req}, extra)
+	}
+	id, err := background(ctx, f, call{Request: &req}, extra)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f.Out, id)
+	return err
 }
 
 // hereNow is what relative paths and environment flags refer to.
@@ -73,6 +79,7 @@ type call struct {
 	Globals cmdutil.Globals `json:"globals"`
 	Request *requestCall    `json:"request,omitempty"`
 	Start   *startCall      `json:"start,omitempty"`
+	Detach  bool            `json:"detach,omitempty"` // the outer half leaves when the command runs
 }
 
 // startCall starts a container that exists.

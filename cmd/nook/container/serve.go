@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -44,15 +46,18 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 		f.Silence() // the outer half's streams must not stay open behind it
 		_ = conn.WriteJSON(attach.Exited, exit)
 	}
-	if err := c.do(ctx, f, conn, ended); err != nil {
+	if err := c.do(ctx, f, conn, control, ended); err != nil {
 		ended(container.Failure(err))
 	}
 	return nil
 }
 
 // do reports the end through ended, or returns why there was no beginning.
-func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, ended func(attach.Exit)) error {
-	o := container.StartOptions{Started: f.Silence, Ended: ended}
+func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
+	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach}
+	if o.Resume, err = json.Marshal(f.Globals); err != nil {
+		return err
+	}
 	if c.Request != nil && c.Request.Run {
 		o.Filter = container.StartFilter(c.Request.Spec)
 		if f.Globals.Runtime == "" {
@@ -70,6 +75,9 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, end
 		o.Size = c.Start.Size
 		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
 			err = cont.Hold()
+		}
+		if err == nil {
+			err = monitor.ClearStopped(cont)
 		}
 	} else {
 		o.Size, o.PIDFile = c.Request.Size, c.Request.PIDFile
@@ -92,5 +100,27 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, end
 		o.Extra = append(o.Extra, fd)
 	}
 	e.Run(ctx, cont, conn, o)
+	return nil
+}
+
+// Again starts a container whose monitor has become this program, by its restart
+// policy. arg is what monitor.TakeOver reads. Nobody listens: what goes wrong is in
+// the container's record.
+func Again(ctx context.Context, f *cmdutil.Factory, arg string) error {
+	h, c, err := monitor.TakeOver(arg)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	if err := json.Unmarshal(h.Resume, &f.Globals); err != nil {
+		return err
+	}
+	e, closeEngine, err := f.Engine()
+	if err != nil {
+		return err
+	}
+	defer closeEngine()
+	quiet := func(attach.Exit) {}
+	e.Run(ctx, c, nil, container.StartOptions{Started: f.Silence, Ended: quiet, Detach: true, Resume: h.Resume, Again: h})
 	return nil
 }

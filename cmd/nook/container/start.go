@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,7 @@ import (
 )
 
 type startOptions struct {
+	targets
 	view
 	attach bool
 }
@@ -18,46 +20,80 @@ type startOptions struct {
 func newStart(f *cmdutil.Factory) *cobra.Command {
 	o := &startOptions{}
 	cmd := &cobra.Command{
-		Use:   "start -a [flags] CONTAINER",
-		Short: "Start a container that was made before",
-		Long: `Start a container that was made before, and show it until it ends.
-
-The exit status is the container's, as with run.`,
-		Example: "  nook start -a web\n  nook start -ai shell",
-		Args:    cmdutil.ExactArgs(1, "a container"),
+		Use:   "start [flags] CONTAINER...",
+		Short: "Start containers that were made before",
+		Long: `Start containers in the background and print what was asked for, one a line.
+With --attach show one until it ends; the exit status is then the container's, as
+with run. A container that runs is no error.`,
+		Example: "  nook start web db\n  nook start -ai shell",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.start(cmd.Context(), f, args[0])
+			return o.start(cmd.Context(), f, args)
 		},
 	}
 	fl := cmd.Flags()
+	o.addAs(fl, "start", "every container", "", "")
 	fl.BoolVarP(&o.attach, "attach", "a", false, "show the container's output until it ends")
 	fl.BoolVarP(&o.stdin, "interactive", "i", false, "pass standard input on")
 	o.addView(fl)
 	return cmd
 }
 
-func (o *startOptions) start(ctx context.Context, f *cmdutil.Factory, name string) error {
-	if !o.attach {
-		return cmdutil.NotYet("start in the background", "add: --attach")
-	}
+func (o *startOptions) start(ctx context.Context, f *cmdutil.Factory, args []string) error {
 	s, err := f.State()
 	if err != nil {
 		return err
 	}
-	c, err := s.Lookup(name)
+	found, err := o.find(f, s, args)
 	if err != nil {
 		return err
 	}
-	if c.Spec.PreserveFDs > 0 {
-		return errors.New("the container was made with --preserve-fds: the descriptors are gone")
+	if o.attach || o.stdin {
+		return o.show1(ctx, f, found)
+	}
+	return each(ctx, f, found, always125, func(ctx context.Context, c *state.Container) error {
+		if st, err := c.Status(); err != nil || st.Word == state.Running {
+			return err
+		}
+		return startAgain(ctx, f, c)
+	})
+}
+
+// show1 starts one container and shows it, or attaches to it if it runs.
+func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []target) error {
+	if len(found) != 1 {
+		return errors.New("start --attach: want one container")
+	}
+	c := found[0].c
+	if err := found[0].err; err != nil {
+		return err
 	}
 	st, err := c.Status()
 	if err != nil {
 		return err
 	}
 	if st.Word == state.Running {
-		return cmdutil.Hinted(c.Name, state.ErrRunning, "run: nook rm -f "+c.Name)
+		return (&attachOptions{view: o.view, noStdin: !o.stdin}).attach(f, c.ID)
+	}
+	if err := startable(c); err != nil {
+		return err
 	}
 	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin
 	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}}, nil)
+}
+
+// startable refuses what only its first command line could give.
+func startable(c *state.Container) error {
+	if c.Spec.PreserveFDs > 0 {
+		return fmt.Errorf("%s: was made with --preserve-fds: the descriptors are gone", c.Name)
+	}
+	return nil
+}
+
+// startAgain starts c in the background.
+func startAgain(ctx context.Context, f *cmdutil.Factory, c *state.Container) error {
+	if err := startable(c); err != nil {
+		return err
+	}
+	_, err := background(ctx, f, call{Start: &startCall{Name: c.ID}}, nil)
+	return err
 }

@@ -51,16 +51,11 @@ func preserved(n int) ([]*os.File, error) {
 // show starts the inner half with c and the descriptors extra, and copies between
 // the container and the user until one of them leaves.
 func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.File) error {
-	keys, err := attach.ParseKeys(v.keys)
-	if err != nil {
+	if _, err := attach.ParseKeys(v.keys); err != nil {
 		return err
 	}
-	size := func() (attach.Size, error) {
-		rows, cols, err := term.Size(f.In)
-		return attach.Size{Rows: rows, Cols: cols}, err
-	}
 	if v.tty {
-		if s, err := size(); err == nil {
+		if s, err := size(f); err == nil {
 			c.setSize(s)
 		}
 	}
@@ -74,11 +69,21 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 	if err := conn.WriteJSON(attach.Open, c); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
 	}
+	return v.watch(f, conn, func() { _ = engine.Process.Signal(syscall.SIGTERM) }) // it may have ended
+}
+
+// watch copies between a container and the user until one of them leaves. cancel
+// gives up a container whose command does not run yet.
+func (v *view) watch(f *cmdutil.Factory, conn *attach.Conn, cancel func()) error {
+	keys, err := attach.ParseKeys(v.keys)
+	if err != nil {
+		return err
+	}
 	// A write to a closed pipe must fail, not kill: the container is told instead.
 	signal.Ignore(syscall.SIGPIPE)
 	started, restore := make(chan struct{}), func() {}
-	forward, stop := v.signals(engine.Process.Process, started)
-	client := &attach.Client{Out: f.Out, Err: f.Err, Size: size, Signals: forward}
+	forward, stop := v.signals(cancel, started)
+	client := &attach.Client{Out: f.Out, Err: f.Err, Size: func() (attach.Size, error) { return size(f) }, Signals: forward}
 	if v.stdin {
 		client.In = f.In
 	}
@@ -101,6 +106,37 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 	case sig := <-stop: // the container goes on
 		return &cmdutil.ExitError{Code: 128 + int(sig)}
 	}
+}
+
+func size(f *cmdutil.Factory) (attach.Size, error) {
+	rows, cols, err := term.Size(f.In)
+	return attach.Size{Rows: rows, Cols: cols}, err
+}
+
+// background starts the inner half with c and returns the container's id as soon
+// as its command runs.
+func background(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.File) (id string, err error) {
+	c.Globals, c.Detach = f.Globals, true
+	engine, err := f.Launch(ctx, extra)
+	if err != nil {
+		return "", err
+	}
+	conn := attach.New(engine.Control)
+	defer conn.Close()
+	if err := conn.WriteJSON(attach.Open, c); err != nil {
+		return "", fmt.Errorf("talk to the engine: %w", err)
+	}
+	runs := errors.New("it runs")
+	(&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(syscall.SIGTERM) }, nil)
+	client := &attach.Client{Out: f.Out, Err: f.Err, Started: func(s attach.Start) error {
+		id = s.ID
+		return runs
+	}}
+	exit, err := client.Run(conn)
+	if errors.Is(err, runs) {
+		return id, nil
+	}
+	return "", outcome(exit, err)
 }
 
 func (c *call) setSize(s attach.Size) {
@@ -133,7 +169,7 @@ func outcome(exit attach.Exit, err error) error {
 // signals returns the signals for the container. Before its command runs they are
 // the engine's: it cancels a pull and leaves nothing behind. stop gets those that
 // end this process alone, because --sig-proxy=false keeps them from the container.
-func (v *view) signals(engine *os.Process, started <-chan struct{}) (forward <-chan os.Signal, stop <-chan syscall.Signal) {
+func (v *view) signals(cancel func(), started <-chan struct{}) (forward <-chan os.Signal, stop <-chan syscall.Signal) {
 	in, out, end := make(chan os.Signal, 16), make(chan os.Signal), make(chan syscall.Signal, 1)
 	for n := syscall.Signal(1); n < 65; n++ {
 		if v.forwards(n) || ends(n) {
@@ -155,7 +191,7 @@ func (v *view) signals(engine *os.Process, started <-chan struct{}) (forward <-c
 				}
 			default:
 				if sig != syscall.SIGWINCH {
-					_ = engine.Signal(syscall.SIGTERM) // it may have ended
+					cancel()
 				}
 			}
 		}

@@ -1,12 +1,13 @@
 // Package stage takes the process over before the rest of the program is
 // initialised, when argv[0] names a stage of a container's life. It imports the
-// standard library, pkg/sys and the stages only; a test holds it to that.
+// standard library, the kernel and the stages only; a test holds it to that.
 package stage
 
 import (
 	"os"
 	"runtime"
 
+	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/oci/stage"
 )
@@ -24,5 +25,7 @@ func init() { //nolint:gochecknoinits // being early is this package's purpose
 		stage.Enter()
 	case plan.ReaperName:
 		stage.Reap()
+	case monitor.Name:
+		monitor.Stage()
 	}
 }

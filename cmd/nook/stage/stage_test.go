@@ -19,10 +19,13 @@ func TestImports(t *testing.T) {
 	}
 	got := strings.Fields(string(out))
 	want := []string{
+		module + "libpod/attach", module + "libpod/monitor", module + "libpod/spec", module + "libpod/state",
+		module + "pkg/problem", module + "pkg/statefile", module + "pkg/sys",
 		module + "cmd/nook/stage", module + "pkg/oci/hooks", module + "pkg/oci/plan", module + "pkg/oci/stage",
 		module + "pkg/sys/kern", "golang.org/x/sys/unix",
 	}
 	slices.Sort(got)
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,12 +13,23 @@ import (
 )
 
 // pair connects a client to a fake container that echoes its input.
-func serveEcho(t *testing.T, c Container) (*Conn, *Session) {
+func serveEcho(t *testing.T, c Container) (*Conn, *Hub) {
+	t.Helper()
+	h := NewHub(c)
+	conn := join(t, h, Options{Owner: true})
+	h.Start()
+	return conn, h
+}
+
+// join connects one more client.
+func join(t *testing.T, h *Hub, o Options) *Conn {
 	t.Helper()
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
 	server := New(b)
-	return New(a), Serve(server, c)
+	h.Serve(server, o)
+	go func() { _ = server.WriteJSON(Started, Start{}) }() // the pipe has no buffer
+	return New(a)
 }
 
 func TestStreamsArriveBitForBit(t *testing.T) {
@@ -27,7 +39,7 @@ func TestStreamsArriveBitForBit(t *testing.T) {
 	conn, s := serveEcho(t, Container{Stdin: inW, Stdout: inR})
 	go func() {
 		s.Drained()
-		_ = s.conn.WriteJSON(Exited, Exit{Code: 3})
+		s.End(Exit{Code: 3})
 	}()
 	var out bytes.Buffer
 	exit, err := (&Client{In: bytes.NewReader(data), Out: &out}).Run(conn)
@@ -51,7 +63,7 @@ func TestSignalPassesStuckInput(t *testing.T) {
 	}})
 	go func() {
 		s.Drained()
-		_ = s.conn.WriteJSON(Exited, Exit{})
+		s.End(Exit{})
 	}()
 	signals := make(chan os.Signal, 1)
 	signals <- syscall.SIGTERM
@@ -85,7 +97,9 @@ func TestDetachLeavesTheContainer(t *testing.T) {
 	if got := <-typed; got != "hi" {
 		t.Errorf("the container got %q", got)
 	}
-	<-s.Left()
+	if c := s.sessions(); len(c) > 0 {
+		<-c[0].Left()
+	}
 }
 
 func TestLostMonitor(t *testing.T) {
@@ -107,4 +121,68 @@ func TestOutputGoesOnWithoutClient(t *testing.T) {
 	}
 	outW.Close()
 	s.Drained()
+}
+
+// Two clients see the same, and each goes without the other.
+func TestTwoClients(t *testing.T) {
+	outR, outW := io.Pipe()
+	first, h := serveEcho(t, Container{Stdout: outR})
+	second := join(t, h, Options{})
+	got := make(chan string, 2)
+	for _, conn := range []*Conn{first, second} {
+		go func() {
+			var out bytes.Buffer
+			_, err := (&Client{Out: &out}).Run(conn)
+			got <- fmt.Sprint(out.String(), err)
+		}()
+	}
+	if _, err := io.WriteString(outW, "to all"); err != nil {
+		t.Fatal(err)
+	}
+	outW.Close()
+	h.Drained()
+	h.End(Exit{})
+	for range 2 {
+		if s := <-got; s != "to all<nil>" {
+			t.Errorf("got %q", s)
+		}
+	}
+}
+
+// A client that does not read holds nobody up for ever, unless the container is
+// its own.
+func TestSlowClientIsLeft(t *testing.T) {
+	outR, outW := io.Pipe()
+	h := NewHub(Container{Stdout: outR})
+	join(t, h, Options{}) // never reads
+	slow := h.sessions()[0]
+	h.Start()
+	chunk := make([]byte, 64<<10)
+	for range 2 * Lag / len(chunk) {
+		if _, err := outW.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-slow.Left()
+	outW.Close()
+	h.Drained()
+	h.End(Exit{})
+}
+
+func TestQuietClientHearsOfTheEnd(t *testing.T) {
+	outR, outW := io.Pipe()
+	h := NewHub(Container{Stdout: outR})
+	conn := join(t, h, Options{NoOutput: true})
+	h.Start()
+	go func() {
+		_, _ = io.WriteString(outW, "not for it")
+		outW.Close()
+		h.Drained()
+		h.End(Exit{Code: 5})
+	}()
+	var out bytes.Buffer
+	exit, err := (&Client{Out: &out}).Run(conn)
+	if err != nil || exit.Code != 5 || out.Len() > 0 {
+		t.Errorf("got %+v, %v, %q", exit, err, out.String())
+	}
 }

@@ -1,0 +1,62 @@
+package container
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/monitor"
+)
+
+type attachOptions struct {
+	view
+	noStdin bool
+}
+
+func newAttach(f *cmdutil.Factory) *cobra.Command {
+	o := &attachOptions{}
+	cmd := &cobra.Command{
+		Use:   "attach [flags] CONTAINER",
+		Short: "Show a running container, and type into it",
+		Long: `Show what a running container prints from now on, and pass standard input and
+signals on to it, until it ends or the detach keys are typed.
+
+The exit status is the container's. Any number of clients can be attached.`,
+		Example: "  nook attach web\n  nook attach --no-stdin --sig-proxy=false web",
+		Args:    cmdutil.ExactArgs(1, "a container"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return o.attach(f, args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&o.noStdin, "no-stdin", false, "keep standard input from the container")
+	o.addView(cmd.Flags())
+	return cmd
+}
+
+func (o *attachOptions) attach(f *cmdutil.Factory, name string) error {
+	if _, err := attach.ParseKeys(o.keys); err != nil {
+		return err
+	}
+	s, err := f.State()
+	if err != nil {
+		return err
+	}
+	c, err := s.Lookup(name)
+	if err != nil {
+		return err
+	}
+	o.tty, o.stdin = c.Spec.TTY, !o.noStdin && c.Spec.OpenStdin
+	hello := monitor.Hello{NoStdin: !o.stdin}
+	if o.tty {
+		if now, err := size(f); err == nil {
+			hello.Size = now
+		}
+	}
+	conn, err := container.Attach(c, hello)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return o.watch(f, conn, func() { conn.Close() })
+}

@@ -1,0 +1,237 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// ending is how stop and restart end a container.
+type ending struct {
+	timeout int
+	signal  string
+}
+
+func (e *ending) add(fl *pflag.FlagSet) {
+	fl.IntVarP(&e.timeout, "time", "t", int(container.DefaultStopTimeout/time.Second), "seconds between the stop signal and SIGKILL; -1 waits for ever")
+	fl.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "timeout" { // docker's newer spelling
+			name = "time"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// parse returns what container.Stop takes.
+func (e *ending) parse() (sig syscall.Signal, grace time.Duration, err error) {
+	if e.timeout < -1 {
+		return 0, 0, fmt.Errorf("--time %d: want seconds, or -1", e.timeout)
+	}
+	grace = time.Duration(e.timeout) * time.Second
+	if e.timeout == -1 {
+		grace = container.Forever
+	}
+	if e.signal != "" {
+		sig, err = sys.ParseSignal(e.signal)
+	}
+	return sig, grace, err
+}
+
+type stopOptions struct {
+	targets
+	ending
+}
+
+func newStop(f *cmdutil.Factory) *cobra.Command {
+	o := &stopOptions{}
+	cmd := &cobra.Command{
+		Use:   "stop [flags] CONTAINER...",
+		Short: "End running containers",
+		Long: `Send containers their stop signal, and SIGKILL to those that still run after
+a while. Print what was asked for, one a line, when its end is on record.
+
+A container that does not run is no error.`,
+		Example: "  nook stop web\n  nook stop -t 2 --all",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sig, grace, err := o.parse()
+			if err != nil {
+				return err
+			}
+			s, err := f.State()
+			if err != nil {
+				return err
+			}
+			found, err := o.find(f, s, args)
+			if err != nil {
+				return err
+			}
+			return each(cmd.Context(), f, found, always125, func(ctx context.Context, c *state.Container) error {
+				return container.Stop(ctx, c, sig, grace)
+			})
+		},
+	}
+	o.targets.add(cmd.Flags(), "stop", "every container")
+	o.ending.add(cmd.Flags())
+	cmd.Flags().StringVarP(&o.signal, "signal", "s", "", "signal in place of the container's own")
+	return cmd
+}
+
+type killOptions struct {
+	targets
+	signal string
+}
+
+func newKill(f *cmdutil.Factory) *cobra.Command {
+	o := &killOptions{}
+	cmd := &cobra.Command{
+		Use:     "kill [flags] CONTAINER...",
+		Short:   "Send a signal to running containers",
+		Long:    "Send a signal, SIGKILL unless told otherwise, to the first process of containers.",
+		Example: "  nook kill web\n  nook kill -s HUP web",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sig, err := sys.ParseSignal(o.signal)
+			if err != nil {
+				return err
+			}
+			s, err := f.State()
+			if err != nil {
+				return err
+			}
+			if o.all {
+				o.filters = append(o.filters, "status="+state.Running)
+			}
+			found, err := o.find(f, s, args)
+			if err != nil {
+				return err
+			}
+			return each(cmd.Context(), f, found, always125, func(_ context.Context, c *state.Container) error {
+				return container.Kill(c, sig)
+			})
+		},
+	}
+	o.add(cmd.Flags(), "kill", "every running container")
+	cmd.Flags().StringVarP(&o.signal, "signal", "s", "KILL", "name or number")
+	return cmd
+}
+
+type waitOptions struct {
+	targets
+	conditions []string
+}
+
+func newWait(f *cmdutil.Factory) *cobra.Command {
+	o := &waitOptions{}
+	cmd := &cobra.Command{
+		Use:   "wait [flags] CONTAINER...",
+		Short: "Wait until containers have ended and print their exit codes",
+		Long: `Wait until containers do not run, and print their exit codes, one a line, in
+the order of the arguments. A container that never ran has 0.`,
+		Example: "  nook wait job",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			s, err := f.State()
+			if err != nil {
+				return err
+			}
+			found, err := o.find(f, s, args)
+			if err != nil {
+				return err
+			}
+			return waitFor(cmd.Context(), f, found)
+		},
+	}
+	o.add(cmd.Flags(), "wait", "every container")
+	cmd.Flags().StringArrayVar(&o.conditions, "condition", []string{"stopped"}, "what to wait for: stopped, exited or not-running, which are the same")
+	return cmd
+}
+
+func (o *waitOptions) check() error {
+	for _, c := range o.conditions {
+		switch c {
+		case "stopped", state.Exited, "not-running":
+		case "next-exit", "removed", state.Running, "paused", "healthy", "unhealthy", "configured", "created", "initialized", "removing", "stopping":
+			return cmdutil.NotYet("wait for "+c, "wait for: stopped")
+		default:
+			return fmt.Errorf("--condition %q: unknown; there are stopped, exited and not-running", c)
+		}
+	}
+	return nil
+}
+
+func waitFor(ctx context.Context, f *cmdutil.Factory, found []target) error {
+	failed := false
+	for _, t := range found {
+		code, err := 0, t.err
+		if err == nil {
+			code, err = container.Wait(ctx, t.c)
+		}
+		if errors.Is(err, state.ErrNotFound) && t.c != nil {
+			err = nil // it has ended, and is removed
+		}
+		if err != nil {
+			f.Report(err)
+			failed = true
+			continue
+		}
+		fmt.Fprintln(f.Out, code)
+	}
+	if failed {
+		return &cmdutil.ExitError{Code: cmdutil.ExitFailure}
+	}
+	return nil
+}
+
+type restartOptions struct {
+	targets
+	ending
+	running bool
+}
+
+func newRestart(f *cmdutil.Factory) *cobra.Command {
+	o := &restartOptions{}
+	cmd := &cobra.Command{
+		Use:     "restart [flags] CONTAINER...",
+		Short:   "End containers and start them again",
+		Long:    "Stop containers as the command stop does, those that run, and start them in the background.",
+		Example: "  nook restart web\n  nook restart --running",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sig, grace, err := o.parse()
+			if err != nil {
+				return err
+			}
+			s, err := f.State()
+			if err != nil {
+				return err
+			}
+			if o.running {
+				o.filters = append(o.filters, "status="+state.Running)
+			}
+			found, err := o.find(f, s, args)
+			if err != nil {
+				return err
+			}
+			return each(cmd.Context(), f, found, always125, func(ctx context.Context, c *state.Container) error {
+				if err := container.Stop(ctx, c, sig, grace); err != nil {
+					return err
+				}
+				return startAgain(ctx, f, c)
+			})
+		},
+	}
+	o.targets.add(cmd.Flags(), "restart", "every container")
+	o.ending.add(cmd.Flags())
+	cmd.Flags().BoolVar(&o.running, "running", false, "every container that runs")
+	return cmd
+}

@@ -1,0 +1,193 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// The verbs here need no store: they speak to the container's processes and its
+// monitor, from the user's own namespaces or from inside.
+
+// DefaultStopTimeout is how long a container may take to end after its stop
+// signal, as Docker's and podman's.
+const DefaultStopTimeout = 10 * time.Second
+
+// Forever is a timeout that never comes.
+const Forever = time.Duration(1<<63 - 1)
+
+// ErrNotRunning means that a container has no process.
+var ErrNotRunning = errors.New("container is not running")
+
+// Stop ends a container: its stop signal, or sig if that is not 0, then SIGKILL
+// after grace. It returns when the end is on disk. A container that does not run is
+// no error.
+func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
+	if sig == 0 {
+		var err error
+		if sig, err = sys.ParseSignal(ocispec.StopSignal(c.Spec, c.Image)); err != nil {
+			return err
+		}
+	}
+	if err := monitor.MarkStopped(c); err != nil {
+		return err
+	}
+	if err := wake(c); err != nil {
+		return err
+	}
+	gone := make(chan error, 1)
+	go func() { gone <- c.AwaitMonitor() }()
+	if err := signalFirst(c, sig); err != nil {
+		return err
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case err := <-gone:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+	}
+	if err := signalFirst(c, syscall.SIGKILL); err != nil {
+		return err
+	}
+	select {
+	case err := <-gone:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// StartsOnBoot reports whether its restart policy wants c running after a boot:
+// always does, unless-stopped only where its user did not end it.
+func StartsOnBoot(c *state.Container) bool {
+	switch c.Spec.Restart.Policy {
+	case spec.RestartAlways:
+		return true
+	case spec.RestartUnlessStopped:
+		return !monitor.Stopped(c)
+	}
+	return false
+}
+
+// Kill signals a running container's first process.
+func Kill(c *state.Container, sig syscall.Signal) error {
+	if err := mustRun(c); err != nil {
+		return err
+	}
+	if sig == syscall.SIGKILL {
+		if err := monitor.MarkStopped(c); err != nil {
+			return err
+		}
+	}
+	return signalFirst(c, sig)
+}
+
+// wake ends the pause of a monitor that is about to start c again.
+func wake(c *state.Container) error {
+	st, err := c.Status()
+	if err != nil || st.Word != state.Restarting || st.Monitor <= 0 {
+		return err
+	}
+	p, err := sys.PidfdOpen(st.Monitor)
+	if err != nil {
+		return nil // it is gone
+	}
+	defer p.Close()
+	// The same process still, and still between two runs: a pid is used again only
+	// after the lock is gone.
+	if now, err := c.Status(); err == nil && now.Word == state.Restarting && now.Monitor == st.Monitor {
+		_ = sys.PidfdSignal(p, syscall.SIGTERM) // it may have ended
+	}
+	return nil
+}
+
+func mustRun(c *state.Container) error {
+	st, err := c.Status()
+	if err == nil && st.Word != state.Running {
+		err = problem.Hint(fmt.Errorf("%s: %w but %s", c.Name, ErrNotRunning, st.Word), "run: nook start %s", c.Name)
+	}
+	return err
+}
+
+// Attach connects to the monitor of a running container as a client that says
+// hello. The Started frame is the next to be read.
+func Attach(c *state.Container, hello monitor.Hello) (*attach.Conn, error) {
+	if err := mustRun(c); err != nil {
+		return nil, err
+	}
+	f, err := monitor.Dial(c)
+	if err != nil {
+		return nil, err
+	}
+	conn := attach.New(f)
+	if err := conn.WriteJSON(attach.Open, hello); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("talk to the monitor of %s: %w", c.Name, err)
+	}
+	return conn, nil
+}
+
+// Wait waits until a container does not run and returns its exit code. It hears
+// that from the monitor, so that it also knows of a container that is removed when
+// it ends. One that never ran has 0.
+func Wait(ctx context.Context, c *state.Container) (int, error) {
+	conn, err := Attach(c, monitor.Hello{Quiet: true, NoStdin: true})
+	if err == nil {
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		defer stop()
+		defer conn.Close()
+		exit, err := (&attach.Client{}).Run(conn)
+		if err == nil {
+			return exit.Code, nil
+		}
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+	}
+	// It does not run, it is on its way in or out, or its monitor was killed: the
+	// record knows.
+	if err := c.AwaitMonitor(); err != nil {
+		return 0, err
+	}
+	st, err := c.Status()
+	return st.Run.ExitCode, err
+}
+
+// signalFirst signals the container's first process, and nobody else: the pid
+// must still have the start time on record when a descriptor of it is open. A
+// process that is gone is no error.
+func signalFirst(c *state.Container, sig syscall.Signal) error {
+	run, ran, err := c.LastRun()
+	if err != nil || !ran || !run.Finished.IsZero() {
+		return err
+	}
+	p, err := sys.PidfdOpen(run.PID)
+	if errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if begun, err := startTime(run.PID); err != nil || begun != run.PIDStart {
+		return nil // the pid is another process by now
+	}
+	if err := sys.PidfdSignal(p, sig); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("signal %s: %w", c.Name, err)
+	}
+	return nil
+}

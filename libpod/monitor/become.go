@@ -1,0 +1,200 @@
+package monitor
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/kern"
+)
+
+// Name is argv[0] of the stage; argv[1] is the descriptor of its brief.
+const Name = "nook-monitor"
+
+// settled is when the stage has done what it does once, and shrinks.
+const settled = 200 * time.Millisecond
+
+// brief is what the stage cannot tell from its descriptors. Numbers are
+// descriptors, -1 for none.
+type brief struct {
+	Store                           state.Store
+	Dir                             string // of the container's record
+	Run                             state.Run
+	Lock                            int
+	Terminal, Stdin, Stdout, Stderr int
+	First, Listen, Owner            int
+	Kept                            []int // stay open until the end
+	Pause                           time.Duration
+	Resume                          json.RawMessage
+}
+
+// Become replaces this program by the stage that does what Serve does, on the
+// calling thread, and returns only on an error. kept are descriptors that the
+// stage has no use for, and keeps open. Whoever is a member of the user namespace
+// has made that survive execve.
+//
+// Go may be one of many threads here; execve ends the others, and with them the
+// children that die with them. So it must be the thread that started init.
+func (m *Monitor) Become(kept ...*os.File) error {
+	lock, err := m.Container.PassOn()
+	if err != nil {
+		return err
+	}
+	b := brief{Store: m.Container.Store(), Dir: m.Container.Dir(), Run: m.Run, Lock: lock, Pause: m.Pause, Resume: m.Resume}
+	for _, p := range []struct {
+		fd *int
+		f  *os.File
+	}{
+		{&b.Terminal, m.Terminal},
+		{&b.Stdin, m.Stdin},
+		{&b.Stdout, m.Stdout},
+		{&b.Stderr, m.Stderr},
+		{&b.First, m.First},
+		{&b.Listen, m.Listen},
+		{&b.Owner, m.Owner},
+	} {
+		if *p.fd, err = passOn(p.f); err != nil {
+			return err
+		}
+	}
+	for _, f := range kept {
+		fd, err := passOn(f)
+		if err != nil {
+			return err
+		}
+		b.Kept = append(b.Kept, fd)
+	}
+	data, err := json.Marshal(b)
+	if err != nil {
+		return fmt.Errorf("brief the monitor: %w", err)
+	}
+	fd, err := kern.Memfd("monitor", data)
+	if err != nil {
+		return fmt.Errorf("brief the monitor: %w", err)
+	}
+	if err := sys.SetCloseOnExec(fd, false); err != nil {
+		return err
+	}
+	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, os.Environ()) //nolint:forbidigo // handed on unread
+	return fmt.Errorf("become the monitor: %w", err)
+}
+
+// passOn lets f survive execve and returns its number, -1 for nil.
+func passOn(f *os.File) (int, error) {
+	if f == nil {
+		return -1, nil
+	}
+	fd := int(f.Fd()) //nolint:gosec // a descriptor
+	return fd, sys.SetCloseOnExec(fd, false)
+}
+
+// Stage is the program that Become turns into. It does not return.
+func Stage() {
+	code := 0
+	if err := serveBrief(); err != nil {
+		code = failed // nobody listens: the container dies with its monitor, and its record tells that
+	}
+	os.Exit(code) //nolint:forbidigo // the process is this stage
+}
+
+func serveBrief() error {
+	if len(os.Args) != 2 {
+		return syscall.EINVAL
+	}
+	fd, err := strconv.Atoi(os.Args[1])
+	if err != nil {
+		return err
+	}
+	var b brief
+	if err := readFD(fd, &b); err != nil {
+		return err
+	}
+	m, err := b.monitor()
+	if err != nil {
+		return err
+	}
+	time.AfterFunc(settled, sys.DropProgramPages)
+	run, restart := m.Serve()
+	if restart {
+		err = m.restart(run)
+	}
+	if m.Container.Spec.Remove {
+		// Nothing but its directory is left of an ephemeral container.
+		err = m.Container.Empty(func(string) error { return nil })
+	}
+	m.Container.Release()
+	return err
+}
+
+// readFD decodes a memory file and closes it.
+func readFD(fd int, v any) error {
+	f := os.NewFile(uintptr(fd), "brief")
+	defer f.Close()
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, attach.MaxPayload))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+// monitor takes over the descriptors.
+func (b *brief) monitor() (*Monitor, error) {
+	m := &Monitor{Run: b.Run, Pause: b.Pause, Resume: b.Resume}
+	for _, p := range []struct {
+		fd int
+		f  **os.File
+	}{
+		{b.Terminal, &m.Terminal},
+		{b.Stdin, &m.Stdin},
+		{b.Stdout, &m.Stdout},
+		{b.Stderr, &m.Stderr},
+		{b.First, &m.First},
+		{b.Listen, &m.Listen},
+		{b.Owner, &m.Owner},
+	} {
+		if p.fd < 0 {
+			continue
+		}
+		// Not blocking, so that each is waited for without a thread of its own.
+		if err := syscall.SetNonblock(p.fd, true); err != nil {
+			return nil, err
+		}
+		f, err := sys.Adopt(p.fd, "inherited")
+		if err != nil {
+			return nil, err
+		}
+		*p.f = f
+	}
+	for _, fd := range b.Kept {
+		if err := sys.SetCloseOnExec(fd, true); err != nil {
+			return nil, err
+		}
+	}
+	lock, err := sys.Adopt(b.Lock, "monitor.lock")
+	if err != nil {
+		return nil, err
+	}
+	if m.Container, err = b.Store.Adopt(b.Dir, lock); err != nil {
+		return nil, err
+	}
+	init, err := os.FindProcess(b.Run.PID)
+	if err != nil {
+		return nil, err
+	}
+	m.Wait = func() (syscall.WaitStatus, error) {
+		st, err := init.Wait()
+		if err != nil {
+			return 0, err
+		}
+		ws, _ := st.Sys().(syscall.WaitStatus)
+		return ws, nil
+	}
+	return m, nil
+}

@@ -1,0 +1,183 @@
+// Package monitor is the process that looks after a running container: it holds
+// the container's lock, shows it to clients, and puts its end on disk.
+//
+// # Theory of operation
+//
+// The process that started the container becomes its monitor: it is the parent of
+// the container's init, and init dies with it. A container that runs in the
+// background does not need the engine that made it, so Become replaces that by an
+// early stage of the same program with execve: the pid stays, and with it the
+// record lock and the parenthood, and the engine's memory is gone. What the stage
+// needs are open descriptors and a few words in a memory file.
+//
+// The monitor answers on the socket "attach" in the container's directory for this
+// boot. It imports little: all of it is in memory as long as the container runs.
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// SocketName is the socket in the container's run directory.
+const SocketName = "attach"
+
+// Hello is the Open frame of a client that attaches.
+type Hello struct {
+	NoStdin bool        `json:"noStdin,omitempty"`
+	Quiet   bool        `json:"quiet,omitempty"` // it wants to hear of the end only
+	Size    attach.Size `json:"size,omitzero"`   // of its terminal; 0 by 0: it has none
+}
+
+// A Monitor looks after one container, whose command runs.
+type Monitor struct {
+	Container *state.Container // held by this process
+	Run       state.Run        // on disk, without an end
+	// Streams of the container: the master of its terminal, or our ends of pipes.
+	// Stdin is nil where it has none.
+	Terminal, Stdin, Stdout, Stderr *os.File
+	First                           *os.File // pidfd of the container's init
+	Listen                          *os.File // the socket for clients, or nil
+	Owner                           *os.File // connection of the client it runs for, or nil
+	Wait                            func() (syscall.WaitStatus, error)
+
+	Pause  time.Duration   // before this run, where it is a restart
+	Resume json.RawMessage // for who starts the container again
+}
+
+// Listen makes the socket of a container.
+func Listen(c *state.Container) (*os.File, error) {
+	if err := os.MkdirAll(c.RunDir(), 0o700); err != nil {
+		return nil, err
+	}
+	return sys.ListenUnix(filepath.Join(c.RunDir(), SocketName))
+}
+
+// Dial connects to the socket of a container.
+func Dial(c *state.Container) (*os.File, error) {
+	return sys.DialUnix(filepath.Join(c.RunDir(), SocketName))
+}
+
+// Serve looks after the container until it has ended and that is on disk, or it
+// is out of sight where it is to be removed. Only then clients hear of the end. If
+// its restart policy wants the container again this process still holds it.
+func (m *Monitor) Serve() (run state.Run, restart bool) {
+	hub := attach.NewHub(m.streams())
+	if m.Owner != nil {
+		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
+	}
+	hub.Start()
+	if m.Listen != nil {
+		go m.accept(hub)
+	}
+	status, err := m.Wait()
+	hub.Drained()
+	exit := attach.Exit{Code: ExitCode(status)}
+	if err != nil {
+		exit = attach.Exit{Code: failed, Error: err.Error()}
+	}
+	m.close()
+	run = m.Run
+	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
+	restart = again(m.Container, run)
+	hub.End(m.finish(run, restart, exit))
+	return run, restart
+}
+
+// failed is nook's own exit status, as docker-run(1) and podman-run(1) have it.
+const failed = 125
+
+// finish puts the end on disk. A container to be removed leaves every listing
+// instead; its files are still there.
+func (m *Monitor) finish(run state.Run, restart bool, exit attach.Exit) attach.Exit { //nolint:revive // what again said
+	c := m.Container
+	var err error
+	if c.Spec.Remove {
+		err = c.Hide()
+	} else {
+		err = c.WriteRun(run)
+	}
+	if !restart && !c.Spec.Remove {
+		c.Release() // who hears of the end may start it again
+	}
+	if err != nil && exit.Error == "" {
+		exit.Error = err.Error() // the command's own exit code stays
+	}
+	return exit
+}
+
+func (m *Monitor) accept(hub *attach.Hub) {
+	for {
+		client, err := sys.Accept(m.Listen)
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // that client's trouble
+		}
+		go m.greet(hub, client)
+	}
+}
+
+func (m *Monitor) greet(hub *attach.Hub, client *os.File) {
+	conn := attach.New(client)
+	t, p, err := conn.Read()
+	var hello Hello
+	if err != nil || t != attach.Open || json.Unmarshal(p, &hello) != nil {
+		conn.Close()
+		return
+	}
+	if m.Terminal != nil && hello.Size != (attach.Size{}) {
+		_ = sys.SetWindowSize(m.Terminal, hello.Size.Rows, hello.Size.Cols) // of the wrong size is no reason to refuse
+	}
+	if err := conn.WriteJSON(attach.Started, attach.Start{ID: m.Container.ID, PID: m.Run.PID}); err != nil {
+		conn.Close()
+		return
+	}
+	hub.Serve(conn, attach.Options{NoInput: hello.NoStdin, NoOutput: hello.Quiet})
+}
+
+// streams shows the container's streams to a Hub.
+func (m *Monitor) streams() attach.Container {
+	c := attach.Container{Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(m.First, sig) }}
+	if m.Terminal != nil {
+		c.TTY, c.Stdin, c.Stdout = true, m.Terminal, m.Terminal
+		c.Resize = func(size attach.Size) error { return sys.SetWindowSize(m.Terminal, size.Rows, size.Cols) }
+		return c
+	}
+	c.Stdout, c.Stderr = m.Stdout, m.Stderr
+	if m.Stdin != nil {
+		c.Stdin = m.Stdin
+	}
+	c.CloseOut = func(t attach.Type) error {
+		if t == attach.Stderr {
+			return m.Stderr.Close()
+		}
+		return m.Stdout.Close()
+	}
+	return c
+}
+
+func (m *Monitor) close() {
+	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Listen} {
+		if f != nil {
+			_ = f.Close() // some are closed already, and nothing was written
+		}
+	}
+}
+
+// ExitCode counts as the shell does: 128+n after signal n.
+func ExitCode(st syscall.WaitStatus) int {
+	if st.Signaled() {
+		return 128 + int(st.Signal())
+	}
+	return st.ExitStatus()
+}

@@ -1,0 +1,35 @@
+package sys
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// DropProgramPages forgets which pages of this program's file are mapped
+// (MADV_DONTNEED, madvise(2)). They stay in the page cache, and those that are
+// used again come back one fault each. A process that did much once and waits from
+// then on is smaller by most of the program's size. It is a courtesy: errors are
+// ignored.
+func DropProgramPages() {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(maps)) {
+		// start-end perms offset dev inode path (proc_pid_maps(5))
+		f := strings.Fields(line)
+		if len(f) < 6 || !strings.HasPrefix(f[5], "/") || strings.Contains(f[1], "w") {
+			continue
+		}
+		from, to, _ := strings.Cut(f[0], "-")
+		start, err1 := strconv.ParseUint(from, 16, 64)
+		end, err2 := strconv.ParseUint(to, 16, 64)
+		if err1 != nil || err2 != nil || end <= start {
+			continue
+		}
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
+	}
+}
