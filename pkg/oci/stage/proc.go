@@ -103,6 +103,8 @@ func (s *setup) limits() error {
 	// The Go runtime has raised the soft limit of open files and puts it back
 	// in its Exec, even one that fails.
 	_ = syscall.Exec("", []string{""}, nil)
+	// What our caller ignores (nohup, a closed pipe) is not the command's business.
+	kern.DefaultSignals()
 	if s.Scheduler != nil {
 		if err := kern.SetScheduler(kern.Sched(*s.Scheduler)); err != nil {
 			return at("set", "scheduler", err)
