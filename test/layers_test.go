@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"pkg/oci":           {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
 	"pkg/oci/plan":      {},
 	"pkg/oci/caps":      {},
+	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
 	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
 
 	// library

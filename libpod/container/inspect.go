@@ -32,6 +32,7 @@ type Inspect struct {
 	HostConfig      InspectHostConfig
 	NetworkSettings InspectNetwork
 	Namespace       string
+	ExecIDs         []string // sessions of "exec" that go on
 }
 
 // InspectState says what is true now. Times are zero where nothing happened.
@@ -146,6 +147,14 @@ func Describe(c *state.Container) (*Inspect, error) {
 	if err != nil {
 		return nil, err
 	}
+	execs := []string{}
+	if st.Word == state.Running {
+		ids, err := c.Sessions()
+		if err != nil {
+			return nil, err
+		}
+		execs = append(execs, ids...)
+	}
 	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
 	out := &Inspect{
 		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
@@ -158,7 +167,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 			StopSignal: ocispec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
 		},
 		HostConfig:      describeHost(c.Spec),
-		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}},
+		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}}, ExecIDs: execs,
 	}
 	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
 		return nil, err

@@ -89,6 +89,9 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
 		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
 	}
+	if err := recordExec(c, cfg); err != nil {
+		return nil, err
+	}
 	proc, err := e.create(ctx, cfg)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,14 @@ func TestMain(m *testing.M) {
 
 func beMonitor(dir string) error {
 	s := Store{Dir: dir, Run: dir}
+	if id := os.Getenv("STATE_SESSION"); id != "" {
+		c := &Container{Config: Config{ID: os.Getenv("STATE_ID")}, store: Store{Run: os.Getenv("STATE_RUN")}}
+		if _, err := c.HoldSession(Session{ID: id}); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		time.Sleep(time.Hour) // it gets killed
+	}
 	create := s.Create
 	if os.Getenv("STATE_EPHEMERAL") != "" {
 		create = s.CreateEphemeral
@@ -63,7 +71,7 @@ func beMonitor(dir string) error {
 func monitor(t *testing.T, s Store, id, name string, env ...string) (kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), append(env, "STATE_MONITOR="+s.Dir, "STATE_ID="+id, "STATE_NAME="+name)...)
+	cmd.Env = append(os.Environ(), append(env, "STATE_MONITOR="+s.Dir, "STATE_ID="+id, "STATE_NAME="+name, "STATE_RUN="+s.Run)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
