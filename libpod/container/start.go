@@ -313,7 +313,7 @@ func (e *Engine) bury(c *state.Container) {
 func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 	var err error
 	if c.Spec.Remove {
-		err = c.Hide()
+		err = errors.Join(c.Hide(), volume.HideOwn(e.State, c.ID))
 	} else {
 		now := time.Now()
 		run := state.Run{Started: now, Finished: now, ExitCode: exit.Code, Error: exit.Error}

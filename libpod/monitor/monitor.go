@@ -25,6 +25,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -121,7 +122,7 @@ func (m *Monitor) finish(run state.Run, restart bool, exit attach.Exit) attach.E
 	c := m.Container
 	var err error
 	if c.Spec.Remove {
-		err = c.Hide()
+		err = errors.Join(c.Hide(), volume.HideOwn(c.Store(), c.ID))
 	} else {
 		err = c.WriteRun(run)
 	}
