@@ -59,7 +59,7 @@ type execution struct {
 // The command ends with the thread that Exec is called on, and with its process:
 // where the client may leave, that is another process than the user's.
 func Exec(ctx context.Context, c *state.Container, conn *attach.Conn, o ExecOptions) {
-	x := &execution{c: c, o: o, id: newID()}
+	x := &execution{c: c, o: o, id: NewID()}
 	err := x.start(ctx)
 	if errors.Is(err, oci.ErrEnded) {
 		err = notRunning(c)
