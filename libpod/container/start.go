@@ -99,29 +99,32 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	undo.Push("kill the container", func() error { return errors.Join(proc.Kill(), reap(proc)) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
-	if r.listen, err = monitor.Listen(c); err != nil {
-		return nil, err
+	return r, r.begin(o, &undo)
+}
+
+// begin lets the command run, when all that tells of it is in place.
+func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
+	if r.listen, err = monitor.Listen(r.c); err != nil {
+		return err
 	}
 	undo.Push("close the socket", r.listen.Close)
-	if r.first, err = sys.PidfdOpen(proc.Pid()); err != nil {
-		return nil, err
+	pid := r.proc.Pid()
+	if r.first, err = sys.PidfdOpen(pid); err != nil {
+		return err
 	}
 	undo.Push("forget the process", r.first.Close)
-	if r.run, err = newRun(proc.Pid(), o.Again); err != nil {
-		return nil, err
+	if r.run, err = newRun(pid, o.Again); err != nil {
+		return err
 	}
 	// On disk before the command runs: a container that ran can never look as if
 	// it had not.
-	if err := c.WriteRun(r.run); err != nil {
-		return nil, err
+	if err := r.c.WriteRun(r.run); err != nil {
+		return err
 	}
-	if err := writePID(o.PIDFile, proc.Pid()); err != nil {
-		return nil, err
+	if err := writePID(o.PIDFile, pid); err != nil {
+		return err
 	}
-	if err := proc.Start(); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return r.proc.Start()
 }
 
 func writePID(path string, pid int) error {
