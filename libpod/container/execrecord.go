@@ -31,7 +31,8 @@ type execRecord struct {
 
 const execFile = "exec.json"
 
-func recordExec(c *state.Container, cfg oci.Config) error {
+// recordExec writes it beside the container's other files of this boot.
+func recordExec(cfg oci.Config) error {
 	r := execRecord{Version: spec.Version, Process: cfg.Spec.Process, KeepGroups: cfg.KeepGroups}
 	if cfg.Filter != nil {
 		r.Seccomp, r.SeccompFlags = cfg.Filter.Program, cfg.Filter.Flags
@@ -39,7 +40,7 @@ func recordExec(c *state.Container, cfg oci.Config) error {
 	if cfg.Cgroup != nil {
 		r.Cgroup = cfg.Cgroup.Name()
 	}
-	if err := statefile.WriteVolatile(filepath.Join(c.RunDir(), execFile), r); err != nil {
+	if err := statefile.WriteVolatile(filepath.Join(cfg.Bundle, execFile), r); err != nil {
 		return fmt.Errorf("record how to join the container: %w", err)
 	}
 	return nil

@@ -89,9 +89,6 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
 		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
 	}
-	if err := recordExec(c, cfg); err != nil {
-		return nil, err
-	}
 	proc, err := e.create(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -143,6 +140,9 @@ func reap(p oci.Process) error {
 }
 
 func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
+	if err := recordExec(cfg); err != nil {
+		return nil, err
+	}
 	if e.Runtime == "" {
 		return oci.Create(ctx, cfg)
 	}

@@ -168,54 +168,45 @@ func psColumns(args []string) ([]Column, error) {
 	return pick([]string{"pid", "tty", "time", "comm-cmd"}, psName)
 }
 
-// psName translates a column's name in ps; header is "" where it is ours.
+// psName translates a column's name in ps; header is "" where it is ours. A name may
+// bring its own header, as NAME=HEADER.
 func psName(n string) (name, header string) {
 	n, own, _ := strings.Cut(strings.TrimSpace(n), "=")
-	switch n {
-	case "uid-name":
-		name, header = "user", "UID"
-	case "comm-cmd":
-		name, header = "comm", "CMD"
-	case "cmd":
-		name, header = "args", "CMD"
-	case "command":
-		name = "args"
-	case "ucmd", "ucomm":
-		name = "comm"
-	case "euser", "uname":
-		name = "user"
-	case "euid":
-		name = "uid"
-	case "egid":
-		name = "gid"
-	case "egroup":
-		name = "group"
-	case "%cpu":
-		name = "pcpu"
-	case "%mem":
-		name = "pmem"
-	case "ni":
-		name = "nice"
-	case "stat", "s":
-		name, header = "state", strings.ToUpper(n)
-	case "tt", "tname":
-		name = "tty"
-	case "start", "start_time":
-		name, header = "stime", "START"
-	case "vsize":
-		name = "vsz"
-	case "rssize", "rsz":
-		name = "rss"
-	case "pgrp":
-		name = "pgid"
-	case "sess", "session":
-		name = "sid"
-	case "time":
-		name = "cputime"
-	case "etime":
-		name = "elapsed"
-	default:
-		name = n
+	name = n
+	for _, a := range [...]struct{ ps, name, header string }{
+		{"uid-name", "user", "UID"},
+		{"comm-cmd", "comm", "CMD"},
+		{"cmd", "args", "CMD"},
+		{"command", "args", ""},
+		{"ucmd", "comm", ""},
+		{"ucomm", "comm", ""},
+		{"euser", "user", ""},
+		{"uname", "user", ""},
+		{"euid", "uid", ""},
+		{"egid", "gid", ""},
+		{"egroup", "group", ""},
+		{"%cpu", "pcpu", ""},
+		{"%mem", "pmem", ""},
+		{"ni", "nice", ""},
+		{"stat", "state", "STAT"},
+		{"s", "state", "S"},
+		{"tt", "tty", ""},
+		{"tname", "tty", ""},
+		{"start", "stime", "START"},
+		{"start_time", "stime", "START"},
+		{"vsize", "vsz", ""},
+		{"rssize", "rss", ""},
+		{"rsz", "rss", ""},
+		{"pgrp", "pgid", ""},
+		{"sess", "sid", ""},
+		{"session", "sid", ""},
+		{"time", "cputime", ""},
+		{"etime", "elapsed", ""},
+	} {
+		if a.ps == n {
+			name, header = a.name, a.header
+			break
+		}
 	}
 	if own != "" {
 		header = own
