@@ -28,11 +28,13 @@ var layers = map[string][]string{
 	"pkg/containerfile": {"pkg/problem"},
 	"pkg/filetree":      {"pkg/sys"},
 	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/filetree"},
+	"pkg/logs":          {"pkg/sys", "pkg/problem", "pkg/logs"},
 	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
 	"pkg/store":         {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":           {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
 	"pkg/oci/plan":      {},
 	"pkg/oci/caps":      {},
+	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
 	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
 
 	// library
@@ -45,7 +47,7 @@ var layers = map[string][]string{
 	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
 	"libpod/events":          {"pkg/sys", "libpod/state"},
-	"libpod/monitor":         {"pkg/sys", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
 	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/monitor", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 

@@ -60,5 +60,8 @@ func run() int {
 	if os.Args[0] == launch.LaunchName {
 		return root.Status(f, container.Serve(ctx, f))
 	}
+	if os.Args[0] == launch.SessionName {
+		return root.Status(f, container.ServeExec(ctx, f))
+	}
 	return root.Main(ctx, f)
 }

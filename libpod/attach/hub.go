@@ -131,6 +131,8 @@ type Session struct {
 	size  int // bytes in queue
 	ended bool
 	wrote sync.WaitGroup
+	// detached is set before left is closed.
+	detached bool
 }
 
 type frame struct {
@@ -154,6 +156,9 @@ func (h *Hub) Serve(conn *Conn, o Options) *Session {
 
 // Left is closed once the client has gone.
 func (s *Session) Left() <-chan struct{} { return s.left }
+
+// Detached reports, once the client has gone, whether it meant to leave.
+func (s *Session) Detached() bool { return s.detached }
 
 // show queues output. It waits for an owner that is behind.
 func (s *Session) show(t Type, p []byte) {
@@ -252,6 +257,7 @@ func (s *Session) readFrames() {
 		case StdinEOF:
 			s.input <- nil
 		case Detach:
+			s.detached = true
 			s.leave()
 			return
 		default:

@@ -65,14 +65,14 @@ func (e *Engine) Copy(ctx context.Context, src, dst CopyEnd, o CopyOptions) erro
 		return to.receive(ctx, src.Stream, dst, o)
 	}
 	c := copying{from: from, to: to, o: o, note: e.Notice}
-	if err := c.plan(names(src, o), names(dst, o)); err != nil {
+	if err := c.plan(nameOfEnd(src, o), nameOfEnd(dst, o)); err != nil {
 		return err
 	}
 	defer c.close()
 	return c.run(ctx)
 }
 
-func names(end CopyEnd, o CopyOptions) copyName {
+func nameOfEnd(end CopyEnd, o CopyOptions) copyName {
 	if end.Container != nil {
 		return readName(end.Path, "/")
 	}

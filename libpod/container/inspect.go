@@ -32,6 +32,7 @@ type Inspect struct {
 	HostConfig      InspectHostConfig
 	NetworkSettings InspectNetwork
 	Namespace       string
+	ExecIDs         []string // sessions of "exec" that go on
 }
 
 // InspectState says what is true now. Times are zero where nothing happened.
@@ -100,6 +101,7 @@ type InspectHostConfig struct {
 	NetworkMode    string
 	AutoRemove     bool
 	RestartPolicy  InspectRestart
+	LogConfig      InspectLog
 	CapAdd         []string
 	CapDrop        []string
 	GroupAdd       []string
@@ -120,6 +122,15 @@ type InspectHostConfig struct {
 type InspectRestart struct {
 	Name              string
 	MaximumRetryCount int
+}
+
+// InspectLog is where its output is kept.
+type InspectLog struct {
+	Type   string
+	Config map[string]string // the limits, in Docker's option names
+	Path   string
+	Tag    string
+	Size   string // of one file; 0B: no limit
 }
 
 // InspectDevice is one host device.
@@ -147,6 +158,14 @@ func Describe(c *state.Container) (*Inspect, error) {
 	if err != nil {
 		return nil, err
 	}
+	execs := []string{}
+	if st.Word == state.Running {
+		ids, err := c.Sessions()
+		if err != nil {
+			return nil, err
+		}
+		execs = append(execs, ids...)
+	}
 	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
 	out := &Inspect{
 		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
@@ -159,7 +178,10 @@ func Describe(c *state.Container) (*Inspect, error) {
 			StopSignal: ocispec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
 		},
 		HostConfig:      describeHost(c.Spec),
-		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}},
+		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}}, ExecIDs: execs,
+	}
+	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
+		return nil, err
 	}
 	for _, sec := range c.Spec.Secrets {
 		out.Config.Secrets = append(out.Config.Secrets, InspectSecret(sec))

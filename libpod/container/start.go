@@ -90,42 +90,39 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
 		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
 	}
-	proc, err := e.create(ctx, cfg)
+	proc, err := e.create(ctx, c, cfg)
 	if err != nil {
 		return nil, err
 	}
-	undo.Push("kill the container", func() error { return kill(proc) })
+	undo.Push("kill the container", func() error { return errors.Join(proc.Kill(), reap(proc)) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
-	if err := r.watch(&undo, o.Again); err != nil {
-		return nil, err
-	}
-	// On disk before the command runs: a container that ran can never look as if
-	// it had not.
-	if err := c.WriteRun(r.run); err != nil {
-		return nil, err
-	}
-	if err := writePID(o.PIDFile, proc.Pid()); err != nil {
-		return nil, err
-	}
-	if err := proc.Start(); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return r, r.begin(o, &undo)
 }
 
-// watch opens what the process is looked after with.
-func (r *running) watch(undo *cleanup.Stack, again *monitor.Handover) (err error) {
+// begin lets the command run, when all that tells of it is in place.
+func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if r.listen, err = monitor.Listen(r.c); err != nil {
 		return err
 	}
 	undo.Push("close the socket", r.listen.Close)
-	if r.first, err = sys.PidfdOpen(r.proc.Pid()); err != nil {
+	pid := r.proc.Pid()
+	if r.first, err = sys.PidfdOpen(pid); err != nil {
 		return err
 	}
 	undo.Push("forget the process", r.first.Close)
-	r.run, err = newRun(r.proc.Pid(), again)
-	return err
+	if r.run, err = newRun(pid, o.Again); err != nil {
+		return err
+	}
+	// On disk before the command runs: a container that ran can never look as if
+	// it had not.
+	if err := r.c.WriteRun(r.run); err != nil {
+		return err
+	}
+	if err := writePID(o.PIDFile, pid); err != nil {
+		return err
+	}
+	return r.proc.Start()
 }
 
 func writePID(path string, pid int) error {
@@ -138,13 +135,15 @@ func writePID(path string, pid int) error {
 	return nil
 }
 
-func kill(p oci.Process) error {
-	err := p.Kill()
-	_, werr := p.Wait()
-	return errors.Join(err, werr)
+func reap(p oci.Process) error {
+	_, err := p.Wait()
+	return err
 }
 
-func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
+func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
+	if err := recordExec(cfg, c.Spec.Secrets); err != nil {
+		return nil, err
+	}
 	if e.Runtime == "" {
 		return oci.Create(ctx, cfg)
 	}
@@ -318,7 +317,7 @@ func (e *Engine) bury(c *state.Container) {
 func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 	var err error
 	if c.Spec.Remove {
-		err = c.Hide()
+		err = errors.Join(c.Hide(), volume.HideOwn(e.State, c.ID))
 	} else {
 		now := time.Now()
 		run := state.Run{Started: now, Finished: now, ExitCode: exit.Code, Error: exit.Error}

@@ -25,6 +25,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -74,7 +75,10 @@ func Dial(c *state.Container) (*os.File, error) {
 // is out of sight where it is to be removed. Only then clients hear of the end. If
 // its restart policy wants the container again this process still holds it.
 func (m *Monitor) Serve() (run state.Run, restart bool) {
-	hub := attach.NewHub(m.streams())
+	out := openLog(m.Container)
+	streams := m.streams()
+	streams.Log = out.write
+	hub := attach.NewHub(streams)
 	if m.Owner != nil {
 		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
 	}
@@ -84,6 +88,7 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 	}
 	status, err := m.Wait()
 	hub.Drained()
+	lost := out.close()
 	exit := attach.Exit{Code: ExitCode(status)}
 	if err != nil {
 		exit = attach.Exit{Code: failed, Error: err.Error()}
@@ -96,6 +101,9 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 	}
 	run = m.Run
 	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
+	if lost != nil && run.Error == "" {
+		run.Error = lost.Error() // for inspect; the user saw the output
+	}
 	restart = again(m.Container, run)
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
 	if m.Container.Spec.Remove {
@@ -114,7 +122,7 @@ func (m *Monitor) finish(run state.Run, restart bool, exit attach.Exit) attach.E
 	c := m.Container
 	var err error
 	if c.Spec.Remove {
-		err = c.Hide()
+		err = errors.Join(c.Hide(), volume.HideOwn(c.Store(), c.ID))
 	} else {
 		err = c.WriteRun(run)
 	}

@@ -67,9 +67,15 @@ func Env(in Input) ([]string, error) {
 	if in.User.Home != "" {
 		env = append(env, "HOME="+in.User.Home)
 	}
+	return mergeEnv(env, in.Image.Env, in.Spec.Env), nil
+}
+
+// mergeEnv joins lists of NAME=VALUE; a later entry replaces an earlier one of the
+// same name in its place.
+func mergeEnv(lists ...[]string) []string {
 	at := map[string]int{}
-	merged := make([]string, 0, len(env)+len(in.Image.Env)+len(in.Spec.Env))
-	for _, e := range slices.Concat(env, in.Image.Env, in.Spec.Env) {
+	var merged []string
+	for _, e := range slices.Concat(lists...) {
 		name, _, _ := strings.Cut(e, "=")
 		if i, seen := at[name]; seen {
 			merged[i] = e
@@ -78,7 +84,7 @@ func Env(in Input) ([]string, error) {
 		at[name] = len(merged)
 		merged = append(merged, e)
 	}
-	return merged, nil
+	return merged
 }
 
 func buildRlimits(limits []spec.Ulimit) ([]specs.POSIXRlimit, error) {

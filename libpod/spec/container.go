@@ -33,6 +33,8 @@ type Container struct {
 	DetachKeys  string `json:"detachKeys,omitempty"`  // default ctrl-p,ctrl-q
 	PreserveFDs int    `json:"preserveFDs,omitempty"` // descriptors 3 to 2+n reach the container
 
+	Log Log `json:"log,omitzero"`
+
 	// Life cycle.
 	Remove  bool    `json:"remove,omitempty"` // delete the container when it ends
 	Restart Restart `json:"restart,omitzero"`
@@ -61,6 +63,16 @@ type Container struct {
 	// Description.
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Log says where a container's output is kept. Limits that are not set are those
+// of pkg/logs.
+type Log struct {
+	Driver   string `json:"driver,omitempty"`   // default k8s-file
+	Path     string `json:"path,omitempty"`     // absolute; default in the container's directory
+	MaxSize  int64  `json:"maxSize,omitempty"`  // bytes of one file; -1: no limit
+	MaxFiles int    `json:"maxFiles,omitempty"` // with the one being written
+	Tag      string `json:"tag,omitempty"`      // template
 }
 
 // Restart policies, as docker-run(1) has them.

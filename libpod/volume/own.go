@@ -34,15 +34,17 @@ func Users(s state.Store) (map[string][]*state.Container, error) {
 
 // RemoveUnused deletes a volume, or returns ErrInUse where containers have it.
 func RemoveUnused(s state.Store, name string) error {
-	return Of(s).Remove(name, func() error {
-		users, err := Users(s)
-		if err != nil || len(users[name]) == 0 {
-			return err
-		}
-		c := users[name][0]
-		return problem.Hint(fmt.Errorf("volume %s: %w by container %s (%s)", name, ErrInUse, c.Name, c.Short()),
-			"run: nook rm %s; or, to remove its containers too: nook volume rm -f %s", c.Name, name)
-	})
+	return Of(s).Remove(name, func() error { return unusedBy(s, name) })
+}
+
+func unusedBy(s state.Store, name string) error {
+	users, err := Users(s)
+	if err != nil || len(users[name]) == 0 {
+		return err
+	}
+	c := users[name][0]
+	return problem.Hint(fmt.Errorf("volume %s: %w by container %s (%s)", name, ErrInUse, c.Name, c.Short()),
+		"run: nook rm %s; or, to remove its containers too: nook volume rm -f %s", c.Name, name)
 }
 
 // ownOf lists the anonymous volumes that were made for c.
@@ -85,26 +87,34 @@ func KeepOwn(s state.Store, c *state.Container) error {
 	return nil
 }
 
-// DropOwn removes the volumes that go with a container that is gone, as far as
-// nobody else has come to use them. It is no error if there are none.
-func DropOwn(s state.Store, id string) error {
+// HideOwn is the half of DropOwn that others see, for who tells them that the
+// container is gone.
+func HideOwn(s state.Store, id string) error {
 	var names []string
 	err := statefile.Read(ownList(s, id), &names)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	var errs []error
+	errs := []error{err}
 	for _, name := range names {
-		err := RemoveUnused(s, name)
+		_, err := Of(s).hide(name, func() error { return unusedBy(s, name) })
 		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrInUse) {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
+	return errors.Join(errs...)
+}
+
+// DropOwn removes the volumes that go with a container that is gone, as far as
+// nobody else has come to use them. It is no error if there are none.
+func DropOwn(s state.Store, id string) error {
+	err := HideOwn(s, id)
+	if err != nil {
+		return err
 	}
-	return os.Remove(ownList(s, id))
+	err = os.Remove(ownList(s, id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, Of(s).Sweep())
 }

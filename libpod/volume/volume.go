@@ -295,29 +295,38 @@ func lockDir(dir string, lock func(*os.File) error) (*os.File, error) {
 // unused, called while no container can be made with the volume, says by an error
 // that it must stay.
 func (s Store) Remove(name string, unused func() error) error {
-	dir := filepath.Join(s.Dir, name)
-	if syntax.VolumeName(name) != nil {
-		return fmt.Errorf("volume %s: %w", name, ErrNotFound)
-	}
-	lock, err := lockDir(dir, sys.TryLock)
-	if errors.Is(err, sys.ErrLocked) {
-		return fmt.Errorf("volume %s: %w: a container is being made with it, or it is being removed", name, ErrInUse)
-	}
+	gone, err := s.hide(name, unused)
 	if err != nil {
 		return err
-	}
-	defer lock.Close()
-	if err := unused(); err != nil {
-		return err
-	}
-	gone := filepath.Join(s.Dir, gonePrefix+unique())
-	if err := os.Rename(dir, gone); err != nil {
-		return fmt.Errorf("remove volume %s: %w", name, err)
 	}
 	if err := os.RemoveAll(gone); err != nil {
 		return fmt.Errorf("remove volume %s: %w", name, err)
 	}
 	return nil
+}
+
+// hide is the half of Remove that others see. What is left is found by Sweep.
+func (s Store) hide(name string, unused func() error) (gone string, err error) {
+	if syntax.VolumeName(name) != nil {
+		return "", fmt.Errorf("volume %s: %w", name, ErrNotFound)
+	}
+	dir := filepath.Join(s.Dir, name)
+	lock, err := lockDir(dir, sys.TryLock)
+	if errors.Is(err, sys.ErrLocked) {
+		return "", fmt.Errorf("volume %s: %w: a container is being made with it, or it is being removed", name, ErrInUse)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := unused(); err != nil {
+		return "", err
+	}
+	gone = filepath.Join(s.Dir, gonePrefix+unique())
+	if err := os.Rename(dir, gone); err != nil {
+		return "", fmt.Errorf("remove volume %s: %w", name, err)
+	}
+	return gone, nil
 }
 
 // Sweep deletes what killed processes left. It is quick when there is nothing.

@@ -39,7 +39,7 @@ func newBlueprint(c *Config) (*blueprint, error) {
 		return nil, fmt.Errorf("bundle %q: not an absolute path", c.Bundle)
 	}
 	b := &blueprint{plan: plan.Plan{
-		Bundle: c.Bundle, Gate: plan.NoFD, Held: plan.NoFD, KillWithParent: c.KillWithParent,
+		Bundle: c.Bundle, Gate: plan.NoFD, Held: plan.NoFD, SelfProc: plan.NoFD, KillWithParent: c.KillWithParent,
 		Hostname: c.Spec.Hostname, Domainname: c.Spec.Domainname,
 		State: plan.State{
 			Version: specs.Version, ID: c.ID, Bundle: c.Bundle, Annotations: c.Spec.Annotations,
@@ -130,6 +130,9 @@ func (b *blueprint) process(c *Config, _ *specs.Linux) error {
 	}
 	if p.User.Umask != nil {
 		out.Umask = *p.User.Umask
+	}
+	if p.ConsoleSize != nil {
+		out.Rows, out.Cols = uint16(p.ConsoleSize.Height), uint16(p.ConsoleSize.Width)
 	}
 	if p.Capabilities != nil {
 		var err error
@@ -231,7 +234,7 @@ func (b *blueprint) files(c *Config, linux *specs.Linux) error {
 	}
 	fs := &plan.FS{
 		RootFD: plan.NoFD, Masked: linux.MaskedPaths, ReadonlyPaths: linux.ReadonlyPaths,
-		Terminal: c.Spec.Process.Terminal, OwnDev: true,
+		OwnDev: true,
 	}
 	if c.Spec.Root != nil {
 		fs.Readonly = c.Spec.Root.Readonly
@@ -239,9 +242,6 @@ func (b *blueprint) files(c *Config, linux *specs.Linux) error {
 	}
 	if c.Root == nil && fs.Root == "" {
 		return errors.New("root: missing")
-	}
-	if size := c.Spec.Process.ConsoleSize; size != nil {
-		fs.Rows, fs.Cols = uint16(size.Height), uint16(size.Width)
 	}
 	prop, err := mounts.Propagation(linux.RootfsPropagation)
 	if err != nil {

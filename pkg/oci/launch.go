@@ -88,11 +88,16 @@ func (l *launch) openFiles() error {
 			return err
 		}
 	}
-	p.Process.ExtraFD = len(l.files)
+	l.giveExtra()
+	return nil
+}
+
+// giveExtra comes last: those descriptors follow each other.
+func (l *launch) giveExtra() {
+	l.blueprint.plan.Process.ExtraFD = len(l.files)
 	for _, f := range l.cfg.ExtraFiles {
 		l.give(f)
 	}
-	return nil
 }
 
 // openNamespaces sorts the namespaces to join: init itself can enter most of
@@ -219,16 +224,15 @@ func (l *launch) brief() error {
 }
 
 func (l *launch) filter(p *plan.Plan) error {
-	linux := l.cfg.Spec.Linux
-	if linux == nil || linux.Seccomp == nil {
-		return nil
-	}
-	f := l.cfg.Filter
-	if f == nil {
+	f, linux := l.cfg.Filter, l.cfg.Spec.Linux
+	if f == nil && linux != nil && linux.Seccomp != nil {
 		var err error
 		if f, err = seccomp.Compile(linux.Seccomp); err != nil {
 			return fmt.Errorf("linux.seccomp: %w", err)
 		}
+	}
+	if f == nil {
+		return nil
 	}
 	p.Seccomp, p.SeccompFlags = f.Program, f.Flags
 	return nil

@@ -25,6 +25,9 @@ func init() { //nolint:gochecknoinits // before the test framework starts thread
 	case plan.InitName:
 		runtime.LockOSThread()
 		stage.Run()
+	case plan.EnterName:
+		runtime.LockOSThread()
+		stage.Enter()
 	case plan.ReaperName:
 		stage.Reap()
 	case "/proc/self/exe": // interpreter of a script that TestOwnProgramIsSafe runs

@@ -32,8 +32,9 @@ type Namespace struct {
 // Therefore the parent compiles the request into a program, a list of system
 // calls with their arguments, and the child is only a loop over that list. Order:
 //
-//  1. clone, with CloneFlags and into Cgroup
-//  2. setns each of Join; unshare Unshare
+//  1. clone, with CloneFlags and into Cgroup; no longer dumpable where Hide
+//  2. setns each of Join, with ReadOnly's mount after the user namespace;
+//     unshare Unshare
 //  3. ids 0, ambient capabilities, mount propagation
 //  4. where a pid namespace was joined or unshared: clone again with
 //     CLONE_PARENT, because only a child lives in it; the first child ends
@@ -49,6 +50,21 @@ type NSFork struct {
 	Env   []string
 	Files []*os.File // descriptors 0 and up; nil is /dev/null
 	Dir   string     // working directory, resolved after joining; default: this one's
+
+	// Program is executed in place of Path, without looking anything up.
+	Program *os.File
+
+	// ReadOnly executes Path, which this process's mount namespace has, from a
+	// detached read-only mount: /proc/PID/exe of the child can't be opened for
+	// writing, whoever owns the file. The mount's descriptor closes with execve,
+	// and then nobody can change the mount's attributes (mount_setattr(2), Linux
+	// 5.12). Where a user namespace is joined this needs no privilege.
+	ReadOnly bool
+
+	// Hide keeps processes of the joined namespaces from tracing the child, and
+	// from its memory and descriptors, until execve (PR_SET_DUMPABLE): it still has
+	// the memory of this process.
+	Hide bool
 
 	// Cgroup is an open cgroup v2 directory to start the child in
 	// (CLONE_INTO_CGROUP, Linux 5.7); nil: this process's.
@@ -187,4 +203,5 @@ const (
 	NewIPC    = unix.CLONE_NEWIPC
 	NewUTS    = unix.CLONE_NEWUTS
 	NewCgroup = unix.CLONE_NEWCGROUP
+	NewTime   = unix.CLONE_NEWTIME
 )

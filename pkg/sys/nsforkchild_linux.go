@@ -65,14 +65,20 @@ func (p *program) run() {
 			p.refork()
 			continue
 		}
+		if op.useFD {
+			op.args[0] = p.fd
+		}
 		for {
-			_, _, errno := syscall.RawSyscall6(op.nr, op.args[0], op.args[1], op.args[2], op.args[3], op.args[4], 0)
+			r, _, errno := syscall.RawSyscall6(op.nr, op.args[0], op.args[1], op.args[2], op.args[3], op.args[4], 0)
 			if errno == syscall.EINTR {
 				continue
 			}
 			if errno != 0 && !op.try {
 				p.say(uint64(i), uint64(errno))
 				exit(127)
+			}
+			if op.setFD {
+				p.fd = r
 			}
 			break
 		}

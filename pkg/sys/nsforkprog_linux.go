@@ -27,6 +27,8 @@ type sysOp struct {
 	args   [5]uintptr
 	try    bool // an error does not matter
 	refork bool // not a call but the second clone
+	setFD  bool // the result is program.fd from here on
+	useFD  bool // the first argument is program.fd
 }
 
 // A program is all that the child may look at.
@@ -34,6 +36,7 @@ type program struct {
 	clone  uintptr    // flags of clone(2), without the signal
 	clone3 *cloneArgs // instead, for a child in a cgroup
 	errfd  uintptr    // where to report
+	fd     uintptr    // a descriptor that the child has made
 	ops    []sysOp
 	report [2]uint64        // the report being written
 	keep   []unsafe.Pointer // what args point to
@@ -69,7 +72,12 @@ func (c *compiler) compile(f *NSFork, report *os.File) error {
 			cgroup:     uint64(f.Cgroup.Fd()),
 		}
 	}
-	c.namespaces(f)
+	if f.Hide {
+		c.op("set not dumpable", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	}
+	if err := c.namespaces(f); err != nil {
+		return err
+	}
 	c.identity(f)
 	if c.enterPID {
 		c.op("clone", 0).refork = true
@@ -122,17 +130,54 @@ func (c *compiler) cstrings(ss []string) (uintptr, error) {
 	return c.pointer(unsafe.Pointer(&p[0])), nil
 }
 
-func (c *compiler) namespaces(f *NSFork) {
-	all := f.Unshare
-	for _, ns := range f.Join {
+func (c *compiler) namespaces(f *NSFork) error {
+	all, join := f.Unshare, f.Join
+	setns := func(ns Namespace) {
 		all |= ns.Type
 		c.op("setns "+NamespaceName(ns.Type), unix.SYS_SETNS, ns.File.Fd(), ns.Type)
+	}
+	if len(join) > 0 && join[0].Type == unix.CLONE_NEWUSER {
+		setns(join[0])
+		join = join[1:]
+	}
+	if f.ReadOnly {
+		if err := c.readOnly(f.Path, len(f.Files)); err != nil {
+			return err
+		}
+	}
+	for _, ns := range join {
+		setns(ns)
 	}
 	if f.Unshare != 0 {
 		c.op("unshare", unix.SYS_UNSHARE, f.Unshare)
 	}
 	c.enterPID = all&unix.CLONE_NEWPID != 0
+	return nil
 }
+
+// StepReadOnly begins the Step of an NSForkError that is about NSFork.ReadOnly.
+const StepReadOnly = "mount own program read-only: "
+
+// readOnly makes the mount of NSFork.ReadOnly, in a mount namespace that the
+// joined user namespace owns. Its descriptor is moved out of the way of Files.
+func (c *compiler) readOnly(path string, files int) error {
+	name, err := c.cstring(path)
+	if err != nil {
+		return err
+	}
+	cwd := unix.AT_FDCWD
+	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+	c.op(StepReadOnly+"unshare", unix.SYS_UNSHARE, unix.CLONE_NEWNS)
+	c.op(StepReadOnly+"open_tree "+path, unix.SYS_OPEN_TREE, uintptr(cwd), name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC).setFD = true
+	c.op(StepReadOnly+"mount_setattr", unix.SYS_MOUNT_SETATTR, 0, c.empty(), unix.AT_EMPTY_PATH,
+		c.pointer(unsafe.Pointer(attr)), unsafe.Sizeof(*attr)).useFD = true
+	op := c.op(StepReadOnly+"fcntl F_DUPFD_CLOEXEC", unix.SYS_FCNTL, 0, unix.F_DUPFD_CLOEXEC, uintptr(files))
+	op.useFD, op.setFD = true, true
+	return nil
+}
+
+// empty is "".
+func (c *compiler) empty() uintptr { return c.pointer(unsafe.Pointer(&[]byte{0}[0])) }
 
 func (c *compiler) identity(f *NSFork) {
 	if f.BecomeRoot {
@@ -207,19 +252,31 @@ func (c *compiler) files(f *NSFork) error {
 }
 
 func (c *compiler) exec(f *NSFork) error {
-	path := f.Path
-	if path == "" {
-		path = "/proc/self/exe"
-	}
-	p, err := c.cstring(path)
-	if err != nil {
-		return err
-	}
 	argv, err := c.cstrings(f.Args)
 	if err != nil {
 		return err
 	}
 	envv, err := c.cstrings(f.Env)
+	if err != nil {
+		return err
+	}
+	if f.ReadOnly {
+		c.op("execveat", unix.SYS_EXECVEAT, 0, c.empty(), argv, envv, unix.AT_EMPTY_PATH).useFD = true
+		return nil
+	}
+	if f.Program != nil {
+		fd, err := c.lift(f.Program, len(f.Files))
+		if err != nil {
+			return err
+		}
+		c.op("execveat", unix.SYS_EXECVEAT, fd, c.empty(), argv, envv, unix.AT_EMPTY_PATH)
+		return nil
+	}
+	path := f.Path
+	if path == "" {
+		path = "/proc/self/exe"
+	}
+	p, err := c.cstring(path)
 	if err != nil {
 		return err
 	}

@@ -34,3 +34,17 @@ func UserNSParent(f *os.File) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), "parent of "+f.Name()), nil
 }
+
+// PIDNSParent opens the pid namespace above the one that f is open on
+// (NS_GET_PARENT, ioctl_nsfs(2)). EPERM means that there is none in sight.
+func PIDNSParent(f *os.File) (*os.File, error) {
+	var fd int
+	err := retryEINTR(func() (err error) {
+		fd, err = unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_PARENT)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ioctl NS_GET_PARENT %s: %w", f.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), "parent of "+f.Name()), nil
+}

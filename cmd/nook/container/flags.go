@@ -32,6 +32,8 @@ type createFlags struct {
 	volumes, mounts, tmpfs          []string
 	devices, ulimits, sysctls       []string
 	annotations, securityOpts       []string
+	logDriver                       string
+	logOpts                         []string
 	shmSize, network, userns        string
 	secrets                         []string
 	imageVolume                     string
@@ -62,6 +64,8 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label: KEY[=VALUE]")
 	f.StringArrayVar(&o.labelFile, "label-file", nil, "file of labels, one a line")
 	f.StringArrayVar(&o.annotations, "annotation", nil, "annotation: KEY=VALUE")
+	f.StringVar(&o.logDriver, "log-driver", "", "where output is kept: k8s-file (default), json-file, journald, none or passthrough")
+	f.StringArrayVar(&o.logOpts, "log-opt", nil, "option of the log driver: max-size=SIZE, max-file=N, path=FILE or tag=TEMPLATE")
 	f.StringVar(&o.req.CIDFile, "cidfile", "", "write the container's id to this file")
 	f.StringVar(&o.req.PIDFile, "pidfile", "", "write the process id to this file")
 	o.addFiles(f)
@@ -121,7 +125,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 		}
 	}
 	for _, step := range []func(*container.Request, host) error{
-		o.readName, o.readProcess, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
+		o.readName, o.readProcess, o.readLog, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
 	} {
 		if err := step(&r, h); err != nil {
 			return r, err

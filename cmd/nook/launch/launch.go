@@ -30,6 +30,10 @@ const (
 	LaunchName = "nook-launch" // makes and looks after one container
 )
 
+// SessionName is argv[0] of the process that looks after a command in a container
+// whose user may leave. It is outside of the namespace.
+const SessionName = "nook-session"
+
 // Descriptors of the process inside: two pipes to the one outside, which runs
 // credential helpers; then, for LaunchName, the control socket; then the caller's.
 const (

@@ -20,6 +20,9 @@ func init() { //nolint:gochecknoinits // being early is this package's purpose
 	case plan.InitName:
 		runtime.LockOSThread()
 		stage.Run()
+	case plan.EnterName:
+		runtime.LockOSThread()
+		stage.Enter()
 	case plan.ReaperName:
 		stage.Reap()
 	case monitor.Name:

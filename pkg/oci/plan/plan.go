@@ -16,6 +16,10 @@ const (
 	PlanFD = 4 // the memory file with the Plan
 )
 
+// MaxAccounts bounds /etc/passwd and /etc/group of a container, in bytes: both are
+// untrusted and read into memory (CVE-2024-9676, CVE-2026-47262).
+const MaxAccounts = 16 << 20
+
 // MaxSize bounds a Plan's JSON and MaxMessage one message, in bytes. execve
 // itself takes no more than 2 MiB of arguments and environment on an 8 MiB stack.
 const (
@@ -23,9 +27,11 @@ const (
 	MaxMessage = 64 << 10
 )
 
-// InitName and ReaperName are argv[0] of the two early stages.
+// InitName, EnterName and ReaperName are argv[0] of the early stages: a container's
+// init, a command that enters a running container, and an init of ours.
 const (
 	InitName   = "nook-init"
+	EnterName  = "nook-enter"
 	ReaperName = "nook-reaper"
 )
 
@@ -53,6 +59,9 @@ type Plan struct {
 	Gate int
 	// Held is a descriptor to keep open until execve, or NoFD.
 	Held int
+	// SelfProc is this process's directory in the host's procfs, where the
+	// container's can't be trusted, or NoFD.
+	SelfProc int
 	// Join are namespaces to enter, in this order.
 	Join []Join `json:",omitempty"`
 	// Unshare are CLONE_NEW* flags of namespaces to make after those.
@@ -96,8 +105,6 @@ type FS struct {
 	Devices       []Device
 	Masked        []string
 	ReadonlyPaths []string
-	Terminal      bool
-	Rows, Cols    uint16
 }
 
 // Mount is one entry of the spec's mounts.
@@ -161,12 +168,13 @@ type Process struct {
 	KeepGroups bool     `json:",omitempty"` // leave the caller's supplementary groups
 	Umask      uint32
 	Caps       Caps
-	NoNewPrivs bool `json:",omitempty"`
-	Terminal   bool `json:",omitempty"`
-	Reaper     bool `json:",omitempty"`
-	SelfFD     int  // this program, to run the reaper from; or NoFD
-	Extra      int  // how many descriptors go to the command as 3..
-	ExtraFD    int  // the first of them
+	NoNewPrivs bool   `json:",omitempty"`
+	Terminal   bool   `json:",omitempty"`
+	Rows, Cols uint16 // of the terminal
+	Reaper     bool   `json:",omitempty"`
+	SelfFD     int    // this program, to run the reaper from; or NoFD
+	Extra      int    // how many descriptors go to the command as 3..
+	ExtraFD    int    // the first of them
 }
 
 // Caps are masks; bit N is capability N.
@@ -200,6 +208,7 @@ type State struct {
 const (
 	Namespaces = "namespaces" // init: they exist, now the runtime's hooks
 	Ready      = "ready"      // init: all is done up to execve
+	Accounts   = "accounts"   // parent: send the container's passwd and group; stage: here they are, two descriptors
 	Failed     = "failed"     // init: Step, Object and Cause say why
 	Files      = "files"      // parent: more descriptors, with this message
 	Go         = "go"         // parent: go on

@@ -122,14 +122,30 @@ func (s *setup) mknod(d *plan.Device) error {
 	return kern.Chown(fd, int(d.UID), int(d.GID))
 }
 
-// console makes the container's terminal from its own devpts. Neither end is
+// console makes the container's terminal and shows it as /dev/console.
+func (s *setup) console() error {
+	if !s.Process.Terminal {
+		return nil
+	}
+	if err := s.openTerminal(); err != nil {
+		return err
+	}
+	if !s.FS.OwnDev {
+		return nil
+	}
+	tree, err := kern.CloneTree(s.peer, "")
+	if err != nil {
+		return at("open", "terminal", err)
+	}
+	defer kern.Close(tree)
+	return at("mount", "/dev/console", s.attachConsole(tree))
+}
+
+// openTerminal makes a terminal in the container's own devpts. Neither end is
 // ever opened by a path that the container could have made a link of
 // (CVE-2025-52565): the master is checked to be a multiplexer of a devpts, the
 // other end comes from the master.
-func (s *setup) console() error {
-	if !s.FS.Terminal {
-		return nil
-	}
+func (s *setup) openTerminal() error {
 	master, err := kern.OpenIn(s.rootFD, "dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY, kern.NoLinks)
 	if err != nil {
 		return at("open", "/dev/pts/ptmx", err)
@@ -150,20 +166,10 @@ func (s *setup) console() error {
 		return at("open", "terminal", err)
 	}
 	s.ptmx, s.peer = master, peer
-	if s.FS.Rows != 0 || s.FS.Cols != 0 {
-		if err := kern.SetWinsize(master, s.FS.Rows, s.FS.Cols); err != nil {
-			return at("set size of", "terminal", err)
-		}
-	}
-	if !s.FS.OwnDev {
+	if s.Process.Rows == 0 && s.Process.Cols == 0 {
 		return nil
 	}
-	tree, err := kern.CloneTree(peer, "")
-	if err != nil {
-		return at("open", "terminal", err)
-	}
-	defer kern.Close(tree)
-	return at("mount", "/dev/console", s.attachConsole(tree))
+	return at("set size of", "terminal", kern.SetWinsize(master, s.Process.Rows, s.Process.Cols))
 }
 
 func (s *setup) attachConsole(tree int) error {

@@ -49,8 +49,9 @@ func (s *setup) exec() error {
 }
 
 // arrange gives the extra descriptors their final numbers, what is needed up to
-// execve the next ones, close-on-exec, and closes all others. It comes before
-// any filter, which may know nothing of close_range(2).
+// execve the next ones, and makes all others end with execve. They can't be closed
+// here: one may be the runtime's own, for its poller. It comes before any filter,
+// which may know nothing of close_range(2).
 func (s *setup) arrange() error {
 	p := &s.Process
 	keep := []*int{&s.sync, &s.Gate, &s.Held, &s.ptmx, &p.SelfFD}
@@ -85,7 +86,7 @@ func (s *setup) arrange() error {
 		free++
 	}
 	s.rootFD, s.proc, s.null, s.mask = plan.NoFD, plan.NoFD, plan.NoFD, plan.NoFD
-	return at("close", "descriptors", kern.CloseFrom(uint(free)))
+	return at("close", "descriptors", kern.CloexecFrom(uint(free)))
 }
 
 // execCommand replaces the process by the command, looked up in the PATH of its

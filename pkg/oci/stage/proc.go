@@ -45,6 +45,12 @@ func (s *setup) openProc() error {
 }
 
 func (s *setup) writeProc(path, value string) error {
+	if own, ok := strings.CutPrefix(path, "self/"); ok && s.SelfProc != plan.NoFD {
+		return kern.WriteIn(s.SelfProc, own, value)
+	}
+	if s.guest {
+		return errors.New("the container's procfs can't be trusted")
+	}
 	if err := s.openProc(); err != nil {
 		return err
 	}
@@ -97,6 +103,8 @@ func (s *setup) limits() error {
 	// The Go runtime has raised the soft limit of open files and puts it back
 	// in its Exec, even one that fails.
 	_ = syscall.Exec("", []string{""}, nil)
+	// What our caller ignores (nohup, a closed pipe) is not the command's business.
+	kern.DefaultSignals()
 	if s.Scheduler != nil {
 		if err := kern.SetScheduler(kern.Sched(*s.Scheduler)); err != nil {
 			return at("set", "scheduler", err)

@@ -71,15 +71,26 @@ type setup struct {
 	ptmx    int
 	peer    int
 	extra   []int // descriptors for the command
+	guest   bool  // in a container that runs already
 }
 
 // Run is the init stage. The caller has locked the thread. It does not return.
 func Run() {
-	s := &setup{
+	s := newSetup()
+	s.end(s.run(
+		s.read, s.enter, s.runtimeHooks, s.kernelNames, s.build, s.limits, s.become, s.wait, s.startHooks,
+	))
+}
+
+func newSetup() *setup {
+	return &setup{
 		sync: plan.SyncFD, proc: plan.NoFD, rootFD: plan.NoFD, null: plan.NoFD,
 		mask: plan.NoFD, ptmx: plan.NoFD, peer: plan.NoFD,
 	}
-	err := s.run()
+}
+
+// end reports why the command does not run.
+func (s *setup) end(err error) {
 	status := StatusFailed
 	if e, ok := errors.AsType[*stepError](err); ok && e.exec != 0 {
 		status = e.exec
@@ -99,13 +110,8 @@ func report(sock int, err error) {
 	_ = send(sock, m) // nobody is left to tell
 }
 
-func (s *setup) run() error {
-	if err := s.read(); err != nil {
-		return err
-	}
-	for _, f := range []func() error{
-		s.enter, s.runtimeHooks, s.kernelNames, s.build, s.limits, s.become, s.wait, s.startHooks,
-	} {
+func (s *setup) run(steps ...func() error) error {
+	for _, f := range steps {
 		if err := f(); err != nil {
 			return err
 		}
@@ -136,7 +142,7 @@ func (s *setup) read() error {
 // by their position.
 func (s *setup) adopt(files []int) error {
 	p := &s.Process
-	refs := []*int{&s.Gate, &s.Held, &p.SelfFD}
+	refs := []*int{&s.Gate, &s.Held, &s.SelfProc, &p.SelfFD}
 	for i := range s.Join {
 		refs = append(refs, &s.Join[i].FD)
 	}
@@ -169,11 +175,8 @@ func (s *setup) enter() error {
 		}
 	}
 	if s.NewUser {
-		if err := kern.SetGID(0); err != nil {
-			return at("become", "gid 0 of the user namespace", err)
-		}
-		if err := kern.SetUID(0); err != nil {
-			return at("become", "uid 0 of the user namespace", err)
+		if err := becomeRoot(); err != nil {
+			return err
 		}
 	}
 	if err := kern.HideFromPtrace(); err != nil {
@@ -200,6 +203,13 @@ func (s *setup) enter() error {
 		}
 	}
 	return at("start", "session", kern.Setsid())
+}
+
+func becomeRoot() error {
+	if err := kern.SetGID(0); err != nil {
+		return at("become", "gid 0 of the user namespace", err)
+	}
+	return at("become", "uid 0 of the user namespace", kern.SetUID(0))
 }
 
 func (s *setup) needsPID() bool {
@@ -280,6 +290,10 @@ func (s *setup) await() (files []int, err error) {
 		files = append(files, fds...)
 		switch m.Kind {
 		case plan.Files:
+		case plan.Accounts:
+			if err := s.sendAccounts(); err != nil {
+				return nil, err
+			}
 		case plan.Go:
 			return files, nil
 		default:

@@ -194,9 +194,6 @@ func Getcwd() (string, error) {
 	return string(buf[:n-1]), nil
 }
 
-// CloseFrom closes every descriptor from first on.
-func CloseFrom(first uint) error { return unix.CloseRange(first, ^uint(0)>>1, 0) }
-
 // CloexecFrom marks every descriptor from first on close-on-exec.
 func CloexecFrom(first uint) error {
 	return unix.CloseRange(first, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC)

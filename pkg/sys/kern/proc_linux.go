@@ -76,3 +76,12 @@ func WaitAny() (pid int, status unix.WaitStatus, err error) {
 	}
 	return pid, status, err
 }
+
+// DefaultSignals gives every signal its default action, as far as the kernel
+// allows. Only a process that is about to execve may do that to the Go runtime.
+func DefaultSignals() {
+	var action [4]uint64 // struct sigaction, with SIG_DFL
+	for n := uintptr(1); n <= 64; n++ {
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	}
+}
