@@ -26,6 +26,7 @@ import (
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
 	"github.com/nook-containers/nook/pkg/store"
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // Engine does the work on containers that needs their layers.
@@ -199,8 +200,12 @@ func (e *Engine) createLayer(c *state.Container, img *store.Image) error {
 }
 
 // forget deletes a container's layer, if it has one, and the volumes that go with
-// it.
+// it. In "nook unshare" it may be mounted; its files must not be reached that way
+// when its directory goes.
 func (e *Engine) forget(id string) error {
+	if _, err := sys.Unmount(filepath.Join(e.State.Run, "containers", id, "merged")); err != nil {
+		return err
+	}
 	return errors.Join(e.Layers.DeleteContainer(id), volume.DropOwn(e.State, id))
 }
 

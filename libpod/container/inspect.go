@@ -81,6 +81,17 @@ type InspectConfig struct {
 	Annotations map[string]string
 	StopSignal  string
 	Volumes     map[string]struct{} // paths that the image wants volumes at
+	Secrets     []InspectSecret     `json:",omitempty"`
+}
+
+// InspectSecret names a secret, and says where the container has it.
+type InspectSecret struct {
+	Name   string
+	Type   string
+	Target string
+	UID    uint32
+	GID    uint32
+	Mode   uint32
 }
 
 // InspectHostConfig is how it is kept apart from the host.
@@ -171,6 +182,9 @@ func Describe(c *state.Container) (*Inspect, error) {
 	}
 	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
 		return nil, err
+	}
+	for _, sec := range c.Spec.Secrets {
+		out.Config.Secrets = append(out.Config.Secrets, InspectSecret(sec))
 	}
 	out.Config.Env, err = ocispec.Env(in)
 	if c.Spec.Entrypoint != nil {

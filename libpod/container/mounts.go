@@ -52,7 +52,14 @@ func (e *Engine) specAndMounts(ctx context.Context, p place, o StartOptions) (*s
 		return nil, nil, err
 	}
 	m, err := e.mounts(ctx, p.c, p.root, built)
-	return built, m, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.secrets(ctx, o.Secrets); err != nil {
+		m.close()
+		return nil, nil, err
+	}
+	return built, m, nil
 }
 
 // mounts prepares what c has mounted beside its root, and completes built with

@@ -41,6 +41,7 @@ type StartOptions struct {
 	Detach  bool              // the client leaves when the command runs
 	Resume  json.RawMessage   // for the monitor, should it start the container again
 	Again   *monitor.Handover // it does; nil: a user does
+	Secrets map[string][]byte // by name, those that only the user's session could read
 }
 
 // running is a container whose command executes.
@@ -93,7 +94,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	undo.Push("kill the container", func() error { return errors.Join(proc.Kill(), reap(proc)) })
+	undo.Push("kill the container", func() error { return kill(proc) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
 	return r, r.begin(o, &undo)
@@ -134,9 +135,10 @@ func writePID(path string, pid int) error {
 	return nil
 }
 
-func reap(p oci.Process) error {
-	_, err := p.Wait()
-	return err
+func kill(p oci.Process) error {
+	err := p.Kill()
+	_, werr := p.Wait()
+	return errors.Join(err, werr)
 }
 
 func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {

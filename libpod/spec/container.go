@@ -48,6 +48,7 @@ type Container struct {
 	// otherwise gets.
 	ReadOnlyAll bool     `json:"readOnlyAll,omitempty"`
 	Devices     []Device `json:"devices,omitempty"`
+	Secrets     []Secret `json:"secrets,omitempty"`
 	ShmSize     int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 
 	// Isolation.
@@ -180,3 +181,20 @@ const (
 	SeccompUnconfined = "unconfined"
 	UnmaskAll         = "ALL"
 )
+
+// Kinds of secrets.
+const (
+	SecretMount = "mount" // a file
+	SecretEnv   = "env"   // a variable
+)
+
+// Secret is one secret that a container gets: a reference, never its content.
+type Secret struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`   // SecretMount or SecretEnv
+	Target string `json:"target"` // absolute path, or the variable's name
+	// UID, GID and Mode are the file's, ids in the container's terms.
+	UID  uint32 `json:"uid,omitempty"`
+	GID  uint32 `json:"gid,omitempty"`
+	Mode uint32 `json:"mode,omitempty"`
+}

@@ -67,6 +67,13 @@ func (l *launch) openFiles() error {
 	if p.FS != nil && l.cfg.Root != nil {
 		p.FS.RootFD = l.give(l.cfg.Root)
 	}
+	if p.FS != nil {
+		for i := range p.FS.Mounts {
+			if m := &p.FS.Mounts[i]; m.Bind && l.cfg.Trees[m.Dest] != nil {
+				m.FD = l.give(l.cfg.Trees[m.Dest])
+			}
+		}
+	}
 	if l.cfg.Gate != nil {
 		p.Gate = l.give(l.cfg.Gate)
 	}

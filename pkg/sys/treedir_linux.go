@@ -3,6 +3,7 @@ package sys
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,32 +12,12 @@ import (
 // would: every symbolic link and ".." stays inside (openat2(2),
 // RESOLVE_IN_ROOT). root may be a detached mount.
 func PathInRoot(root *os.File, path string) (*os.File, error) {
-	return (&Tree{root: root}).resolve(path, unix.O_PATH)
+	return (&Tree{root: root, live: true}).open2(path, unix.O_PATH, 0)
 }
 
 // DirInRoot is PathInRoot for a directory to work in.
 func DirInRoot(root *os.File, path string) (*Dir, error) {
-	f, err := (&Tree{root: root}).resolve(path, unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	return &Dir{f: f}, nil
-}
-
-// resolve is open2 across the mounts inside the tree.
-func (t *Tree) resolve(path string, flags uint64) (*os.File, error) {
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	err := error(unix.EAGAIN)
-	for range 1000 {
-		var fd int
-		if fd, err = unix.Openat2(int(t.root.Fd()), path, &how); err == nil {
-			return os.NewFile(uintptr(fd), path), nil
-		}
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	return nil, &os.PathError{Op: "openat2", Path: path, Err: err}
+	return (&Tree{root: root, live: true}).OpenDir(path)
 }
 
 // OpenHostDir opens a directory of the host that the caller trusts the path of.
@@ -48,13 +29,14 @@ func OpenHostDir(path string) (*Dir, error) {
 	return &Dir{f: f}, nil
 }
 
-// Names lists the directory in no particular order.
+// Names lists what is in the directory, sorted.
 func (d *Dir) Names() ([]string, error) {
 	f, err := d.open(".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
 	names, err := f.Readdirnames(-1)
+	slices.Sort(names)
 	return names, errors.Join(err, f.Close())
 }
 

@@ -35,6 +35,7 @@ type createFlags struct {
 	logDriver                       string
 	logOpts                         []string
 	shmSize, network, userns        string
+	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
 	pull                            cmdutil.PullFlags
@@ -82,6 +83,7 @@ func (o *createFlags) addFiles(f *pflag.FlagSet) {
 	f.BoolVar(&o.req.Spec.ReadOnly, "read-only", false, "make the root file system read-only")
 	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /run, /tmp and /var/tmp writable")
 	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm]")
+	f.StringArrayVar(&o.secrets, "secret", nil, "give a secret: NAME[,type=mount|env,target=...,uid=...,gid=...,mode=...]")
 	f.StringVar(&o.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
 	f.BoolVar(&o.rootfs, "rootfs", false, "the argument is a directory to run from, not an image")
 }
@@ -283,6 +285,13 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 			return fmt.Errorf("device %s: %w", d.Source, errors.Unwrap(err))
 		}
 		s.Devices = append(s.Devices, d)
+	}
+	for _, text := range o.secrets {
+		sec, err := syntax.Secret(text)
+		if err != nil {
+			return err
+		}
+		s.Secrets = append(s.Secrets, sec)
 	}
 	s.ReadOnlyAll = s.ReadOnly && !o.readOnlyTmpfs
 	if o.shmSize == "" {
