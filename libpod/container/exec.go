@@ -141,11 +141,11 @@ func (x *execution) start(ctx context.Context) error {
 	}
 	x.streams.started(x.proc.Console, x.o.Size)
 	if x.first, err = sys.PidfdOpen(x.proc.PID); err != nil { // its own pid: it has not been waited for
-		return errors.Join(err, x.proc.Kill(), reap(x.proc))
+		return errors.Join(err, kill(x.proc))
 	}
 	x.undo.Push("forget the process", x.first.Close)
 	if err := x.proc.Start(); err != nil {
-		return errors.Join(err, reap(x.proc))
+		return errors.Join(err, kill(x.proc))
 	}
 	return nil
 }

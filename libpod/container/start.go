@@ -94,7 +94,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	undo.Push("kill the container", func() error { return errors.Join(proc.Kill(), reap(proc)) })
+	undo.Push("kill the container", func() error { return kill(proc) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
 	return r, r.begin(o, &undo)
@@ -135,9 +135,10 @@ func writePID(path string, pid int) error {
 	return nil
 }
 
-func reap(p oci.Process) error {
-	_, err := p.Wait()
-	return err
+func kill(p oci.Process) error {
+	err := p.Kill()
+	_, werr := p.Wait()
+	return errors.Join(err, werr)
 }
 
 func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {

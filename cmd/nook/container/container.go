@@ -17,8 +17,9 @@ import (
 // Verbs returns the commands on containers as they appear at the top level.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
 	return []*cobra.Command{
-		newRun(f), newCreate(f), newStart(f), newStop(f), newRestart(f), newKill(f), newWait(f), newAttach(f), newExec(f), newTop(f), newLogs(f),
-		newRename(f), newPs(f), newRm(f), newMount(f), newUnmount(f), newExport(f), newCommit(f), newCp(f),
+		newRun(f), newCreate(f), newStart(f), newStop(f), newRestart(f), newKill(f), newWait(f), newAttach(f),
+		newExec(f), newTop(f), newLogs(f), newRename(f), newPs(f), newRm(f),
+		newMount(f), newUnmount(f), newExport(f), newCommit(f), newCp(f),
 	}
 }
 
