@@ -26,7 +26,9 @@ var layers = map[string][]string{
 
 	// mechanisms
 	"pkg/containerfile": {"pkg/problem"},
-	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"pkg/filetree":      {"pkg/sys"},
+	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/filetree"},
+	"pkg/logs":          {"pkg/sys", "pkg/problem", "pkg/logs"},
 	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
 	"pkg/store":         {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":           {"pkg/oci", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
@@ -36,14 +38,18 @@ var layers = map[string][]string{
 	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
 
 	// library
-	"libpod/spec":      {},
-	"libpod/attach":    {"pkg/sys"},
-	"libpod/state":     {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
-	"libpod/ocispec":   {"libpod/spec"},
-	"libpod/image":     {"pkg/", "libpod/spec"},
-	"libpod/monitor":   {"pkg/sys", "libpod/attach", "libpod/state"},
-	"libpod/container": {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/monitor"},
-	"libpod":           {"pkg/", "userns", "libpod/"},
+	"libpod/spec":            {},
+	"libpod/attach":          {"pkg/sys"},
+	"libpod/state":           {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
+	"libpod/ocispec":         {"libpod/spec"},
+	"libpod/secret":          {"pkg/problem", "pkg/statefile"},
+	"libpod/image":           {"pkg/", "libpod/spec"},
+	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state"},
+	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
+	"libpod/events":          {"pkg/sys", "libpod/state"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/monitor", "libpod/volume", "libpod/secret", "libpod/syntax"},
+	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends
 	"cmd/nook/launch": {"pkg/sys", "pkg/config", "userns"},

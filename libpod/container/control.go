@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -40,9 +42,13 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 			return err
 		}
 	}
+	if st, err := c.Status(); err != nil || st.Monitor == 0 {
+		return err
+	}
 	if err := monitor.MarkStopped(c); err != nil {
 		return err
 	}
+	events.Tell(c, events.Stop)
 	if err := wake(c); err != nil {
 		return err
 	}
@@ -93,6 +99,7 @@ func Kill(c *state.Container, sig syscall.Signal) error {
 			return err
 		}
 	}
+	events.Tell(c, events.Kill, events.Attribute("signal", strconv.Itoa(int(sig))))
 	return signalFirst(c, sig)
 }
 

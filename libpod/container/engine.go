@@ -10,18 +10,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
 	"github.com/nook-containers/nook/pkg/store"
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // Engine does the work on containers that needs their layers.
@@ -52,6 +57,9 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
 	cfg, img, err := e.resolve(ctx, r)
+	if err == nil {
+		err = e.planMounts(ctx, &cfg, r.Pull)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +86,28 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
-	return c, commit(c, r)
+	if err := e.commitWithVolumes(c, r); err != nil {
+		return nil, err
+	}
+	events.Tell(c, events.Create)
+	return c, nil
+}
+
+// commitWithVolumes makes c's volumes and then shows c to others; in between
+// nobody can remove them.
+func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
+	release, err := e.makeVolumes(c)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := commit(c, r); err != nil {
+		return err
+	}
+	if err := volume.KeepOwn(e.State, c); err != nil {
+		e.Notice(err.Error()) // Remove tries again
+	}
+	return nil
 }
 
 // commit shows c to others, under its id in the container id file and its name.
@@ -105,7 +134,7 @@ func commit(c *state.Container, r Request) (err error) {
 // resolve turns the request into a record: the image pulled if need be, names
 // and ids made up.
 func (e *Engine) resolve(ctx context.Context, r Request) (state.Config, *store.Image, error) {
-	cfg := state.Config{ID: newID(), Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
+	cfg := state.Config{ID: NewID(), Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
 	if cfg.Name == "" {
 		cfg.Name = randomName()
 	}
@@ -149,7 +178,7 @@ func imageConfig(img *store.Image) (spec.ImageConfig, error) {
 	c := cfg.Config
 	return spec.ImageConfig{
 		Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, User: c.User,
-		StopSignal: c.StopSignal, Labels: c.Labels,
+		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)),
 	}, nil
 }
 
@@ -170,8 +199,15 @@ func (e *Engine) createLayer(c *state.Container, img *store.Image) error {
 	})
 }
 
-// forget deletes a container's layer, if it has one.
-func (e *Engine) forget(id string) error { return e.Layers.DeleteContainer(id) }
+// forget deletes a container's layer, if it has one, and the volumes that go with
+// it. In "nook unshare" it may be mounted; its files must not be reached that way
+// when its directory goes.
+func (e *Engine) forget(id string) error {
+	if _, err := sys.Unmount(filepath.Join(e.State.Run, "containers", id, "merged")); err != nil {
+		return err
+	}
+	return errors.Join(e.Layers.DeleteContainer(id), volume.DropOwn(e.State, id))
+}
 
 func (e *Engine) replace(ctx context.Context, name string) error {
 	old, err := e.State.Lookup(name)

@@ -59,7 +59,7 @@ type execution struct {
 // The command ends with the thread that Exec is called on, and with its process:
 // where the client may leave, that is another process than the user's.
 func Exec(ctx context.Context, c *state.Container, conn *attach.Conn, o ExecOptions) {
-	x := &execution{c: c, o: o, id: newID()}
+	x := &execution{c: c, o: o, id: NewID()}
 	err := x.start(ctx)
 	if errors.Is(err, oci.ErrEnded) {
 		err = notRunning(c)
@@ -141,11 +141,11 @@ func (x *execution) start(ctx context.Context) error {
 	}
 	x.streams.started(x.proc.Console, x.o.Size)
 	if x.first, err = sys.PidfdOpen(x.proc.PID); err != nil { // its own pid: it has not been waited for
-		return errors.Join(err, x.proc.Kill(), reap(x.proc))
+		return errors.Join(err, kill(x.proc))
 	}
 	x.undo.Push("forget the process", x.first.Close)
 	if err := x.proc.Start(); err != nil {
-		return errors.Join(err, reap(x.proc))
+		return errors.Join(err, kill(x.proc))
 	}
 	return nil
 }

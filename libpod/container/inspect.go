@@ -9,6 +9,7 @@ import (
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 )
 
 // Inspect is a container as "inspect" shows it, in Docker's field names
@@ -50,11 +51,13 @@ type InspectState struct {
 	FinishedAt time.Time
 }
 
-// InspectMount is one bind or tmpfs that was asked for.
+// InspectMount is one mount that was asked for, by the user or by the image.
 type InspectMount struct {
 	Type        string
+	Name        string `json:",omitempty"` // of a volume
 	Source      string
 	Destination string
+	Driver      string
 	Mode        string
 	Options     []string
 	RW          bool
@@ -77,14 +80,28 @@ type InspectConfig struct {
 	Labels      map[string]string
 	Annotations map[string]string
 	StopSignal  string
+	Volumes     map[string]struct{} // paths that the image wants volumes at
+	Secrets     []InspectSecret     `json:",omitempty"`
+}
+
+// InspectSecret names a secret, and says where the container has it.
+type InspectSecret struct {
+	Name   string
+	Type   string
+	Target string
+	UID    uint32
+	GID    uint32
+	Mode   uint32
 }
 
 // InspectHostConfig is how it is kept apart from the host.
 type InspectHostConfig struct {
 	Binds          []string
+	VolumesFrom    []string
 	NetworkMode    string
 	AutoRemove     bool
 	RestartPolicy  InspectRestart
+	LogConfig      InspectLog
 	CapAdd         []string
 	CapDrop        []string
 	GroupAdd       []string
@@ -105,6 +122,15 @@ type InspectHostConfig struct {
 type InspectRestart struct {
 	Name              string
 	MaximumRetryCount int
+}
+
+// InspectLog is where its output is kept.
+type InspectLog struct {
+	Type   string
+	Config map[string]string // the limits, in Docker's option names
+	Path   string
+	Tag    string
+	Size   string // of one file; 0B: no limit
 }
 
 // InspectDevice is one host device.
@@ -149,10 +175,16 @@ func Describe(c *state.Container) (*Inspect, error) {
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
 			WorkingDir: first(c.Spec.WorkDir, c.Image.WorkingDir, "/"), Entrypoint: c.Image.Entrypoint,
 			Labels: merge(c.Image.Labels, c.Spec.Labels), Annotations: c.Spec.Annotations,
-			StopSignal: ocispec.StopSignal(c.Spec, c.Image),
+			StopSignal: ocispec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
 		},
 		HostConfig:      describeHost(c.Spec),
 		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}}, ExecIDs: execs,
+	}
+	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
+		return nil, err
+	}
+	for _, sec := range c.Spec.Secrets {
+		out.Config.Secrets = append(out.Config.Secrets, InspectSecret(sec))
 	}
 	out.Config.Env, err = ocispec.Env(in)
 	if c.Spec.Entrypoint != nil {
@@ -162,7 +194,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 		out.Config.Cmd = c.Spec.Args
 	}
 	for _, m := range c.Spec.Mounts {
-		out.Mounts = append(out.Mounts, describeMount(m))
+		out.Mounts = append(out.Mounts, describeMount(m, volume.Of(c.Store())))
 	}
 	return out, err
 }
@@ -178,23 +210,47 @@ func describeState(st state.Status) InspectState {
 	return s
 }
 
-func describeMount(m spec.Mount) InspectMount {
+func describeMount(m spec.Mount, volumes volume.Store) InspectMount {
 	out := InspectMount{Type: m.Type, Source: m.Source, Destination: m.Target, Options: m.Options, RW: !m.ReadOnly}
-	out.Mode = strings.Join(m.Options, ",")
-	if m.Type == spec.MountBind {
-		out.Propagation = "rprivate"
-		for _, o := range m.Options {
-			if ocispec.IsPropagation(o) {
-				out.Propagation = o
-			}
+	if out.Options == nil {
+		out.Options = []string{}
+	}
+	out.Mode = strings.Join(mountWords(m), ",")
+	switch m.Type {
+	case spec.MountTmpfs:
+		return out
+	case spec.MountVolume:
+		out.Name, out.Driver = m.Volume, volume.Local
+		if v, err := volumes.Get(m.Volume); err == nil {
+			out.Source = v.Mountpoint()
+		}
+	}
+	out.Propagation = "rprivate"
+	for _, o := range m.Options {
+		if ocispec.IsPropagation(o) {
+			out.Propagation = o
 		}
 	}
 	return out
 }
 
+// mountWords are m's options as in -v, but for "ro".
+func mountWords(m spec.Mount) []string {
+	words := slices.Clone(m.Options)
+	for _, w := range []struct {
+		on   bool
+		word string
+	}{{m.Chown, "U"}, {m.Overlay, "O"}, {m.NoCopy, "nocopy"}, {m.NoCreate, "nocreate"}} {
+		if w.on {
+			words = append(words, w.word)
+		}
+	}
+	return words
+}
+
 func describeHost(c spec.Container) InspectHostConfig {
 	h := InspectHostConfig{
-		NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: c.CapAdd, CapDrop: c.CapDrop, GroupAdd: c.Groups,
+		VolumesFrom: c.VolumesFrom, NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: c.CapAdd, CapDrop: c.CapDrop, GroupAdd: c.Groups,
 		UsernsMode: c.UserNS.Mode, ReadonlyRootfs: c.ReadOnly, SecurityOpt: securityOpts(c.Security), Tmpfs: map[string]string{},
 		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: c.Ulimits, Init: c.Init, Runtime: "oci",
 	}
@@ -202,15 +258,20 @@ func describeHost(c spec.Container) InspectHostConfig {
 		h.ShmSize = ocispec.DefaultShmSize
 	}
 	for _, m := range c.Mounts {
-		opts := m.Options
+		opts := mountWords(m)
 		if m.ReadOnly {
-			opts = append(slices.Clip(opts), "ro")
-		}
-		if m.Type == spec.MountTmpfs {
-			h.Tmpfs[m.Target] = strings.Join(opts, ",")
-			continue
+			opts = append(opts, "ro")
 		}
 		bind := m.Source + ":" + m.Target
+		switch m.Type {
+		case spec.MountTmpfs:
+			h.Tmpfs[m.Target] = strings.Join(opts, ",")
+			continue
+		case spec.MountImage:
+			continue
+		case spec.MountVolume:
+			bind = m.Volume + ":" + m.Target
+		}
 		if len(opts) > 0 {
 			bind += ":" + strings.Join(opts, ",")
 		}
@@ -254,6 +315,17 @@ func first(s ...string) string {
 		}
 	}
 	return ""
+}
+
+func set(keys []string) map[string]struct{} {
+	if len(keys) == 0 {
+		return nil
+	}
+	out := map[string]struct{}{}
+	for _, k := range keys {
+		out[k] = struct{}{}
+	}
+	return out
 }
 
 func merge(a, b map[string]string) map[string]string {

@@ -6,8 +6,8 @@ import (
 	mathrand "math/rand/v2"
 )
 
-// newID returns 64 random hex digits.
-func newID() string {
+// NewID returns 64 random hex digits, which name containers and anonymous volumes.
+func NewID() string {
 	b := make([]byte, 32)
 	rand.Read(b) // never fails (crypto/rand)
 	return hex.EncodeToString(b)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -14,6 +16,7 @@ import (
 type RemoveOptions struct {
 	Force   bool          // end it first if it runs
 	Timeout time.Duration // between the stop signal and SIGKILL
+	Volumes bool          // remove the anonymous volumes that were made for it, too
 }
 
 // Remove deletes a container and its layer. One that runs is ErrRunning unless
@@ -36,5 +39,16 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 		return err
 	}
 	defer c.Release()
-	return c.Remove(e.forget)
+	ownVolumes := volume.KeepOwn
+	if o.Volumes {
+		ownVolumes = volume.EndOwn
+	}
+	if err := ownVolumes(e.State, c); err != nil {
+		return err
+	}
+	if err := c.Remove(e.forget); err != nil {
+		return err
+	}
+	events.Tell(c, events.Remove)
+	return nil
 }

@@ -14,10 +14,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
@@ -39,6 +41,7 @@ type StartOptions struct {
 	Detach  bool              // the client leaves when the command runs
 	Resume  json.RawMessage   // for the monitor, should it start the container again
 	Again   *monitor.Handover // it does; nil: a user does
+	Secrets map[string][]byte // by name, those that only the user's session could read
 }
 
 // running is a container whose command executes.
@@ -66,10 +69,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, err := buildSpec(c, root.Mount, dir, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir}, o)
 	if err != nil {
 		return nil, err
 	}
+	defer mounts.close()
 	filter, err := o.Filter.wait(c.Spec)
 	if err != nil {
 		return nil, err
@@ -81,7 +85,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	}
 	undo.Push("close the streams", st.close)
 	cfg := oci.Config{
-		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount,
+		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
 		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
@@ -90,32 +94,35 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	undo.Push("kill the container", func() error { return errors.Join(proc.Kill(), reap(proc)) })
+	undo.Push("kill the container", func() error { return kill(proc) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
-	if r.listen, err = monitor.Listen(c); err != nil {
-		return nil, err
+	return r, r.begin(o, &undo)
+}
+
+// begin lets the command run, when all that tells of it is in place.
+func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
+	if r.listen, err = monitor.Listen(r.c); err != nil {
+		return err
 	}
 	undo.Push("close the socket", r.listen.Close)
-	if r.first, err = sys.PidfdOpen(proc.Pid()); err != nil {
-		return nil, err
+	pid := r.proc.Pid()
+	if r.first, err = sys.PidfdOpen(pid); err != nil {
+		return err
 	}
 	undo.Push("forget the process", r.first.Close)
-	if r.run, err = newRun(proc.Pid(), o.Again); err != nil {
-		return nil, err
+	if r.run, err = newRun(pid, o.Again); err != nil {
+		return err
 	}
 	// On disk before the command runs: a container that ran can never look as if
 	// it had not.
-	if err := c.WriteRun(r.run); err != nil {
-		return nil, err
+	if err := r.c.WriteRun(r.run); err != nil {
+		return err
 	}
-	if err := writePID(o.PIDFile, proc.Pid()); err != nil {
-		return nil, err
+	if err := writePID(o.PIDFile, pid); err != nil {
+		return err
 	}
-	if err := proc.Start(); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return r.proc.Start()
 }
 
 func writePID(path string, pid int) error {
@@ -128,9 +135,10 @@ func writePID(path string, pid int) error {
 	return nil
 }
 
-func reap(p oci.Process) error {
-	_, err := p.Wait()
-	return err
+func kill(p oci.Process) error {
+	err := p.Kill()
+	_, werr := p.Wait()
+	return errors.Join(err, werr)
 }
 
 func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
@@ -269,12 +277,13 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		e.bury(c)
 		return
 	}
+	events.Tell(c, events.Start)
 	if conn != nil {
 		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
 	}
 	o.Started()
 	m := r.monitor()
-	m.Resume = o.Resume
+	m.Resume, m.Free = o.Resume, r.root.Close
 	if o.Again != nil {
 		m.Pause = o.Again.Pause
 	}
@@ -289,9 +298,6 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		}
 	}
 	m.Serve()
-	if err := r.root.Close(); err != nil {
-		e.Notice(err.Error())
-	}
 	e.bury(c)
 }
 
@@ -301,7 +307,7 @@ func (e *Engine) bury(c *state.Container) {
 	if c.Spec.Remove {
 		forget := e.forget
 		if e.scratch(c) {
-			forget = func(string) error { return nil } // the layer is in its directory
+			forget = func(id string) error { return volume.DropOwn(e.State, id) } // the layer is in its directory
 		}
 		_ = c.Empty(forget)
 	}
@@ -312,7 +318,7 @@ func (e *Engine) bury(c *state.Container) {
 func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 	var err error
 	if c.Spec.Remove {
-		err = c.Hide()
+		err = errors.Join(c.Hide(), volume.HideOwn(e.State, c.ID))
 	} else {
 		now := time.Now()
 		run := state.Run{Started: now, Finished: now, ExitCode: exit.Code, Error: exit.Error}

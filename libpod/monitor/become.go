@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -126,8 +128,8 @@ func serveBrief() error {
 		err = m.restart(run)
 	}
 	if m.Container.Spec.Remove {
-		// Nothing but its directory is left of an ephemeral container.
-		err = m.Container.Empty(func(string) error { return nil })
+		// Nothing but its directory and its volumes is left of an ephemeral container.
+		err = m.Container.Empty(func(id string) error { return volume.DropOwn(m.Container.Store(), id) })
 	}
 	m.Container.Release()
 	return err
@@ -176,6 +178,13 @@ func (b *brief) monitor() (*Monitor, error) {
 		if err := sys.SetCloseOnExec(fd, true); err != nil {
 			return nil, err
 		}
+	}
+	m.Free = func() error {
+		var errs []error
+		for _, fd := range b.Kept {
+			errs = append(errs, sys.CloseFD(fd))
+		}
+		return errors.Join(errs...)
 	}
 	lock, err := sys.Adopt(b.Lock, "monitor.lock")
 	if err != nil {

@@ -23,7 +23,9 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -48,6 +50,9 @@ type Monitor struct {
 	Listen                          *os.File // the socket for clients, or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
+	// Free gives back what the container has of images, before anybody hears of its
+	// end: who does may remove them. nil: nothing.
+	Free func() error
 
 	Pause  time.Duration   // before this run, where it is a restart
 	Resume json.RawMessage // for who starts the container again
@@ -70,7 +75,10 @@ func Dial(c *state.Container) (*os.File, error) {
 // is out of sight where it is to be removed. Only then clients hear of the end. If
 // its restart policy wants the container again this process still holds it.
 func (m *Monitor) Serve() (run state.Run, restart bool) {
-	hub := attach.NewHub(m.streams())
+	out := openLog(m.Container)
+	streams := m.streams()
+	streams.Log = out.write
+	hub := attach.NewHub(streams)
 	if m.Owner != nil {
 		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
 	}
@@ -80,14 +88,27 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 	}
 	status, err := m.Wait()
 	hub.Drained()
+	lost := out.close()
 	exit := attach.Exit{Code: ExitCode(status)}
 	if err != nil {
 		exit = attach.Exit{Code: failed, Error: err.Error()}
 	}
 	m.close()
+	if m.Free != nil {
+		if err := m.Free(); err != nil && exit.Error == "" {
+			exit.Error = err.Error() // the command's own exit code stays
+		}
+	}
 	run = m.Run
 	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
+	if lost != nil && run.Error == "" {
+		run.Error = lost.Error() // for inspect; the user saw the output
+	}
 	restart = again(m.Container, run)
+	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
+	if m.Container.Spec.Remove {
+		events.Tell(m.Container, events.Remove)
+	}
 	hub.End(m.finish(run, restart, exit))
 	return run, restart
 }
@@ -101,7 +122,7 @@ func (m *Monitor) finish(run state.Run, restart bool, exit attach.Exit) attach.E
 	c := m.Container
 	var err error
 	if c.Spec.Remove {
-		err = c.Hide()
+		err = errors.Join(c.Hide(), volume.HideOwn(c.Store(), c.ID))
 	} else {
 		err = c.WriteRun(run)
 	}

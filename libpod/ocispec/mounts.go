@@ -87,7 +87,7 @@ func userMounts(in Input) []specs.Mount {
 		}
 	}
 	for _, m := range in.Spec.Mounts {
-		out = append(out, userMount(m))
+		out = append(out, userMount(in, m))
 	}
 	for _, d := range in.Spec.Devices {
 		target := d.Target
@@ -103,12 +103,17 @@ func userMounts(in Input) []specs.Mount {
 	return out
 }
 
-func userMount(m spec.Mount) specs.Mount {
+// userMount leaves the source of volumes and images empty: they are looked up when
+// the container starts.
+func userMount(in Input, m spec.Mount) specs.Mount {
 	target := path.Clean(m.Target)
-	opts := slices.Clone(m.Options)
+	opts := slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "z" || o == "Z" })
 	if m.Type == spec.MountTmpfs {
 		if m.ReadOnly {
 			opts = append(opts, "ro")
+		}
+		if m.Chown {
+			opts = append(opts, "uid="+strconv.FormatUint(uint64(in.User.UID), 10), "gid="+strconv.FormatUint(uint64(in.User.GID), 10))
 		}
 		return tmpfs(target, append([]string{"nosuid", "nodev"}, opts...))
 	}
@@ -121,7 +126,11 @@ func userMount(m spec.Mount) specs.Mount {
 	if m.ReadOnly {
 		opts = append(opts, "ro")
 	}
-	return specs.Mount{Destination: target, Type: "bind", Source: m.Source, Options: opts}
+	source := m.Source
+	if m.Type != spec.MountBind {
+		source = ""
+	}
+	return specs.Mount{Destination: target, Type: "bind", Source: source, Options: opts}
 }
 
 func tmpfs(target string, opts []string) specs.Mount {

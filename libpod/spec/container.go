@@ -33,17 +33,22 @@ type Container struct {
 	DetachKeys  string `json:"detachKeys,omitempty"`  // default ctrl-p,ctrl-q
 	PreserveFDs int    `json:"preserveFDs,omitempty"` // descriptors 3 to 2+n reach the container
 
+	Log Log `json:"log,omitzero"`
+
 	// Life cycle.
 	Remove  bool    `json:"remove,omitempty"` // delete the container when it ends
 	Restart Restart `json:"restart,omitzero"`
 
 	// Files.
-	Mounts   []Mount `json:"mounts,omitempty"`
-	ReadOnly bool    `json:"readOnly,omitempty"` // root file system
+	Mounts      []Mount  `json:"mounts,omitempty"`
+	VolumesFrom []string `json:"volumesFrom,omitempty"` // CONTAINER[:OPTION,...]
+	ImageVolume string   `json:"imageVolume,omitempty"` // what the image's volumes become; default ImageVolumeAnonymous
+	ReadOnly    bool     `json:"readOnly,omitempty"`    // root file system
 	// ReadOnlyAll leaves out the writable /run, /tmp and /var/tmp that ReadOnly
 	// otherwise gets.
 	ReadOnlyAll bool     `json:"readOnlyAll,omitempty"`
 	Devices     []Device `json:"devices,omitempty"`
+	Secrets     []Secret `json:"secrets,omitempty"`
 	ShmSize     int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 
 	// Isolation.
@@ -58,6 +63,16 @@ type Container struct {
 	// Description.
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Log says where a container's output is kept. Limits that are not set are those
+// of pkg/logs.
+type Log struct {
+	Driver   string `json:"driver,omitempty"`   // default k8s-file
+	Path     string `json:"path,omitempty"`     // absolute; default in the container's directory
+	MaxSize  int64  `json:"maxSize,omitempty"`  // bytes of one file; -1: no limit
+	MaxFiles int    `json:"maxFiles,omitempty"` // with the one being written
+	Tag      string `json:"tag,omitempty"`      // template
 }
 
 // Restart policies, as docker-run(1) has them.
@@ -84,21 +99,43 @@ type ImageConfig struct {
 	User       string            `json:"user,omitempty"`
 	StopSignal string            `json:"stopSignal,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
+	Volumes    []string          `json:"volumes,omitempty"` // paths that want a volume
 }
 
 // Mount kinds.
 const (
-	MountBind  = "bind"
-	MountTmpfs = "tmpfs"
+	MountBind   = "bind"
+	MountVolume = "volume"
+	MountImage  = "image"
+	MountTmpfs  = "tmpfs"
+)
+
+// What the volumes that an image asks for become.
+const (
+	ImageVolumeAnonymous = ""
+	ImageVolumeTmpfs     = "tmpfs"
+	ImageVolumeIgnore    = "ignore"
 )
 
 // Mount is one file system in the container beside its root.
 type Mount struct {
-	Type     string   `json:"type"`             // MountBind or MountTmpfs
-	Source   string   `json:"source,omitempty"` // absolute host path of a bind
-	Target   string   `json:"target"`           // absolute path in the container
+	Type string `json:"type"` // MountBind, MountVolume, MountImage or MountTmpfs
+	// Source is the absolute host path of a bind, and the name of an image as the
+	// user wrote it.
+	Source   string   `json:"source,omitempty"`
+	Target   string   `json:"target"` // absolute path in the container
 	ReadOnly bool     `json:"readOnly,omitempty"`
 	Options  []string `json:"options,omitempty"` // mount options as in mount(8), checked by the front end
+
+	Volume   string `json:"volume,omitempty"`   // name of a volume; in a request empty for an anonymous one
+	OwnName  bool   `json:"ownName,omitempty"`  // the volume is anonymous and was made for this container
+	NoCreate bool   `json:"noCreate,omitempty"` // the volume must exist
+	NoCopy   bool   `json:"noCopy,omitempty"`   // do not fill a new volume with what the image has there
+	ImageID  string `json:"imageID,omitempty"`  // of a MountImage, once it is found
+	Subpath  string `json:"subpath,omitempty"`  // what to show of a volume or an image, relative
+	Chown    bool   `json:"chown,omitempty"`    // give all files to the container's user (":U")
+	// Overlay keeps changes in the container, apart from the source (":O").
+	Overlay bool `json:"overlay,omitempty"`
 }
 
 // Device is a host device node shown in the container by a bind mount, since a
@@ -144,3 +181,20 @@ const (
 	SeccompUnconfined = "unconfined"
 	UnmaskAll         = "ALL"
 )
+
+// Kinds of secrets.
+const (
+	SecretMount = "mount" // a file
+	SecretEnv   = "env"   // a variable
+)
+
+// Secret is one secret that a container gets: a reference, never its content.
+type Secret struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`   // SecretMount or SecretEnv
+	Target string `json:"target"` // absolute path, or the variable's name
+	// UID, GID and Mode are the file's, ids in the container's terms.
+	UID  uint32 `json:"uid,omitempty"`
+	GID  uint32 `json:"gid,omitempty"`
+	Mode uint32 `json:"mode,omitempty"`
+}

@@ -190,11 +190,8 @@ func (c *Container) Hold() error {
 	if err != nil {
 		return fmt.Errorf("open monitor lock: %w", err)
 	}
-	if err := sys.SetRecordLock(f, true); err != nil {
+	if err := c.lockAlone(f); err != nil {
 		f.Close()
-		if errors.Is(err, sys.ErrLocked) {
-			return fmt.Errorf("%s: %w", c.Name, ErrRunning)
-		}
 		return err
 	}
 	if mine, err := f.Stat(); err != nil || !sameAs(mine, f.Name()) {
@@ -203,6 +200,25 @@ func (c *Container) Hold() error {
 	}
 	c.lock = f
 	return nil
+}
+
+// lockAlone takes the monitor's lock. Those who wait for its former holder to go
+// have it for a moment, shared, and do not count.
+func (c *Container) lockAlone(f *os.File) error {
+	for {
+		err := sys.SetRecordLock(f, true)
+		if !errors.Is(err, sys.ErrLocked) {
+			return err
+		}
+		owner, err := sys.RecordOwner(f)
+		if err != nil {
+			return err
+		}
+		if owner != 0 {
+			return fmt.Errorf("%s: %w", c.Name, ErrRunning)
+		}
+		runtime.Gosched()
+	}
 }
 
 func sameAs(fi os.FileInfo, path string) bool {
@@ -256,7 +272,7 @@ func (c *Container) Monitor() (int, error) {
 		return 0, fmt.Errorf("open monitor lock: %w", err)
 	}
 	defer f.Close()
-	return sys.RecordHolder(f)
+	return sys.RecordOwner(f)
 }
 
 // AwaitMonitor waits until no process looks after the container.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // TestMain doubles as a monitor: a process that makes a container, says so, and
@@ -22,6 +24,10 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 			os.Exit(1)
 		}
+	}
+	if path := os.Getenv("STATE_WAITER"); path != "" {
+		fmt.Println(beWaiter(path))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -174,6 +180,58 @@ func TestStatusFollowsTheLock(t *testing.T) {
 	}
 	if st, _ = c.Status(); st.Word != Exited || !strings.Contains(st.Run.Error, "restarted") {
 		t.Errorf("after a reboot: %+v", st)
+	}
+}
+
+// Who waits for the end has the lock for a moment, shared. That must neither look
+// like a monitor nor keep the next one from starting.
+func TestHoldBesideWaiters(t *testing.T) {
+	s := newStore(t)
+	create(t, s, id('a'), "web").Release()
+	c, err := s.Lookup("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiter := exec.Command(os.Args[0])
+	waiter.Env = append(os.Environ(), "STATE_WAITER="+filepath.Join(c.Dir(), lockFile))
+	out, err := waiter.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := waiter.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = waiter.Process.Kill(); _ = waiter.Wait() }()
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "waiting\n" {
+		t.Fatalf("waiter said %q, %v", line, err)
+	}
+	for range 2000 {
+		if pid, err := c.Monitor(); pid != 0 || err != nil {
+			t.Fatalf("Monitor: %d, %v", pid, err)
+		}
+		if err := c.Hold(); err != nil {
+			t.Fatal(err)
+		}
+		c.Release()
+	}
+}
+
+// beWaiter takes and drops the lock as AwaitMonitor does, again and again.
+func beWaiter(path string) error {
+	said := false
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		if err := sys.WaitRecordLock(f, false); err != nil {
+			return err
+		}
+		if !said {
+			fmt.Println("waiting")
+			said = true
+		}
+		f.Close()
 	}
 }
 

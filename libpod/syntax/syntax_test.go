@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,7 +10,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 )
 
-// show prints a value so that a table can hold it.
+// show prints a value so that a table can hold it. A mount shows only what it has.
 func show(v any, err error) string {
 	if err != nil {
 		if !errors.Is(err, ErrSyntax) {
@@ -18,24 +19,44 @@ func show(v any, err error) string {
 		_, cause, _ := strings.Cut(err.Error(), ErrSyntax.Error()+": ")
 		return "error: " + cause
 	}
+	if m, ok := v.(spec.Mount); ok {
+		text, _ := json.Marshal(m)
+		return strings.NewReplacer("type:", "", ",target:", " ", ",options:", " ").Replace(strings.ReplaceAll(string(text), `"`, ""))
+	}
 	return fmt.Sprintf("%+v", v)
 }
 
 func TestVolume(t *testing.T) {
 	for in, want := range map[string]string{
-		"/a:/b":               "{Type:bind Source:/a Target:/b ReadOnly:false Options:[]}",
-		"./a:/b/../c:ro":      "{Type:bind Source:/cwd/a Target:/c ReadOnly:true Options:[]}",
-		"..:/b:noexec,rslave": "{Type:bind Source:/ Target:/b ReadOnly:false Options:[noexec rslave]}",
-		"/a:/b:rw,":           "{Type:bind Source:/a Target:/b ReadOnly:false Options:[]}",
-		"/a":                  "error: anonymous volumes are not there yet; want HOST-DIR:CONTAINER-DIR[:OPTIONS]",
-		"data:/b":             "error: named volumes are not there yet; a host path begins with / or ./",
+		"/a:/b":               "{bind,source:/a /b}",
+		"./a:/b/../c:ro":      "{bind,source:/cwd/a /c,readOnly:true}",
+		"..:/b:noexec,rslave": "{bind,source:/ /b [noexec,rslave]}",
+		"/a:/b:rw,":           "{bind,source:/a /b}",
+		"/a":                  "{volume /a}",
+		"data:/b":             "{volume /b,volume:data}",
+		"data:/b:ro,nocopy":   "{volume /b,readOnly:true,volume:data,noCopy:true}",
+		"data:/b:U,z":         "{volume /b [z],volume:data,chown:true}",
+		"data:/b:nocreate,O":  "{volume /b,volume:data,noCreate:true,overlay:true}",
+		"/a:/b:U":             "{bind,source:/a /b,chown:true}",
+		"/a:/b:O":             "{bind,source:/a /b,overlay:true}",
+		"a":                   "error: the path in the container must be absolute",
 		"/a:b":                "error: the path in the container must be absolute",
 		"/a:/":                "error: cannot mount over the container's root",
 		"/a:/b/..":            "error: cannot mount over the container's root",
-		"/a:/b:ro:x":          "error: want HOST-DIR:CONTAINER-DIR[:OPTIONS]",
+		":/b":                 "error: the source is empty",
+		"a b:/b":              "error: a volume's name has letters, digits, '_', '.' and '-'; a host path begins with / or ./",
+		"a/b:/b":              "error: a volume's name has letters, digits, '_', '.' and '-'; a host path begins with / or ./",
+		"~/a:/b":              "error: the shell did not expand ~; write the path in full",
+		"/a:/b:ro:x":          "error: want [SOURCE:]CONTAINER-DIR[:OPTIONS]",
 		"/a:/b:shared,slave":  "error: options shared and slave exclude each other",
-		"/a:/b:U":             "error: option U (change the owner) is not there yet",
+		"/a:/b:O,U":           "error: options O and U exclude each other: U would change the files that O protects",
+		"/a:/b:O,ro":          "error: options O and ro exclude each other",
+		"/a:/b:nocopy":        "error: option nocopy is for volumes: what is on the host is never filled",
+		"/a:/b:nocreate":      "error: option nocreate is for volumes: a host directory is never created",
 		"/a:/b:sparkling":     `error: unknown option "sparkling"`,
+		"/a:/b:O,upperdir=/u": "error: option upperdir is not there; with O the changes are kept in the container until it is removed",
+		"/a:/b:idmap=uids=0-1-2": "error: option idmap: the kernel lets only real root map the owners of a mount; " +
+			"U gives the files to the container's user, and --userns keep-id needs no change of owners",
 	} {
 		if got := show(Volume(in, "/cwd")); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
@@ -45,25 +66,61 @@ func TestVolume(t *testing.T) {
 
 func TestMountFlag(t *testing.T) {
 	for in, want := range map[string]string{
-		"type=bind,src=/a,dst=/b,ro":                       "{Type:bind Source:/a Target:/b ReadOnly:true Options:[]}",
-		"source=x,target=/b,readonly=false":                "{Type:bind Source:/cwd/x Target:/b ReadOnly:false Options:[]}",
-		"type=bind,src=/a,dst=/b,rw=false":                 "{Type:bind Source:/a Target:/b ReadOnly:true Options:[]}",
-		"type=bind,src=/a,dst=/b,bind-propagation=rshared": "{Type:bind Source:/a Target:/b ReadOnly:false Options:[rshared]}",
-		"type=bind,src=/a,dst=/b,bind-nonrecursive":        "{Type:bind Source:/a Target:/b ReadOnly:false Options:[bind]}",
-		"dst=/t,type=tmpfs,tmpfs-size=1m,tmpfs-mode=700":   "{Type:tmpfs Source: Target:/t ReadOnly:false Options:[size=1m mode=700 tmpcopyup]}",
-		"type=tmpfs,dst=/t,notmpcopyup":                    "{Type:tmpfs Source: Target:/t ReadOnly:false Options:[mode=1777]}",
-		"type=tmpfs,src=/a,dst=/t":                         "error: a tmpfs has no source",
-		"type=bind,src=/a":                                 "error: target is missing",
-		"type=bind,dst=/a":                                 "error: source is missing",
-		"type=bind,src=,dst=/a":                            "error: source is empty",
-		"type=volume,src=a,dst=/b":                         "error: type volume is not there yet",
-		"type=moon,dst=/b":                                 `error: unknown type "moon"; want bind or tmpfs`,
-		"type=bind,src=/a,dst=/b,bind-propagation=noexec":  `error: bind-propagation "noexec": want [r]private, [r]shared, [r]slave or [r]unbindable`,
-		"type=bind,src=/a,dst=/b,shine":                    `error: unknown key "shine" for type bind`,
-		"type=tmpfs,dst=/t,tmpfs-mode=9":                   "error: mode must be octal, as 1777",
-		"type=bind,src=/a,dst=/b,ro=perhaps":               "error: ro must be true or false",
+		"type=bind,src=/a,dst=/b,ro":                       "{bind,source:/a /b,readOnly:true}",
+		"type=bind,source=x,target=/b,readonly=false":      "{bind,source:/cwd/x /b}",
+		"type=bind,src=/a,dst=/b,rw=false":                 "{bind,source:/a /b,readOnly:true}",
+		"type=bind,src=/a,dst=/b,bind-propagation=rshared": "{bind,source:/a /b [rshared]}",
+		"type=bind,src=/a,dst=/b,bind-nonrecursive":        "{bind,source:/a /b [bind]}",
+		"type=bind,src=/a,dst=/b,bind-recursive=enabled":   "{bind,source:/a /b}",
+		"type=bind,src=/a,dst=/b,relabel=private":          "{bind,source:/a /b [Z]}",
+		"type=bind,src=/a,dst=/b,U=true":                   "{bind,source:/a /b,chown:true}",
+		"dst=/t,type=tmpfs,tmpfs-size=1m,tmpfs-mode=700":   "{tmpfs /t [size=1m,mode=700,tmpcopyup]}",
+		"type=tmpfs,dst=/t,notmpcopyup":                    "{tmpfs /t [mode=1777]}",
+		"type=tmpfs,dst=/t,U,huge=never,mode=0755":         "{tmpfs /t [huge=never,mode=0755,tmpcopyup],chown:true}",
+		"type=volume,src=a,dst=/b":                         "{volume /b,volume:a}",
+		"source=a,destination=/b,volume-nocopy,ro":         "{volume /b,readOnly:true,volume:a,noCopy:true}",
+		"dst=/b":                                          "{volume /b}",
+		"src=a,dst=/b,volume-subpath=c/d,nosuid":          "{volume /b [nosuid],volume:a,subpath:c/d}",
+		"type=image,src=busybox,dst=/b":                   "{image,source:busybox /b,readOnly:true}",
+		"type=image,src=busybox,dst=/b,rw,subpath=bin":    "{image,source:busybox /b,subpath:bin}",
+		"type=tmpfs,src=/a,dst=/t":                        "error: a tmpfs has no source",
+		"type=tmpfs,dst=/t,huge=elephant":                 "error: huge: want never, always, within_size or advise",
+		"type=bind,src=/a":                                "error: target is missing",
+		"type=bind,dst=/a":                                "error: source is missing",
+		"type=image,dst=/a":                               "error: source is missing",
+		"type=bind,src=,dst=/a":                           "error: source is empty",
+		"src=/a,dst=/b":                                   `error: source "/a" is a path, not the name of a volume; add type=bind`,
+		"src=a,dst=/b,volume-subpath=../c":                `error: subpath "../c": must be relative, and below the source`,
+		"src=a,dst=/b,volume-subpath=c/../../d":           `error: subpath "c/../../d": must be relative, and below the source`,
+		"src=a,dst=/b,volume-driver=nfs":                  `error: volume driver "nfs": there is only local`,
+		"src=a,dst=/b,volume-opt=o=ro":                    "error: volume-opt: make the volume first, with nook volume create",
+		"dst=/b,nocreate":                                 "error: option nocreate needs the name of a volume",
+		"type=image,src=a,dst=/b,U":                       `error: unknown key "U" for type image`,
+		"type=moon,dst=/b":                                `error: unknown type "moon"; want bind, volume, tmpfs or image`,
+		"type=glob,src=/a*,dst=/b":                        "error: type glob is not supported; want bind, volume, tmpfs or image",
+		"type=bind,src=/a,dst=/b,bind-propagation=noexec": `error: bind-propagation "noexec": want [r]private, [r]shared, [r]slave or [r]unbindable`,
+		"type=bind,src=/a,dst=/b,bind-recursive=half":     `error: bind-recursive "half": want disabled or enabled`,
+		"type=bind,src=/a,dst=/b,shine":                   `error: unknown key "shine" for type bind`,
+		"type=bind,src=/a,dst=/b,volume-subpath=c":        `error: unknown key "volume-subpath" for type bind`,
+		"type=tmpfs,dst=/t,tmpfs-mode=9":                  "error: mode must be octal, as 1777",
+		"type=bind,src=/a,dst=/b,ro=perhaps":              "error: ro must be true or false",
 	} {
 		if got := show(Mount(in, "/cwd")); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestVolumesFrom(t *testing.T) {
+	for in, want := range map[string]string{
+		"web":      "{Container:web ReadOnly:false Options:[]}",
+		"web:ro,z": "{Container:web ReadOnly:true Options:[z]}",
+		"web:rw":   "{Container:web ReadOnly:false Options:[]}",
+		":ro":      "error: want CONTAINER[:OPTIONS]",
+		"web:z,Z":  "error: options z and Z exclude each other",
+		"web:U":    `error: unknown option "U"; want ro, rw, z or Z`,
+	} {
+		if got := show(VolumesFrom(in)); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package archive unpacks layers and reads image archives.
+// Package archive unpacks and packs layers, and reads image archives.
 //
 // # Theory of operation
 //
@@ -19,6 +19,9 @@
 // Whiteouts (image-spec, layer.md, "Whiteouts") become what overlay expects: a
 // character device 0/0, or the attribute user.overlay.opaque. They hide what
 // lower layers have, never what the same layer has.
+//
+// Packer is the way back: it writes files that are found in open directories, and
+// Tarball.On puts such a tar on another image as its last layer.
 //
 // Archives of images (docker save, OCI layouts) are read by OpenArchive, which
 // gives v1.Image for the store to take.

@@ -33,9 +33,13 @@ func (u *unpacker) extract(hdr *tar.Header, content io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if name == "." && u.under != "." {
+		return nil
+	}
 	if name == "." {
 		return u.rootEntry(hdr)
 	}
+	name = path.Join(u.under, name)
 	if !u.o.KeepWhiteouts && aufsOwn(name) {
 		return nil
 	}
@@ -92,7 +96,7 @@ func (u *unpacker) rootEntry(hdr *tar.Header) error {
 		return err
 	}
 	u.result.HasRoot = true
-	u.result.RootMode = modeOf(hdr)
+	u.result.RootMode = u.modeOf(hdr)
 	if err := u.directoryMeta(u.root, ".", hdr, uid, gid); err != nil {
 		return err
 	}
@@ -100,7 +104,12 @@ func (u *unpacker) rootEntry(hdr *tar.Header) error {
 	return nil
 }
 
-func modeOf(hdr *tar.Header) uint32 { return uint32(hdr.Mode) & 0o7777 } //nolint:gosec // masked
+func (u *unpacker) modeOf(hdr *tar.Header) uint32 {
+	if u.o.DropSetID {
+		return uint32(hdr.Mode) & 0o1777 //nolint:gosec // masked
+	}
+	return uint32(hdr.Mode) & 0o7777 //nolint:gosec // masked
+}
 
 func (u *unpacker) directory(parent *sys.Dir, base, name string, hdr *tar.Header) error {
 	uid, gid, err := u.owner(hdr)
@@ -109,8 +118,11 @@ func (u *unpacker) directory(parent *sys.Dir, base, name string, hdr *tar.Header
 	}
 	err = parent.Mkdir(base, 0o700)
 	if errors.Is(err, os.ErrExist) && !parent.IsDir(base) {
+		if u.o.KeepKinds {
+			return fmt.Errorf("%s: a directory would replace what is no directory", hdr.Name)
+		}
 		hidden := u.isWhiteout(parent, base)
-		if err = u.replace(parent, base); err != nil {
+		if err = u.replace(parent, base, hdr); err != nil {
 			return err
 		}
 		if err = parent.Mkdir(base, 0o700); err == nil && hidden {
@@ -135,7 +147,7 @@ func (u *unpacker) directoryMeta(parent *sys.Dir, base string, hdr *tar.Header, 
 
 // meta sets everything about an open file but its content.
 func (u *unpacker) meta(f *os.File, hdr *tar.Header, uid, gid int) error {
-	if err := sys.SetOwnerModeTimes(f, uid, gid, modeOf(hdr), hdr.ModTime); err != nil {
+	if err := sys.SetOwnerModeTimes(f, uid, gid, u.modeOf(hdr), hdr.ModTime); err != nil {
 		return err
 	}
 	for attr, value := range xattrs(hdr) {
@@ -161,16 +173,21 @@ func (u *unpacker) regular(parent *sys.Dir, base string, hdr *tar.Header, conten
 		return err
 	}
 	f, err := parent.Create(base, 0o600)
+	inPlace := false
 	if errors.Is(err, os.ErrExist) {
-		if err = u.replace(parent, base); err == nil {
+		switch err = u.replace(parent, base, hdr); {
+		case err == nil:
 			f, err = parent.Create(base, 0o600)
+		case errors.Is(err, syscall.EBUSY) && u.under != ".":
+			f, err = parent.Overwrite(base)
+			inPlace = true
 		}
 	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := u.copy(f, content, hdr); err != nil {
+	if err := u.copy(f, content, hdr); err != nil || inPlace {
 		return err
 	}
 	return u.meta(f, hdr, uid, gid)
@@ -201,7 +218,7 @@ func (u *unpacker) symlink(parent *sys.Dir, base string, hdr *tar.Header) error 
 	if err != nil {
 		return err
 	}
-	err = u.make(parent, base, func() error { return parent.Symlink(hdr.Linkname, base) })
+	err = u.make(parent, base, hdr, func() error { return parent.Symlink(hdr.Linkname, base) })
 	if err != nil {
 		return err
 	}
@@ -216,7 +233,7 @@ func (u *unpacker) fifo(parent *sys.Dir, base string, hdr *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	err = u.make(parent, base, func() error { return parent.Mknod(base, syscall.S_IFIFO|0o600, 0, 0) })
+	err = u.make(parent, base, hdr, func() error { return parent.Mknod(base, syscall.S_IFIFO|0o600, 0, 0) })
 	if err != nil {
 		return err
 	}
@@ -227,7 +244,7 @@ func (u *unpacker) special(parent *sys.Dir, base string, hdr *tar.Header, uid, g
 	if err := parent.Lchown(base, uid, gid); err != nil {
 		return err
 	}
-	if err := parent.Chmod(base, modeOf(hdr)); err != nil {
+	if err := parent.Chmod(base, u.modeOf(hdr)); err != nil {
 		return err
 	}
 	return parent.Chtimes(base, hdr.ModTime, hdr.ModTime)
@@ -240,6 +257,7 @@ func (u *unpacker) hardlink(parent *sys.Dir, base string, hdr *tar.Header) error
 	if err != nil {
 		return fmt.Errorf("%s: hard link: %w", hdr.Name, err)
 	}
+	target = path.Join(u.under, target)
 	dir, err := u.tree.OpenDir(path.Dir(target))
 	if err != nil {
 		return fmt.Errorf("%s: hard link: %w", hdr.Name, err)
@@ -252,15 +270,15 @@ func (u *unpacker) hardlink(parent *sys.Dir, base string, hdr *tar.Header) error
 	if now, err := parent.Lstat(base); err == nil && now.Ino == old.Ino && now.Dev == old.Dev {
 		return nil
 	}
-	return u.make(parent, base, func() error { return parent.Link(dir, path.Base(target), base) })
+	return u.make(parent, base, hdr, func() error { return parent.Link(dir, path.Base(target), base) })
 }
 
 // make calls create and, where the name is taken, again after removing what has
 // it.
-func (u *unpacker) make(parent *sys.Dir, base string, create func() error) error {
+func (u *unpacker) make(parent *sys.Dir, base string, hdr *tar.Header, create func() error) error {
 	err := create()
 	if errors.Is(err, os.ErrExist) {
-		if err = u.replace(parent, base); err == nil {
+		if err = u.replace(parent, base, hdr); err == nil {
 			err = create()
 		}
 	}
@@ -268,7 +286,10 @@ func (u *unpacker) make(parent *sys.Dir, base string, create func() error) error
 }
 
 // replace removes what an earlier entry of the layer left at base.
-func (u *unpacker) replace(parent *sys.Dir, base string) error {
+func (u *unpacker) replace(parent *sys.Dir, base string, hdr *tar.Header) error {
+	if u.o.KeepKinds && parent.IsDir(base) {
+		return fmt.Errorf("%s: it would replace a directory", hdr.Name)
+	}
 	if err := parent.Remove(base); err != nil {
 		return err
 	}

@@ -104,11 +104,15 @@ func spool(r io.Reader, dir string) (*os.File, error) {
 	if err := os.Remove(out.Name()); err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
-	var guard spaceGuard
-	if err := guard.open(dir); err != nil {
+	d, err := os.Open(dir)
+	if err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
-	defer guard.close()
+	var guard spaceGuard
+	defer d.Close()
+	if err := guard.open(d, dir); err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
 	if _, err := io.Copy(&guarded{out, &guard}, r); err != nil {
 		return nil, errors.Join(err, out.Close())
 	}

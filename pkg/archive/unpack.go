@@ -47,6 +47,17 @@ type Options struct {
 	Split io.Writer
 	// Note is told, once per kind, what was left out; nil: nobody.
 	Note func(string)
+
+	// The rest is for UnpackInto.
+
+	// Owner says who gets a file that belongs to uid and gid in the tar; nil: they
+	// do.
+	Owner func(uid, gid int) (int, int)
+	// DropSetID takes set-user-ID and set-group-ID bits away.
+	DropSetID bool
+	// KeepKinds refuses to replace a directory by something else, and something
+	// else by a directory.
+	KeepKinds bool
 }
 
 // Result describes an unpacked tar stream.
@@ -72,6 +83,7 @@ func (e *UnmappedIDError) Error() string {
 type unpacker struct {
 	o      Options
 	tree   *sys.Tree
+	under  string // where names begin; "." for the tree's root
 	dirs   dirCache
 	tr     *tar.Reader
 	pack   storage.Packer
@@ -99,21 +111,45 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o Options) (Result, er
 		return Result{}, err
 	}
 	defer tree.Close()
+	return unpackAt(ctx, r, place{tree, "."}, o)
+}
+
+// UnpackInto writes the tar stream r into the directory under of a tree that is in
+// use. Names and links lead nowhere out of the tree, whoever changes it meanwhile.
+// The entry for the root of the tar changes nothing. Where something is mounted on
+// a file, the file gets the new content and keeps the rest.
+func UnpackInto(ctx context.Context, r io.Reader, tree *sys.Tree, under string, o Options) error {
+	o.KeepWhiteouts = true
+	_, err := unpackAt(ctx, r, place{tree, path.Clean("/" + under)[1:]}, o)
+	return err
+}
+
+type place struct {
+	tree  *sys.Tree
+	under string
+}
+
+func unpackAt(ctx context.Context, r io.Reader, at place, o Options) (Result, error) {
 	u := &unpacker{
-		o: o, tree: tree, dirs: dirCache{tree: tree},
+		o: o, tree: at.tree, under: at.under, dirs: dirCache{tree: at.tree},
 		buf:   make([]byte, copyBuffer),
 		crc:   crc64.MakeTable(crc64.ISO),
 		noted: map[string]bool{}, uids: map[uint32]struct{}{}, gids: map[uint32]struct{}{},
 	}
 	defer u.dirs.clear()
-	if u.root, err = tree.OpenDir("."); err != nil {
+	var err error
+	if u.root, err = at.tree.OpenDir(at.under); err != nil {
 		return Result{}, err
 	}
 	defer u.root.Close()
-	if err := u.space.open(dir); err != nil {
+	dir, err := u.root.Open(".")
+	if err != nil {
 		return Result{}, err
 	}
-	defer u.space.close()
+	defer dir.Close()
+	if err := u.space.open(dir, at.tree.Name()); err != nil {
+		return Result{}, err
+	}
 
 	br := bufio.NewReaderSize(r, 64<<10)
 	var split *bufio.Writer
@@ -283,11 +319,15 @@ func (u *unpacker) note(kind, format string, args ...any) {
 
 // owner checks the ids of an entry and says what it is to belong to.
 func (u *unpacker) owner(hdr *tar.Header) (uid, gid int, err error) {
-	uid, err = u.id("uid", hdr.Uid, u.o.UIDs, hdr.Name)
+	uid, gid = hdr.Uid, hdr.Gid
+	if u.o.Owner != nil {
+		uid, gid = u.o.Owner(uid, gid)
+	}
+	uid, err = u.id("uid", uid, u.o.UIDs, hdr.Name)
 	if err != nil {
 		return 0, 0, err
 	}
-	gid, err = u.id("gid", hdr.Gid, u.o.GIDs, hdr.Name)
+	gid, err = u.id("gid", gid, u.o.GIDs, hdr.Name)
 	if err != nil {
 		return 0, 0, err
 	}

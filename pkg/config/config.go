@@ -22,6 +22,9 @@ const (
 	hostGIDVar = "_CONTAINERS_ROOTLESS_GID"
 )
 
+// ownPrefix is that of all variables that are for nook's own processes.
+const ownPrefix = "_CONTAINERS_"
+
 // Paths says where nook keeps things.
 type Paths struct {
 	Data string // durable state: $XDG_DATA_HOME/nook, else ~/.local/share/nook
@@ -104,11 +107,19 @@ func runDir(data string) (string, error) {
 
 // EngineEnviron is env for a process in the user namespace: without an
 // XDG_RUNTIME_DIR that Load found unusable, which libraries there would trip over.
+// Where this process is in a namespace that nook made already, it also says who
+// the user is outside.
 func EngineEnviron(env []string) []string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && WritableDir(dir) {
-		return env
+	env = slices.Clone(env)
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); !filepath.IsAbs(dir) || !WritableDir(dir) {
+		env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, "XDG_RUNTIME_DIR=") })
 	}
-	return slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, "XDG_RUNTIME_DIR=") })
+	for _, e := range os.Environ() {
+		if strings.HasPrefix(e, ownPrefix) && !strings.HasPrefix(e, unshareVar+"=") {
+			env = append(env, e)
+		}
+	}
+	return env
 }
 
 // WritableDir reports whether dir is a directory that this process may write
@@ -121,5 +132,5 @@ func WritableDir(dir string) bool {
 // Environ is the user's environment: this process's without what nook adds for
 // its own processes in the user namespace.
 func Environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "_CONTAINERS_") })
+	return slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, ownPrefix) })
 }

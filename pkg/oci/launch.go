@@ -67,11 +67,21 @@ func (l *launch) openFiles() error {
 	if p.FS != nil && l.cfg.Root != nil {
 		p.FS.RootFD = l.give(l.cfg.Root)
 	}
+	if p.FS != nil {
+		for i := range p.FS.Mounts {
+			if m := &p.FS.Mounts[i]; m.Bind && l.cfg.Trees[m.Dest] != nil {
+				m.FD = l.give(l.cfg.Trees[m.Dest])
+			}
+		}
+	}
 	if l.cfg.Gate != nil {
 		p.Gate = l.give(l.cfg.Gate)
 	}
 	if l.cfg.Held != nil {
 		p.Held = l.give(l.cfg.Held)
+	}
+	if p.FS != nil {
+		l.giveTrees()
 	}
 	if p.NewUser && p.FS != nil {
 		if err := l.openSources(); err != nil {
@@ -115,6 +125,16 @@ func (l *launch) openNamespaces() error {
 	return nil
 }
 
+// giveTrees hands the caller's mounts over.
+func (l *launch) giveTrees() {
+	fs := l.blueprint.plan.FS
+	for i := range fs.Mounts {
+		if tree := l.cfg.Trees[fs.Mounts[i].Dest]; tree != nil && fs.Mounts[i].Bind {
+			fs.Mounts[i].FD = l.give(tree)
+		}
+	}
+}
+
 // openSources copies the trees to be mounted before a new user namespace takes
 // the right to walk to them away: a home directory of mode 0700 is closed to a
 // root that its owner's id is not mapped to. A caller without CAP_SYS_ADMIN
@@ -142,7 +162,7 @@ func (l *launch) openSources() error {
 	}
 	for i := range fs.Mounts {
 		m := &fs.Mounts[i]
-		if !m.Bind {
+		if !m.Bind || m.FD != plan.NoFD {
 			continue
 		}
 		var opts []kern.TreeOpt

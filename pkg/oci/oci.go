@@ -45,6 +45,10 @@ type Config struct {
 	// file system; nil: the directory Spec.Root.Path.
 	Root *os.File
 
+	// Trees are detached mounts to take for bind mounts of Spec instead of their
+	// sources, by destination.
+	Trees map[string]*os.File
+
 	// Stdin, Stdout and Stderr of the command; nil: /dev/null. Not used with
 	// Spec.Process.Terminal.
 	Stdin, Stdout, Stderr *os.File

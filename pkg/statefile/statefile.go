@@ -42,6 +42,23 @@ func Read(path string, v any) error {
 	return nil
 }
 
+// Create is Write for a path that must not be there yet: else it returns
+// fs.ErrExist and changes nothing.
+func Create(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", path, err)
+	}
+	tmp, err := writeTemp(filepath.Dir(path), append(data, '\n'), (*os.File).Sync)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := errors.Join(os.Link(tmp, path), os.Remove(tmp)); err != nil {
+		return err
+	}
+	return sys.SyncDir(filepath.Dir(path))
+}
+
 // CreateExclusive makes path with data, whole or not at all, and returns
 // fs.ErrExist where path is already there. A reader never sees it empty, since
 // link(2) gives the finished file its name.

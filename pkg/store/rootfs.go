@@ -22,6 +22,7 @@ type RootFS struct {
 	How    string   // HowOverlay, HowFuse or HowCopy
 	Notice string   // what the user should know about it, or ""
 	lease  *os.File // keeps the image of a scratch root
+	kept   []*RootFS
 }
 
 // How a root file system was put together.
@@ -33,19 +34,27 @@ const (
 
 // Close gives the root up, once the container has ended.
 func (r *RootFS) Close() error {
-	if r.lease == nil {
-		return r.Mount.Close()
+	errs := []error{r.Mount.Close()}
+	if r.lease != nil {
+		errs = append(errs, r.lease.Close())
 	}
-	return errors.Join(r.Mount.Close(), r.lease.Close())
+	for _, k := range r.kept {
+		errs = append(errs, k.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Kept are descriptors that must stay open as long as the container runs, in a
 // process that does nothing else with the root.
 func (r *RootFS) Kept() []*os.File {
-	if r.lease == nil {
-		return nil
+	var files []*os.File
+	if r.lease != nil {
+		files = append(files, r.lease)
 	}
-	return []*os.File{r.lease}
+	for _, k := range r.kept {
+		files = append(files, k.Kept()...)
+	}
+	return files
 }
 
 // layout is where a container's files are.

@@ -88,14 +88,35 @@ func (s *Store) imageDirs(imageID string) ([]string, error) {
 	}
 	for _, i := range all.Images {
 		if i.ID == imageID {
-			driver, err := st.GraphDriver()
-			if err != nil {
-				return nil, err
-			}
-			return s.lowerDirs(driver, layers, i.TopLayer)
+			return s.chainDirs(layers, i.TopLayer)
 		}
 	}
 	return nil, fmt.Errorf("image %s: %w", short(imageID), ErrNotFound)
+}
+
+// layerDirs lists the directories of a layer and those below it.
+func (s *Store) layerDirs(id string) ([]string, error) {
+	all, err := s.storage().MultiList(storage.MultiListOptions{Layers: true})
+	if err != nil {
+		return nil, err
+	}
+	layers := make(map[string]*storage.Layer, len(all.Layers))
+	for i := range all.Layers {
+		layers[all.Layers[i].ID] = &all.Layers[i]
+	}
+	return s.chainDirs(layers, id)
+}
+
+// chainDirs is lowerDirs for either driver: of vfs a layer holds all files.
+func (s *Store) chainDirs(layers map[string]*storage.Layer, id string) ([]string, error) {
+	driver, err := s.storage().GraphDriver()
+	if err != nil || id == "" {
+		return nil, err
+	}
+	if driver.String() == "vfs" {
+		return []string{filepath.Join(s.o.Root, "vfs", "dir", id)}, nil
+	}
+	return s.lowerDirs(driver, layers, id)
 }
 
 // lease opens and locks the image's lease.

@@ -47,8 +47,14 @@ func recordLock(f *os.File, cmd int, exclusive bool) error { //nolint:revive // 
 // RecordHolder returns the pid of a process, other than this one, that holds a
 // record lock on f, or 0 when none does. It takes no lock itself. The pid is -1
 // where the holder lives in a pid namespace that this process cannot see.
-func RecordHolder(f *os.File) (pid int, err error) {
-	lk := unix.Flock_t{Type: unix.F_WRLCK}
+func RecordHolder(f *os.File) (pid int, err error) { return recordHolder(f, unix.F_WRLCK) }
+
+// RecordOwner is RecordHolder for exclusive locks alone.
+func RecordOwner(f *os.File) (pid int, err error) { return recordHolder(f, unix.F_RDLCK) }
+
+// recordHolder asks who keeps a lock of type kind from being granted.
+func recordHolder(f *os.File, kind int16) (pid int, err error) {
+	lk := unix.Flock_t{Type: kind}
 	if err := retryEINTR(func() error { return unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lk) }); err != nil {
 		return 0, fmt.Errorf("query lock %s: %w", f.Name(), err)
 	}

@@ -14,7 +14,10 @@ import (
 // were the root directory ("/", ".." at the top and absolute symbolic links all
 // lead to its root), so that no name and no link leads out of it (openat2(2),
 // RESOLVE_IN_ROOT).
-type Tree struct{ root *os.File }
+type Tree struct {
+	root *os.File
+	live bool // names lead into what is mounted below
+}
 
 // Dir is one directory of a Tree, held open. Names given to its methods are
 // single path components and are never followed when they are symbolic links.
@@ -55,7 +58,10 @@ func (t *Tree) open2(path string, flags, resolve uint64) (*os.File, error) {
 	}
 	how := unix.OpenHow{
 		Flags:   flags | unix.O_CLOEXEC,
-		Resolve: resolve | unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+		Resolve: resolve | unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	if !t.live {
+		how.Resolve |= unix.RESOLVE_NO_XDEV
 	}
 	for range 1000 {
 		fd, err := unix.Openat2(int(t.root.Fd()), path, &how)
@@ -202,6 +208,7 @@ type FileStat struct {
 	Dev, Ino uint64
 	Links    uint64
 	Rdev     uint64
+	Size     int64
 	Mtime    time.Time
 }
 
@@ -215,6 +222,7 @@ func (d *Dir) Lstat(name string) (FileStat, error) {
 	return FileStat{
 		Mode: st.Mode, UID: st.Uid, GID: st.Gid, Dev: st.Dev, Ino: st.Ino,
 		Links: uint64(st.Nlink), Rdev: st.Rdev, //nolint:unconvert // uint32 on arm64
+		Size:  st.Size,
 		Mtime: time.Unix(st.Mtim.Unix()),
 	}, err
 }
@@ -223,6 +231,12 @@ func (d *Dir) Lstat(name string) (FileStat, error) {
 func (d *Dir) IsDir(name string) bool {
 	st, err := d.Lstat(name)
 	return err == nil && st.Kind() == unix.S_IFDIR
+}
+
+// IsLink reports whether name is a symbolic link.
+func (d *Dir) IsLink(name string) bool {
+	st, err := d.Lstat(name)
+	return err == nil && st.Kind() == unix.S_IFLNK
 }
 
 // Lchown gives name to uid and gid.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/libpod/container"
@@ -67,27 +69,35 @@ func (f *Factory) Engine() (e *container.Engine, done func(), err error) {
 
 // OpenStore opens the store that the global flags name. Only inside.
 func (f *Factory) OpenStore() (*store.Store, error) {
-	p, err := f.Paths()
+	root, runRoot, err := f.StoreDirs()
 	if err != nil {
 		return nil, err
 	}
-	o := store.Options{
-		Root: filepath.Join(p.Data, "storage"), RunRoot: filepath.Join(p.Run, "storage"),
+	return store.Open(store.Options{
+		Root: root, RunRoot: runRoot,
 		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: candidates,
 		MoreIDs: userns.MoreIDs,
+	})
+}
+
+// StoreDirs are the graph root and the run root of the store that the global
+// flags name.
+func (f *Factory) StoreDirs() (root, runRoot string, err error) {
+	p, err := f.Paths()
+	if err != nil {
+		return "", "", err
 	}
+	root, runRoot = filepath.Join(p.Data, "storage"), filepath.Join(p.Run, "storage")
 	if f.Globals.Root != "" {
-		if o.Root, err = filepath.Abs(f.Globals.Root); err != nil {
-			return nil, err
+		if root, err = filepath.Abs(f.Globals.Root); err != nil {
+			return "", "", err
 		}
-		o.RunRoot = filepath.Join(p.Run, "at-"+rootTag(o.Root), "storage")
+		runRoot = filepath.Join(p.Run, "at-"+rootTag(root), "storage")
 	}
 	if f.Globals.RunRoot != "" {
-		if o.RunRoot, err = filepath.Abs(f.Globals.RunRoot); err != nil {
-			return nil, err
-		}
+		runRoot, err = filepath.Abs(f.Globals.RunRoot)
 	}
-	return store.Open(o)
+	return root, runRoot, err
 }
 
 // candidates resolves a short name as a pull would. A mistake in registries.conf
@@ -115,7 +125,46 @@ func externalRuntime(path string) (string, error) {
 	return path, nil
 }
 
+// Unshared runs work with the engine open in this very process, for what it does
+// to the mounts that the user sees: that is only right in "nook unshare".
+func (f *Factory) Unshared(ctx context.Context, work func(context.Context, *container.Engine) error) error {
+	if !config.Unshared() {
+		return problem.Hint(errors.New("mounts of containers exist only in the user's namespace"), "run: nook unshare; and this command in its shell")
+	}
+	e, done, err := f.Engine()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return work(ctx, e)
+}
+
+// InForeground runs the same command line again inside, as InStore does, for a
+// command that hands the terminal over to a program of the user's.
+func (f *Factory) InForeground(ctx context.Context) error {
+	return f.inside(ctx, func(child *os.Process) (stop func()) { return Foreground(child) })
+}
+
+// Foreground leaves the keys that interrupt to child, which the terminal sends
+// them to as well, and passes on the signals that end this process alone.
+func Foreground(child *os.Process) (stop func()) {
+	in := make(chan os.Signal, 4)
+	signal.Notify(in, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		for s := range in {
+			if s == syscall.SIGTERM || s == syscall.SIGHUP {
+				_ = child.Signal(s) // it may have ended
+			}
+		}
+	}()
+	return func() { signal.Stop(in); close(in) }
+}
+
 func (f *Factory) again(ctx context.Context) error {
+	return f.inside(ctx, func(*os.Process) func() { return func() {} })
+}
+
+func (f *Factory) inside(ctx context.Context, watch func(*os.Process) (stop func())) error {
 	p, err := f.Paths()
 	if err != nil {
 		return err
@@ -127,6 +176,7 @@ func (f *Factory) again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer watch(child.Process.Process)()
 	f.attend(ctx, child)
 	st, err := child.Wait()
 	if err != nil {

@@ -11,11 +11,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/image"
 )
 
 // Verbs returns the commands on containers as they appear at the top level.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{newRun(f), newCreate(f), newStart(f), newStop(f), newRestart(f), newKill(f), newWait(f), newAttach(f), newExec(f), newTop(f), newRename(f), newPs(f), newRm(f)}
+	return []*cobra.Command{
+		newRun(f), newCreate(f), newStart(f), newStop(f), newRestart(f), newKill(f), newWait(f), newAttach(f),
+		newExec(f), newTop(f), newLogs(f), newRename(f), newPs(f), newRm(f),
+		newMount(f), newUnmount(f), newExport(f), newCommit(f), newCp(f),
+	}
 }
 
 // New returns the "container" command with the same verbs.
@@ -26,6 +31,6 @@ func New(f *cmdutil.Factory) *cobra.Command {
 		RunE:  cmdutil.NeedVerb,
 	}
 	cmd.AddCommand(Verbs(f)...)
-	cmd.AddCommand(newInspect(f), newExists(f), newPrune(f))
+	cmd.AddCommand(newInspect(f), newExists(f), newPrune(f), image.NewDiff(f, image.DiffContainers))
 	return cmd
 }

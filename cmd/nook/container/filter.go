@@ -27,7 +27,7 @@ func filters(s state.Store) cmdutil.Filters[container.Listed] {
 		"name":     name,
 		"ancestor": simple(isOf),
 		"volume": simple(func(l container.Listed, v string) bool {
-			return slices.ContainsFunc(l.Spec.Mounts, func(m spec.Mount) bool { return m.Source == v || m.Target == v })
+			return slices.ContainsFunc(l.Spec.Mounts, func(m spec.Mount) bool { return v != "" && (m.Source == v || m.Target == v || m.Volume == v) })
 		}),
 		"status": status,
 		"exited": exited,

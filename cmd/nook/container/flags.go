@@ -32,7 +32,11 @@ type createFlags struct {
 	volumes, mounts, tmpfs          []string
 	devices, ulimits, sysctls       []string
 	annotations, securityOpts       []string
+	logDriver                       string
+	logOpts                         []string
 	shmSize, network, userns        string
+	secrets                         []string
+	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
 	pull                            cmdutil.PullFlags
 	set                             *pflag.FlagSet
@@ -60,6 +64,8 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label: KEY[=VALUE]")
 	f.StringArrayVar(&o.labelFile, "label-file", nil, "file of labels, one a line")
 	f.StringArrayVar(&o.annotations, "annotation", nil, "annotation: KEY=VALUE")
+	f.StringVar(&o.logDriver, "log-driver", "", "where output is kept: k8s-file (default), json-file, journald, none or passthrough")
+	f.StringArrayVar(&o.logOpts, "log-opt", nil, "option of the log driver: max-size=SIZE, max-file=N, path=FILE or tag=TEMPLATE")
 	f.StringVar(&o.req.CIDFile, "cidfile", "", "write the container's id to this file")
 	f.StringVar(&o.req.PIDFile, "pidfile", "", "write the process id to this file")
 	o.addFiles(f)
@@ -69,12 +75,15 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 }
 
 func (o *createFlags) addFiles(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "show a host directory: HOST:CONTAINER[:OPTIONS]")
-	f.StringArrayVar(&o.mounts, "mount", nil, "mount: type=bind|tmpfs,src=...,dst=...[,OPTION]")
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "show a volume or a host directory: [NAME|HOST:]CONTAINER[:OPTIONS]")
+	f.StringArrayVar(&o.mounts, "mount", nil, "mount: type=volume|bind|tmpfs|image,src=...,dst=...[,OPTION]")
+	f.StringArrayVar(&o.req.Spec.VolumesFrom, "volumes-from", nil, "the volumes and host directories of a container: CONTAINER[:ro|z]")
+	f.StringVar(&o.imageVolume, "image-volume", "anonymous", "what the image's volumes become: anonymous (or bind), tmpfs or ignore")
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "empty directory in memory: CONTAINER[:OPTIONS]")
 	f.BoolVar(&o.req.Spec.ReadOnly, "read-only", false, "make the root file system read-only")
 	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /run, /tmp and /var/tmp writable")
 	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm]")
+	f.StringArrayVar(&o.secrets, "secret", nil, "give a secret: NAME[,type=mount|env,target=...,uid=...,gid=...,mode=...]")
 	f.StringVar(&o.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
 	f.BoolVar(&o.rootfs, "rootfs", false, "the argument is a directory to run from, not an image")
 }
@@ -116,7 +125,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 		}
 	}
 	for _, step := range []func(*container.Request, host) error{
-		o.readName, o.readProcess, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
+		o.readName, o.readProcess, o.readLog, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
 	} {
 		if err := step(&r, h); err != nil {
 			return r, err
@@ -264,6 +273,9 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 			return err
 		}
 	}
+	if err := o.readImageVolume(s); err != nil {
+		return err
+	}
 	for _, text := range o.devices {
 		d, err := syntax.Device(text)
 		if err != nil {
@@ -274,6 +286,13 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 		}
 		s.Devices = append(s.Devices, d)
 	}
+	for _, text := range o.secrets {
+		sec, err := syntax.Secret(text)
+		if err != nil {
+			return err
+		}
+		s.Secrets = append(s.Secrets, sec)
+	}
 	s.ReadOnlyAll = s.ReadOnly && !o.readOnlyTmpfs
 	if o.shmSize == "" {
 		return nil
@@ -283,19 +302,35 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 	return err
 }
 
+func (o *createFlags) readImageVolume(s *spec.Container) error {
+	switch o.imageVolume {
+	case "anonymous", "bind": // podman's word for the same
+		s.ImageVolume = spec.ImageVolumeAnonymous
+	case spec.ImageVolumeTmpfs, spec.ImageVolumeIgnore:
+		s.ImageVolume = o.imageVolume
+	default:
+		return fmt.Errorf("--image-volume %q: want anonymous, bind, tmpfs or ignore", o.imageVolume)
+	}
+	for _, from := range s.VolumesFrom {
+		if _, err := syntax.VolumesFrom(from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkSource looks before anything is made: a missing host directory is a typing
 // error far more often than a wish.
 func checkSource(m spec.Mount) error {
-	if m.Type != spec.MountBind {
-		return nil
-	}
-	if _, err := os.Stat(m.Source); err != nil {
-		return problem.Hint(fmt.Errorf("volume %s: %w", m.Source, errors.Unwrap(err)), "run: mkdir -p %s", m.Source)
+	if m.Type == spec.MountBind {
+		if _, err := os.Stat(m.Source); err != nil {
+			return problem.Hint(fmt.Errorf("volume %s: %w", m.Source, errors.Unwrap(err)), "run: mkdir -p %s", m.Source)
+		}
 	}
 	if slices.Contains(m.Options, "z") || slices.Contains(m.Options, "Z") {
 		if _, err := os.Stat("/sys/fs/selinux/enforce"); err == nil {
-			return problem.Hint(fmt.Errorf("volume %s: relabelling for SELinux is not there yet", m.Source),
-				"run: chcon -R -t container_file_t %s, and leave the option out", m.Source)
+			return problem.Hint(fmt.Errorf("volume %s: relabelling for SELinux is not there yet", m.Source+m.Volume),
+				"run: chcon -R -t container_file_t DIR, and leave the option out")
 		}
 	}
 	return nil

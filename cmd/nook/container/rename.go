@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -33,7 +34,12 @@ func newRename(f *cmdutil.Factory) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.Rename(args[1])
+			old := c.Name
+			if err := c.Rename(args[1]); err != nil {
+				return err
+			}
+			events.Tell(c, events.Rename, events.Attribute("oldName", old))
+			return nil
 		},
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 type rmOptions struct {
 	force, all, ignore bool
+	volumes            bool
 	timeout            int
 	cidFiles           []string
 }
@@ -49,6 +50,7 @@ other failure.`,
 	fl := cmd.Flags()
 	fl.BoolVarP(&o.force, "force", "f", false, "end running containers first; a missing one is no error")
 	fl.BoolVarP(&o.all, "all", "a", false, "every container")
+	fl.BoolVarP(&o.volumes, "volumes", "v", false, "remove their anonymous volumes too")
 	fl.BoolVarP(&o.ignore, "ignore", "i", false, "a missing container is no error")
 	fl.IntVarP(&o.timeout, "time", "t", int(container.DefaultStopTimeout/time.Second), "seconds between the stop signal and SIGKILL; -1 waits for ever")
 	fl.StringArrayVar(&o.cidFiles, "cidfile", nil, "read the container's id from this file")
@@ -91,7 +93,7 @@ func (o *rmOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.En
 	if err != nil {
 		return err
 	}
-	opts := container.RemoveOptions{Force: o.force, Timeout: time.Duration(o.timeout) * time.Second}
+	opts := container.RemoveOptions{Force: o.force, Volumes: o.volumes, Timeout: time.Duration(o.timeout) * time.Second}
 	if o.timeout < 0 {
 		opts.Timeout = time.Duration(1<<63 - 1)
 	}

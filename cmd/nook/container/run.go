@@ -52,11 +52,15 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 	if err != nil {
 		return err
 	}
+	secrets, err := sessionSecrets(ctx, f, req.Spec.Secrets)
+	if err != nil {
+		return err
+	}
 	o.tty, o.stdin = req.Spec.TTY, req.Spec.OpenStdin
 	if !o.detach {
-		return o.show(ctx, f, call{Request: &req}, extra)
+		return o.show(ctx, f, call{Request: &req, Secrets: secrets}, extra)
 	}
-	id, err := background(ctx, f, call{Request: &req}, extra)
+	id, err := background(ctx, f, call{Request: &req, Secrets: secrets}, extra)
 	if err != nil {
 		return err
 	}
@@ -80,6 +84,8 @@ type call struct {
 	Request *requestCall    `json:"request,omitempty"`
 	Start   *startCall      `json:"start,omitempty"`
 	Detach  bool            `json:"detach,omitempty"` // the outer half leaves when the command runs
+	// Secrets are those that only the user's session can read.
+	Secrets map[string][]byte `json:"secrets,omitempty"`
 }
 
 // startCall starts a container that exists.

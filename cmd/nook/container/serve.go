@@ -54,8 +54,8 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 
 // do reports the end through ended, or returns why there was no beginning.
 func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
-	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach}
-	if o.Resume, err = json.Marshal(f.Globals); err != nil {
+	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach, Secrets: c.Secrets}
+	if o.Resume, err = json.Marshal(resume{f.Globals, c.Secrets}); err != nil {
 		return err
 	}
 	if c.Request != nil && c.Request.Run {
@@ -103,6 +103,12 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 	return nil
 }
 
+// resume is what a monitor keeps in memory to start the container again.
+type resume struct {
+	Globals cmdutil.Globals   `json:"globals"`
+	Secrets map[string][]byte `json:"secrets,omitempty"`
+}
+
 // Again starts a container whose monitor has become this program, by its restart
 // policy. arg is what monitor.TakeOver reads. Nobody listens: what goes wrong is in
 // the container's record.
@@ -112,15 +118,17 @@ func Again(ctx context.Context, f *cmdutil.Factory, arg string) error {
 		return err
 	}
 	defer c.Release()
-	if err := json.Unmarshal(h.Resume, &f.Globals); err != nil {
+	var r resume
+	if err := json.Unmarshal(h.Resume, &r); err != nil {
 		return err
 	}
+	f.Globals = r.Globals
 	e, closeEngine, err := f.Engine()
 	if err != nil {
 		return err
 	}
 	defer closeEngine()
 	quiet := func(attach.Exit) {}
-	e.Run(ctx, c, nil, container.StartOptions{Started: f.Silence, Ended: quiet, Detach: true, Resume: h.Resume, Again: h})
+	e.Run(ctx, c, nil, container.StartOptions{Started: f.Silence, Ended: quiet, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets})
 	return nil
 }

@@ -77,8 +77,12 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	if err := startable(c); err != nil {
 		return err
 	}
+	secrets, err := sessionSecrets(ctx, f, c.Spec.Secrets)
+	if err != nil {
+		return err
+	}
 	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin
-	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}}, nil)
+	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, nil)
 }
 
 // startable refuses what only its first command line could give.
@@ -94,6 +98,9 @@ func startAgain(ctx context.Context, f *cmdutil.Factory, c *state.Container) err
 	if err := startable(c); err != nil {
 		return err
 	}
-	_, err := background(ctx, f, call{Start: &startCall{Name: c.ID}}, nil)
+	secrets, err := sessionSecrets(ctx, f, c.Spec.Secrets)
+	if err == nil {
+		_, err = background(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, nil)
+	}
 	return err
 }

@@ -25,6 +25,7 @@ func Verbs(f *cmdutil.Factory) []*cobra.Command {
 func New(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Manage images", RunE: cmdutil.NeedVerb}
 	cmd.AddCommand(
+		NewDiff(f, DiffImages),
 		newExists(f),
 		newImport(f),
 		newInspect(f),

@@ -39,3 +39,6 @@ func fullNames(names []string, host string) ([]string, error) {
 	}
 	return out, nil
 }
+
+// LocalNames completes the names of images that are made here.
+func LocalNames(names []string) ([]string, error) { return fullNames(names, local) }

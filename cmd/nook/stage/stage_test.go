@@ -19,8 +19,9 @@ func TestImports(t *testing.T) {
 	}
 	got := strings.Fields(string(out))
 	want := []string{
-		module + "libpod/attach", module + "libpod/monitor", module + "libpod/spec", module + "libpod/state",
-		module + "pkg/problem", module + "pkg/statefile", module + "pkg/sys",
+		module + "libpod/attach", module + "libpod/events", module + "libpod/monitor", module + "libpod/spec", module + "libpod/state",
+		module + "libpod/syntax", module + "libpod/volume", module + "pkg/filetree",
+		module + "pkg/logs", module + "pkg/problem", module + "pkg/statefile", module + "pkg/sys",
 		module + "cmd/nook/stage", module + "pkg/oci/hooks", module + "pkg/oci/plan", module + "pkg/oci/stage",
 		module + "pkg/sys/kern", "golang.org/x/sys/unix",
 	}
@@ -33,7 +34,7 @@ func TestImports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, heavy := range []string{"net", "os/exec", "os/user", "net/http", "regexp", "text/template", "crypto/tls", "log/slog"} {
+	for _, heavy := range []string{"net", "os/exec", "os/user", "net/http", "regexp", "text/template", "crypto/rand", "crypto/tls", "log/slog"} {
 		if slices.Contains(strings.Fields(string(std)), heavy) {
 			t.Errorf("imports %s", heavy)
 		}

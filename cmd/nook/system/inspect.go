@@ -10,7 +10,9 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
+	"github.com/nook-containers/nook/cmd/nook/volume"
 	"github.com/nook-containers/nook/libpod/state"
+	libvolume "github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/store"
 )
@@ -22,27 +24,30 @@ const (
 	kindAll       = "all"
 	kindContainer = "container"
 	kindImage     = "image"
+	kindVolume    = "volume"
 )
 
 func newInspect(f *cmdutil.Factory) *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
 		Use:     "inspect [flags] NAME...",
-		Short:   "Show all about containers and images",
-		Long:    "Show all about containers and images, as a JSON array. A container's name beats an image's.",
+		Short:   "Show all about containers, images and volumes",
+		Long:    "Show all about containers, images and volumes, as a JSON array. A container's name beats an image's, and that a volume's.",
 		Example: "  nook inspect web\n  nook inspect --type image --format '{{.Id}}' busybox",
 		Args:    cmdutil.MinArgs(1, "a name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch o.kind {
 			case kindAll, kindContainer, kindImage:
+			case kindVolume:
+				return inspectVolumes(f, o.format, args)
 			default:
-				return fmt.Errorf("--type %q: want all, container or image", o.kind)
+				return fmt.Errorf("--type %q: want all, container, image or volume", o.kind)
 			}
 			return o.inspect(cmd.Context(), f, args)
 		},
 	}
 	cmd.Flags().StringVarP(&o.format, "format", "f", "", "`json` or TEMPLATE")
-	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container or image")
+	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image or volume")
 	return cmd
 }
 
@@ -76,14 +81,34 @@ func (o inspectOptions) inspect(ctx context.Context, f *cmdutil.Factory, names [
 				continue
 			}
 			img, err := image.LookupInspect(s, name)
-			if errors.Is(err, store.ErrNotFound) {
-				return problem.Hint(fmt.Errorf("%s: no such container or image", name), "run: nook ps -a; nook images")
+			if err == nil {
+				objects[i] = img
+				continue
+			}
+			if !errors.Is(err, store.ErrNotFound) || o.kind == kindImage {
+				return err
+			}
+			v, err := volume.Describe(f, name)
+			if errors.Is(err, libvolume.ErrNotFound) {
+				return problem.Hint(fmt.Errorf("%s: no such container, image or volume", name), "run: nook ps -a; nook images; nook volume ls")
 			}
 			if err != nil {
 				return err
 			}
-			objects[i] = img
+			objects[i] = v
 		}
 		return cmdutil.RenderObjects(f.Out, o.format, objects)
 	})
+}
+
+func inspectVolumes(f *cmdutil.Factory, format string, names []string) error {
+	var found []*volume.Inspect
+	for _, name := range names {
+		v, err := volume.Describe(f, name)
+		if err != nil {
+			return err
+		}
+		found = append(found, v)
+	}
+	return cmdutil.RenderObjects(f.Out, format, found)
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/image"
 )
 
 // Verbs returns the commands as they appear at the top level.
 func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{newInspect(f), newVersion(f)}
+	return []*cobra.Command{image.NewDiff(f, image.DiffAny), newEvents(f), newInspect(f), newUnshare(f), newVersion(f)}
 }
 
 // versionInfo has podman's field names, which scripts put into --format.

@@ -28,6 +28,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/bundle"
+	"github.com/nook-containers/nook/pkg/statefile"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -118,9 +119,15 @@ func (p *program) writeBundle(c *oci.Config) error {
 	}
 	spec.Root = &root
 	spec.Mounts = nil
-	for _, m := range c.Spec.Mounts {
+	for i, m := range c.Spec.Mounts {
 		if m.Type == "bind" && !filepath.IsAbs(m.Source) {
 			m.Source = filepath.Join(c.Bundle, m.Source)
+		}
+		if tree := c.Trees[filepath.Clean(m.Destination)]; tree != nil && m.Type == "bind" {
+			var err error
+			if m.Source, err = p.attach(tree, i); err != nil {
+				return err
+			}
 		}
 		spec.Mounts = append(spec.Mounts, m)
 	}
@@ -129,6 +136,24 @@ func (p *program) writeBundle(c *oci.Config) error {
 		return err
 	}
 	return bundle.Write(p.dir, data)
+}
+
+// attach mounts tree, the source of mount number n, in the bundle.
+func (p *program) attach(tree *os.File, n int) (string, error) {
+	at := filepath.Join(p.dir, "mount"+strconv.Itoa(n))
+	st, err := tree.Stat()
+	if err == nil && st.IsDir() {
+		err = os.Mkdir(at, 0o700)
+	} else if err == nil {
+		err = statefile.CreateExclusive(at, nil)
+	}
+	if err == nil {
+		err = kern.AttachAt(int(tree.Fd()), at)
+	}
+	if err != nil {
+		return "", fmt.Errorf("mount on %s: %w", at, err)
+	}
+	return at, nil
 }
 
 func (c *Container) create(ctx context.Context, cfg *oci.Config) error {

@@ -92,8 +92,14 @@ func (p *program) discard(ctx context.Context) error {
 	if _, err := os.Lstat(filepath.Join(p.root, p.id)); err == nil {
 		errs = append(errs, p.run(p.command(ctx, "delete", "--force", p.id)))
 	}
-	if err := kern.Detach(filepath.Join(p.dir, "rootfs")); err != nil {
-		errs = append(errs, err)
+	mounts, err := filepath.Glob(filepath.Join(p.dir, "mount*"))
+	if err != nil {
+		return err
+	}
+	for _, at := range append(mounts, filepath.Join(p.dir, "rootfs")) {
+		if err := kern.Detach(at); err != nil {
+			return errors.Join(append(errs, err)...) // what is mounted there must not be deleted
+		}
 	}
 	return errors.Join(append(errs, os.RemoveAll(p.dir))...)
 }

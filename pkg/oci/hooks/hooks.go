@@ -41,10 +41,13 @@ func Run(h *plan.Hook, state *plan.State) error {
 		return err
 	}
 	defer stderr.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	// Not os.OpenFile: that starts the runtime's poller, and the caller may be an
+	// init that closes descriptors it does not know.
+	fd, err := kern.Open(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
+	null := os.NewFile(uintptr(fd), os.DevNull)
 	defer null.Close()
 	args := h.Args
 	if len(args) == 0 {

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"errors"
-	"io"
 	"os"
 	"strconv"
 	"syscall"
@@ -98,13 +97,15 @@ func copySubdir(from, to int, name string, depth int) error {
 	return copyDirMeta(src, dst)
 }
 
+// copyFile works on bare descriptors. An os.File of one that was opened without
+// waiting would start the runtime's poller, whose own descriptors do not survive
+// what setup does with them.
 func copyFile(from, to int, name string) error {
 	in, err := kern.OpenIn(from, name, syscall.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, kern.NoLinks)
 	if err != nil {
 		return err
 	}
-	src := os.NewFile(uintptr(in), name)
-	defer src.Close()
+	defer kern.Close(in)
 	st, err := kern.Stat(in)
 	if err != nil {
 		return err
@@ -116,9 +117,8 @@ func copyFile(from, to int, name string) error {
 	if err != nil {
 		return err
 	}
-	dst := os.NewFile(uintptr(out), name)
-	defer dst.Close()
-	if _, err := io.Copy(dst, src); err != nil {
+	defer kern.Close(out)
+	if err := kern.CopyAll(out, in); err != nil {
 		return err
 	}
 	return copyMeta(out, "", &st)

@@ -146,6 +146,20 @@ func ReadAll(fd, limit int) ([]byte, error) {
 	return buf, nil
 }
 
+// CopyAll copies what is left of the file from to the file to (sendfile(2)).
+func CopyAll(to, from int) error {
+	const chunk = 1 << 30 // bytes; less than what one call takes
+	for {
+		n, err := unix.Sendfile(to, from, nil, chunk)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
 // WriteIn writes s in one write(2) to the existing file path of the procfs
 // that dir is the root of, whatever is mounted on or linked from that path.
 func WriteIn(dir int, path, s string) error {

@@ -1,0 +1,209 @@
+package container
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/logs"
+	"github.com/nook-containers/nook/pkg/logs/journal"
+	"github.com/nook-containers/nook/pkg/problem"
+)
+
+type logsOptions struct {
+	follow, timestamps, names, color bool
+	tail, since, until               string
+}
+
+func newLogs(f *cmdutil.Factory) *cobra.Command {
+	o := &logsOptions{}
+	cmd := &cobra.Command{
+		Use:   "logs [flags] CONTAINER...",
+		Short: "Show what containers wrote",
+		Long: `Show what containers wrote to their standard output and standard error, on the
+same streams. Lines of several containers come in the order of their times.
+
+A TIME is a date, a time in RFC 3339 with or without zone, seconds since 1970, or
+a duration: that long ago, but for --until with --follow that long from now.`,
+		Example: "  nook logs -f --tail 20 web\n  nook logs -t --since 10m --names web db",
+		Args:    cmdutil.MinArgs(1, "a container"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), f, args)
+		},
+	}
+	fl := cmd.Flags()
+	fl.BoolVarP(&o.follow, "follow", "f", false, "go on with what is written until the containers end")
+	fl.BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
+	fl.StringVarP(&o.tail, "tail", "n", "all", "only the last `N` lines of each container")
+	fl.StringVar(&o.since, "since", "", "only what was written since `TIME`")
+	fl.StringVar(&o.until, "until", "", "only what was written until `TIME`")
+	fl.BoolVar(&o.names, "names", false, "of several containers, show names instead of ids")
+	fl.BoolVar(&o.color, "color", false, "of several containers, show each in a color")
+	return cmd
+}
+
+// read turns the flags into what is to be read.
+func (o *logsOptions) read(now time.Time) (logs.ReadOptions, error) {
+	r := logs.ReadOptions{Tail: logs.All, Follow: o.follow}
+	if o.tail != "all" {
+		n, err := strconv.Atoi(o.tail)
+		if err != nil || n < logs.All {
+			return r, fmt.Errorf("--tail %q: want a number of lines, or all", o.tail)
+		}
+		r.Tail = n
+	}
+	var err error
+	if o.since != "" {
+		if r.Since, err = cmdutil.Moment(o.since, now); err != nil {
+			return r, fmt.Errorf("--since: %w", err)
+		}
+	}
+	if o.until == "" {
+		return r, nil
+	}
+	// As Docker has it where there is an end, as podman where there is none yet.
+	if d, err := time.ParseDuration(o.until); err == nil && o.follow {
+		r.Until = now.Add(d)
+		return r, nil
+	}
+	if r.Until, err = cmdutil.Moment(o.until, now); err != nil {
+		return r, fmt.Errorf("--until: %w", err)
+	}
+	return r, nil
+}
+
+func (o *logsOptions) run(ctx context.Context, f *cmdutil.Factory, args []string) error {
+	opts, err := o.read(time.Now())
+	if err != nil {
+		return err
+	}
+	s, err := f.State()
+	if err != nil {
+		return err
+	}
+	var all []*state.Container
+	for _, name := range args {
+		c, err := s.Lookup(name)
+		if err != nil {
+			return problem.Hint(err, "run: nook ps -a")
+		}
+		all = append(all, c)
+	}
+	// There is nothing to tidy up: Ctrl-C ends this at once, also while a terminal
+	// keeps output back.
+	signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+	var sources []logs.Source
+	defer func() {
+		for _, s := range sources {
+			s.Close()
+		}
+	}()
+	for _, c := range all {
+		src, err := openLog(ctx, c, opts)
+		if err != nil {
+			return err
+		}
+		sources = append(sources, src)
+		if o.follow {
+			go endWith(c, src)
+		}
+	}
+	out := &logSink{
+		logsOptions: o, all: all,
+		out: [2]*bufio.Writer{bufio.NewWriterSize(f.Out, 64<<10), bufio.NewWriterSize(f.Err, 64<<10)},
+	}
+	err = logs.Show(ctx, sources, out, o.follow)
+	err = errors.Join(err, out.Flush())
+	for i, src := range sources {
+		if r, ok := src.(*logs.Reader); ok && r.Missed() > 0 {
+			f.Notice(fmt.Sprintf("%s: %d files of the log were deleted before they could be shown", all[i].Name, r.Missed()))
+		}
+	}
+	return err
+}
+
+// openLog opens the log of a container.
+func openLog(ctx context.Context, c *state.Container, o logs.ReadOptions) (logs.Source, error) {
+	cfg, err := monitor.LogConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case logs.HasFiles(cfg.Driver):
+		return logs.OpenReader(cfg.Path, o)
+	case cfg.Driver == logs.Journald:
+		return journal.Open(ctx, c.ID, o)
+	}
+	return nil, problem.Hint(fmt.Errorf("logs of %s: its log driver is %s, which keeps nothing", c.Name, cfg.Driver),
+		"make the container with: --log-driver k8s-file")
+}
+
+// endWith ends a log that is followed when nobody looks after the container, who
+// could write more to it.
+func endWith(c *state.Container, src logs.Source) {
+	if err := c.AwaitMonitor(); err != nil {
+		return // it is followed until the user ends it
+	}
+	src.End()
+}
+
+// logSink prints records.
+type logSink struct {
+	*logsOptions
+	all    []*state.Container
+	out    [2]*bufio.Writer
+	latest logs.Stream
+	line   []byte // being made
+}
+
+// Put implements logs.Sink. Both streams may be one terminal, so that the former
+// one is written out before the other begins.
+func (s *logSink) Put(i int, r logs.Record) error {
+	if r.Stream != s.latest {
+		if err := s.out[s.latest].Flush(); err != nil {
+			return err
+		}
+		s.latest = r.Stream
+	}
+	s.line = s.line[:0]
+	if r.Start {
+		s.prefix(i, r.Time)
+	}
+	s.line = append(s.line, r.Line...)
+	if !r.Partial {
+		s.line = append(s.line, '\n')
+	}
+	_, err := s.out[r.Stream].Write(s.line)
+	return err
+}
+
+// prefix puts before a line whose it is, and when it was written.
+func (s *logSink) prefix(i int, t time.Time) {
+	if len(s.all) > 1 {
+		label := s.all[i].Short()
+		if s.names {
+			label = s.all[i].Name
+		}
+		if s.color {
+			// Red to cyan (console_codes(4)).
+			label = "\x1b[3" + strconv.Itoa(1+i%6) + "m" + label + "\x1b[0m"
+		}
+		s.line = append(append(s.line, label...), ' ')
+	}
+	if s.timestamps {
+		s.line = append(t.Local().AppendFormat(s.line, logs.TimeFormat), ' ')
+	}
+}
+
+// Flush implements logs.Sink.
+func (s *logSink) Flush() error { return errors.Join(s.out[0].Flush(), s.out[1].Flush()) }

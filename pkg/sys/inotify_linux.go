@@ -1,0 +1,102 @@
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Watch reports what happens to the files of one directory (inotify(7)). It
+// follows the directory, whatever it is renamed to.
+type Watch struct {
+	f   *os.File
+	buf []byte
+}
+
+// Change is one event of a Watch.
+type Change struct {
+	Name  string // of the file; empty: the kernel's queue overflowed, and anything may have happened
+	Added bool   // the file was created or renamed to Name, else written to
+}
+
+// WatchDir watches the directory that dir is open on. EMFILE means that the user
+// has too many watches (fs.inotify.max_user_instances).
+func WatchDir(dir *os.File) (*Watch, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("inotify_init1", err)
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", dir.Fd())
+	if _, err := unix.InotifyAddWatch(fd, path, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("inotify_add_watch %s: %w", dir.Name(), err)
+	}
+	// Non-blocking: the Go poller waits, so that deadlines and Close work.
+	return &Watch{f: os.NewFile(uintptr(fd), "inotify"), buf: make([]byte, 4096)}, nil //nolint:gosec // a descriptor
+}
+
+// Wait waits for changes and returns them in order. Past the deadline it returns
+// os.ErrDeadlineExceeded.
+func (w *Watch) Wait() ([]Change, error) { return w.read(true) }
+
+// Poll is Wait without waiting: no change is no error.
+func (w *Watch) Poll() ([]Change, error) { return w.read(false) }
+
+// SetDeadline ends a Wait at t, also one that is going on; the zero time never
+// does.
+func (w *Watch) SetDeadline(t time.Time) error { return w.f.SetReadDeadline(t) }
+
+// Close ends the watch, and a Wait with os.ErrClosed.
+func (w *Watch) Close() error { return w.f.Close() }
+
+func (w *Watch) read(wait bool) ([]Change, error) {
+	conn, err := w.f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	var rerr error
+	err = conn.Read(func(fd uintptr) bool {
+		rerr = retryEINTR(func() (err error) {
+			n, err = unix.Read(int(fd), w.buf)
+			return err
+		})
+		return !wait || !errors.Is(rerr, unix.EAGAIN)
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case errors.Is(rerr, unix.EAGAIN):
+		return nil, nil
+	case rerr != nil:
+		return nil, fmt.Errorf("read inotify: %w", rerr)
+	}
+	return changes(w.buf[:n]), nil
+}
+
+// changes decodes a buffer of struct inotify_event, each followed by its name
+// padded with zero bytes.
+func changes(b []byte) []Change {
+	var all []Change
+	for len(b) >= unix.SizeofInotifyEvent {
+		e := (*unix.InotifyEvent)(unsafe.Pointer(&b[0])) //nolint:gosec // the kernel wrote it, aligned
+		end := min(unix.SizeofInotifyEvent+int(e.Len), len(b))
+		name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:end]), "\x00")
+		if name != "" || e.Mask&unix.IN_Q_OVERFLOW != 0 {
+			all = append(all, Change{Name: name, Added: e.Mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0})
+		}
+		b = b[end:]
+	}
+	return all
+}
+
+// NoMoreWatches reports whether WatchDir failed because the user has all the
+// watches that the kernel grants.
+func NoMoreWatches(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENOSPC)
+}
