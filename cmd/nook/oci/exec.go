@@ -123,7 +123,7 @@ func enter(ctx context.Context, rec state.Record, cfg oci.ExecConfig, f *execFla
 	if err != nil {
 		return nil, err
 	}
-	defer e.Close() //nolint:errcheck // what is left is a memory file
+	defer e.Close()
 	ctr, err := e.Exec(ctx, cfg)
 	if err != nil {
 		return nil, err
