@@ -60,7 +60,6 @@ func forward(c *oci.Container) (stop func()) {
 // runToEnd starts the container, waits and deletes it. The exit status is the
 // command's, or 128 and the number of the signal that killed it.
 func (r *runtime) runToEnd(b *building, c *oci.Container) (int, error) {
-	const killed = 128
 	rec, err := b.ctr.Record()
 	if err != nil {
 		return 0, errors.Join(err, c.Kill())
@@ -76,8 +75,14 @@ func (r *runtime) runToEnd(b *building, c *oci.Container) (int, error) {
 		}
 		return 0, err
 	}
+	return exitCode(st), nil
+}
+
+// exitCode counts as shells do: 128 and the number of a signal.
+func exitCode(st syscall.WaitStatus) int {
+	const killed = 128
 	if st.Signaled() {
-		return killed + int(st.Signal()), nil
+		return killed + int(st.Signal())
 	}
-	return st.ExitStatus(), nil
+	return st.ExitStatus()
 }
