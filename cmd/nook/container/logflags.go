@@ -1,11 +1,11 @@
 package container
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/logs"
@@ -29,8 +29,8 @@ func (o *createFlags) readLog(r *container.Request, h host) (err error) {
 		if _, err := os.Stat(logs.JournalSocket); err != nil {
 			return problem.Hint(fmt.Errorf("log driver journald: no journal: %w", err), "add: --log-driver k8s-file")
 		}
-	case l.Driver == logs.Passthrough && r.Spec.TTY:
-		return errors.New("--log-driver passthrough and --tty exclude each other")
+	case l.Driver == logs.Passthrough:
+		return cmdutil.NotYet("--log-driver passthrough", "use: --log-driver none")
 	}
 	return nil
 }
