@@ -108,6 +108,9 @@ func (r *reader) current(path string) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // renamed, and the next one not there yet
 		}
+		if err := r.lines(r.f); err != nil { // what came before it was renamed
+			return err
+		}
 		r.f.Close()
 		r.f, r.rest = nil, nil
 	}
