@@ -61,7 +61,7 @@ func (w *Watch) read(wait bool) ([]Change, error) {
 	}
 	n := 0
 	var rerr error
-	err = conn.Read(func(fd uintptr) bool {
+	err = readRaw(conn, func(fd uintptr) bool {
 		rerr = retryEINTR(func() (err error) {
 			n, err = unix.Read(int(fd), w.buf)
 			return err
