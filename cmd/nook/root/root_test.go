@@ -47,7 +47,7 @@ func TestOneVerbOrAll(t *testing.T) {
 		"container ls":                     {"nook container ps", 1},
 		"container --help":                 {"nook container", 1},
 		"image ls":                         {"nook image list", 1},
-		"--nonsense run":                   {"nook run", 0},
+		"--nonsense run":                   {"nook", 0},
 		"rum":                              {"nook", 0},
 		"":                                 {"nook", 0},
 		"--root":                           {"nook", 0},
