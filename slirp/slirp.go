@@ -30,6 +30,7 @@ package slirp
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 )
 
@@ -91,6 +92,9 @@ type Link struct {
 	NetNS  *os.File
 	UserNS *os.File
 	Name   string
+
+	// Guests are the addresses of the only guest, for backends without ManyGuests.
+	Guests []netip.Addr
 }
 
 // Features are parts of the contract that not every backend keeps.
