@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,15 +26,16 @@ func Test(ctx context.Context, m Machine, kind, payload string, out io.Writer) e
 			before = append(before, s.Name)
 		}
 	}
-	if err := runScripts(ctx, m, kind, before, out); err != nil || len(after) == 0 {
+	err = runScripts(ctx, m, kind, before, out)
+	if len(after) == 0 || ctx.Err() != nil {
 		return err
 	}
 	start := time.Now()
-	if err := m.Reboot(ctx); err != nil {
-		return fmt.Errorf("reboot: %w", err)
+	if rerr := m.Reboot(ctx); rerr != nil {
+		return errors.Join(err, fmt.Errorf("reboot: %w", rerr))
 	}
 	fmt.Fprintf(out, "%s: rebooted in %.1fs\n", kind, time.Since(start).Seconds())
-	return runScripts(ctx, m, kind, after, out)
+	return errors.Join(err, runScripts(ctx, m, kind, after, out))
 }
 
 func runScripts(ctx context.Context, m Machine, kind string, names []string, out io.Writer) error {
