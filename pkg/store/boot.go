@@ -55,8 +55,8 @@ func (s *Store) dropUnsynced() error {
 	return nil
 }
 
-// collectBoot removes what earlier boots left: volatile containers, then files
-// that no record knows.
+// collectBoot removes what earlier boots left: volatile containers, images that
+// are not whole, then files that no record knows.
 func (s *Store) collectBoot() error {
 	all, err := s.st.Containers()
 	if err != nil {
@@ -69,10 +69,30 @@ func (s *Store) collectBoot() error {
 			}
 		}
 	}
+	if err := s.collectHalves(); err != nil {
+		return err
+	}
 	if err := s.st.GarbageCollect(); err != nil {
 		return err
 	}
 	return s.markBoot()
+}
+
+// collectHalves deletes every image that is not whole: who made it is of another
+// boot.
+func (s *Store) collectHalves() error {
+	all, err := s.st.Images()
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if img := &all[i]; !whole(img) && !img.ReadOnly {
+			if err := s.deleteImage(img.ID); err != nil && !errors.Is(err, ErrInUse) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Store) markBoot() error {

@@ -12,7 +12,8 @@
 // directory, checks every digest, and only then commits: layers from the bottom
 // up, then the image record. What is committed is durable before the next step
 // names it (containers/storage's "sync" mode: syncfs before a layer counts as
-// whole), so neither a kill nor a power cut leaves an image that lacks a part.
+// whole), and a record without its manifest, the last thing to be written, is no
+// image: so neither a kill nor a power cut shows an image that lacks a part.
 // What a killed process left in staging is collected by the next Open.
 //
 // A container's root is an overlay of its layer and those below it, mounted by
