@@ -32,6 +32,7 @@ type ExecOptions struct {
 	Privileged bool        `json:"privileged,omitempty"` // all capabilities of the container's user namespace
 	NoSession  bool        `json:"noSession,omitempty"`  // leave no record for inspect
 	Size       attach.Size `json:"size,omitzero"`        // of the terminal
+	Group      bool        `json:"-"`                    // signals are for the command's process group, where the kernel can
 	Extra      []*os.File  `json:"-"`                    // become descriptors 3 and up
 	Started    func()      `json:"-"`                    // called once the command runs; may be nil
 }
@@ -209,7 +210,11 @@ func (x *execution) process(e *oci.Entrant) (*specs.Process, error) {
 // server shows the command's streams to a Hub. They end with the command: what it
 // left in the background may keep them open, and nobody waits for that.
 func (x *execution) server() attach.Container {
-	c := attach.Container{Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(x.first, sig) }}
+	signal := sys.PidfdSignal
+	if x.o.Group {
+		signal = sys.PidfdSignalGroup
+	}
+	c := attach.Container{Signal: func(sig syscall.Signal) error { return signal(x.first, sig) }}
 	s := &x.streams
 	if s.master != nil {
 		c.TTY, c.Stdin, c.Stdout = true, s.master, untilEnd{s.master, x.first}

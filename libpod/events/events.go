@@ -35,21 +35,24 @@ const (
 
 // Actions, as podman-events(1) has them.
 const (
-	Attach  = "attach"
-	Create  = "create"
-	Died    = "died"
-	Import  = "import"
-	Kill    = "kill"
-	Load    = "loadfromarchive"
-	Prune   = "prune"
-	Pull    = "pull"
-	Remove  = "remove"
-	Rename  = "rename"
-	Restart = "restart"
-	Start   = "start"
-	Stop    = "stop"
-	Tag     = "tag"
-	Untag   = "untag"
+	Attach = "attach"
+	Create = "create"
+	Died   = "died"
+	// HealthStatus is told when the status changes, and of every check where the
+	// user wants the results here.
+	HealthStatus = "health_status"
+	Import       = "import"
+	Kill         = "kill"
+	Load         = "loadfromarchive"
+	Prune        = "prune"
+	Pull         = "pull"
+	Remove       = "remove"
+	Rename       = "rename"
+	Restart      = "restart"
+	Start        = "start"
+	Stop         = "stop"
+	Tag          = "tag"
+	Untag        = "untag"
 )
 
 // Event is one thing that happened.
@@ -61,7 +64,9 @@ type Event struct {
 	Name       string            `json:"name,omitempty"`
 	Image      string            `json:"image,omitempty"` // of a container
 	ExitCode   *int              `json:"exitCode,omitempty"`
-	Attributes map[string]string `json:"attributes,omitempty"` // labels, and what an action adds
+	Health     string            `json:"health,omitempty"`        // status, of HealthStatus
+	Failing    int               `json:"failingStreak,omitempty"` // of HealthStatus
+	Attributes map[string]string `json:"attributes,omitempty"`    // labels, and what an action adds
 }
 
 const (
@@ -97,6 +102,11 @@ func Tell(c *state.Container, action string, change ...func(*Event)) {
 
 // ExitCode adds how a container ended.
 func ExitCode(code int) func(*Event) { return func(e *Event) { e.ExitCode = &code } }
+
+// Health adds what a container's health is.
+func Health(status string, failing int) func(*Event) {
+	return func(e *Event) { e.Health, e.Failing = status, failing }
+}
 
 // Attribute adds a detail.
 func Attribute(key, value string) func(*Event) {

@@ -43,7 +43,7 @@ func (c *Container) Status() (Status, error) {
 	switch {
 	case ran && pid != 0 && run.Finished.IsZero():
 		st.Word = Running
-	case ran && pid != 0 && c.Spec.Restart.Policy != "" && run.Boot != "":
+	case ran && pid != 0 && run.Again:
 		st.Word = Restarting
 	case ran:
 		st.Word = Exited

@@ -119,6 +119,7 @@ func (r eventRow) Image() string { return r.e.Image }
 func (r eventRow) From() string  { return r.e.Image }
 func (r eventRow) Type() string  { return r.e.Type }
 
+func (r eventRow) HealthStatus() string          { return r.e.Health }
 func (r eventRow) Status() string                { return r.e.Action }
 func (r eventRow) Action() string                { return r.e.Action }
 func (r eventRow) Time() time.Time               { return r.e.Time }
@@ -135,6 +136,8 @@ func (r eventRow) ContainerExitCode() int {
 type eventJSON struct {
 	Attributes        map[string]string `json:"Attributes,omitempty"`
 	ContainerExitCode *int              `json:"ContainerExitCode,omitempty"`
+	HealthStatus      string            `json:"HealthStatus,omitempty"`
+	FailingStreak     int               `json:"health_failing_streak,omitempty"`
 	ID                string            `json:"ID,omitempty"`
 	Image             string            `json:"Image,omitempty"`
 	Name              string            `json:"Name,omitempty"`
@@ -150,7 +153,7 @@ func (o *eventsOptions) printer(f *cmdutil.Factory) (func(events.Event) error, e
 		enc := json.NewEncoder(f.Out)
 		return func(e events.Event) error {
 			return enc.Encode(eventJSON{
-				e.Attributes, e.ExitCode, e.ID, e.Image, e.Name, e.Action, e.Time.Unix(), e.Time.UnixNano(), e.Type,
+				e.Attributes, e.ExitCode, e.Health, e.Failing, e.ID, e.Image, e.Name, e.Action, e.Time.Unix(), e.Time.UnixNano(), e.Type,
 			})
 		}, nil
 	case o.format != "":
@@ -179,6 +182,9 @@ func line(e events.Event, whole bool) string { //nolint:revive // the flag's val
 	details := []string{"image=" + e.Image, "name=" + e.Name}
 	if e.ExitCode != nil {
 		details = append(details, "exitCode="+strconv.Itoa(*e.ExitCode))
+	}
+	if e.Health != "" {
+		details = append(details, "health_status="+e.Health, "health_failing_streak="+strconv.Itoa(e.Failing))
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.Attributes)) {
 		details = append(details, k+"="+e.Attributes[k])
