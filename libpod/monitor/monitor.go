@@ -153,14 +153,18 @@ func (m *Monitor) finish(run state.Run, restart bool, exit attach.Exit) attach.E
 	return exit
 }
 
+// acceptPause is how long a client waits while the process can open nothing.
+const acceptPause = 100 * time.Millisecond
+
 func (m *Monitor) accept(hub *attach.Hub, d *doctor) {
 	for {
 		client, err := sys.Accept(m.Listen)
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
-		if err != nil {
-			continue // that client's trouble
+		if err != nil { // no descriptor or no memory is left
+			<-time.After(acceptPause)
+			continue
 		}
 		go m.greet(hub, d, client)
 	}
