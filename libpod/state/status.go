@@ -12,6 +12,10 @@ const (
 	Created = "created"
 	Running = "running"
 	Exited  = "exited"
+	// Initialized containers have all but their command running.
+	Initialized = "initialized"
+	// Paused containers run, but get no time.
+	Paused = "paused"
 	// Restarting containers have ended, and their monitor is about to start them
 	// again.
 	Restarting = "restarting"
