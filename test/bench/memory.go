@@ -51,8 +51,8 @@ func processes() map[string]string {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
 		name, err := os.ReadFile(filepath.Join(d, "comm"))
-		fi, serr := os.Stat(d)
-		if err == nil && serr == nil && int(fi.Sys().(*syscall.Stat_t).Uid) != 0 {
+		var st syscall.Stat_t
+		if err == nil && syscall.Stat(d, &st) == nil && st.Uid != 0 {
 			list[filepath.Base(d)] = strings.TrimSpace(string(name))
 		}
 	}
