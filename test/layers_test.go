@@ -44,7 +44,7 @@ var layers = map[string][]string{
 	"libpod/ocispec":         {"libpod/spec"},
 	"libpod/secret":          {"pkg/problem", "pkg/statefile"},
 	"libpod/image":           {"pkg/", "libpod/spec"},
-	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state"},
+	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
 	"libpod/events":          {"pkg/sys", "libpod/state"},
 	"libpod/health":          {"pkg/statefile", "libpod/spec"},

@@ -57,6 +57,7 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		// Left-overs of killed commands cost space, not correctness.
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
+	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
 	cfg, img, err := e.resolve(ctx, r)
 	if err == nil {
 		err = e.planMounts(ctx, &cfg, r.Pull)

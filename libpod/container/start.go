@@ -128,6 +128,7 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if err := writePID(o.PIDFile, pid); err != nil {
 		return err
 	}
+	events.Tell(r.c, events.Init)
 	return r.proc.Start()
 }
 
@@ -282,6 +283,12 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		o.Ended(e.failed(c, Failure(err)))
 		e.bury(c)
 		return
+	}
+	if conn != nil && !o.Detach {
+		events.Tell(c, events.Attach)
+	}
+	if o.Again != nil {
+		events.Tell(c, events.Restart)
 	}
 	events.Tell(c, events.Start)
 	if conn != nil {

@@ -124,6 +124,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	restart = sick || again(m.Container, run)
 	run.Again = restart
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
+	events.Tell(m.Container, events.Cleanup)
 	if m.Container.Spec.Remove {
 		events.Tell(m.Container, events.Remove)
 	}
@@ -194,6 +195,9 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 	if err := conn.WriteJSON(attach.Started, attach.Start{ID: m.Container.ID, PID: m.Run.PID}); err != nil {
 		conn.Close()
 		return
+	}
+	if !hello.Quiet {
+		events.Tell(m.Container, events.Attach)
 	}
 	hub.Serve(conn, attach.Options{NoInput: hello.NoStdin, NoOutput: hello.Quiet})
 }

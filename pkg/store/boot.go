@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"go.podman.io/storage"
 )
 
 // flagBoot is the flag of a volatile container's record that holds the boot it
@@ -87,7 +89,7 @@ func (s *Store) collectHalves() error {
 	}
 	for i := range all {
 		if img := &all[i]; !whole(img) && !img.ReadOnly {
-			if err := s.deleteImage(img.ID); err != nil && !errors.Is(err, ErrInUse) {
+			if _, err := s.st.DeleteImage(img.ID, true); err != nil && !errors.Is(err, storage.ErrImageUsedByContainer) {
 				return err
 			}
 		}

@@ -72,6 +72,28 @@ type Options struct {
 	MoreIDs func(missing uint32) (string, error)
 	// BootID tells boots apart; empty: the kernel's.
 	BootID string
+	// Changed hears that an image, by its id, got or lost a name, or is gone, name
+	// being one that it had; nil: nobody does.
+	Changed func(what Change, id, name string)
+}
+
+// Change is what happened to an image.
+type Change string
+
+// Changes, in the words of podman-events(1).
+const (
+	Tagged   Change = "tag"
+	Untagged Change = "untag"
+	Removed  Change = "remove"
+)
+
+func (s *Store) tell(what Change, id string, names ...string) {
+	if s.o.Changed == nil {
+		return
+	}
+	for _, n := range names {
+		s.o.Changed(what, id, n)
+	}
 }
 
 // Store is an open image store. It works only inside the user namespace. Its

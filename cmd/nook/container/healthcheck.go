@@ -113,6 +113,6 @@ func probe(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, call moni
 	if err != nil {
 		return err
 	}
-	container.Exec(ctx, c, conn, container.ExecOptions{Args: call.Args, Env: env, NoSession: true, Group: true})
+	container.Exec(ctx, c, conn, container.ExecOptions{Args: call.Args, Env: env, NoSession: true, Probe: true})
 	return nil
 }

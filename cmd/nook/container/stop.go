@@ -11,6 +11,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -156,6 +157,7 @@ func newRestart(f *cmdutil.Factory) *cobra.Command {
 				if err := container.Stop(ctx, c, sig, grace); err != nil {
 					return err
 				}
+				events.Tell(c, events.Restart)
 				return startAgain(ctx, f, c)
 			})
 		},
