@@ -61,8 +61,9 @@ fixtures:  ## make the test images now (else the first test does)
 bench:     ## side by side with podman, crun and bwrap: ratios against docs/bench.md
 	@test/bench/run
 
-docs:      ## check docs against the tree: code map, dependencies, links
-	$(GO) test ./test -count=1 -run 'TestDocs'
+docs:      ## write docs/commands.md, and check docs against the tree
+	$(GO) test ./cmd/nook/root -count=1 -update
+	$(GO) test ./cmd/nook/root ./test -count=1 -run 'TestDocs|TestFeatures|TestAbsent'
 
 repro:     ## build twice, in two directories, and compare
 	@contrib/repro '$(VERSION)'
