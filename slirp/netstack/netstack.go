@@ -35,7 +35,9 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
@@ -67,7 +69,7 @@ func (Backend) Check() error { return nil }
 func (Backend) Features() slirp.Features {
 	return slirp.Features{
 		ManyGuests: true, LiveTAP: true, IPv6: true, Ping: true, Publish: true, ClientSource: true, DNSHook: true,
-		Egress: true, HostAddrs: true, Refusals: true, Counters: true,
+		Egress: true, HostAddrs: true, HalfClose: true, Refusals: true, Counters: true,
 	}
 }
 
@@ -187,6 +189,9 @@ func closeAll(fds []int) error {
 
 // newStack makes the stack, with our addresses and handlers.
 func (n *network) newStack() error {
+	// What the stack would print is about single packets of guests. The target is
+	// global in its module; nothing else here uses that.
+	log.SetTarget(quiet{})
 	s := stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
 			ipv4.NewProtocol,
@@ -212,6 +217,12 @@ func (n *network) newStack() error {
 	s.SetTransportProtocolHandler(icmp.ProtocolNumber6, n.echoReassembled)
 	return nil
 }
+
+// quiet is a log that keeps nothing.
+type quiet struct{}
+
+// Emit does nothing.
+func (quiet) Emit(int, log.Level, time.Time, string, ...any) {}
 
 func (n *network) addNIC() error {
 	if e := n.stack.CreateNIC(nicID, n.link); e != nil {

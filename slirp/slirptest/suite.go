@@ -43,7 +43,7 @@ func Run(t *testing.T, s Suite) {
 		if_  bool
 	}{
 		{"TCP carries data", testTCPData, true},
-		{"TCP half-close", testTCPHalfClose, true},
+		{"TCP half-close", testTCPHalfClose, f.HalfClose},
 		{"TCP refusals", testTCPRefusals, f.Refusals},
 		{"TCP resets", testTCPResets, f.Refusals},
 		{"TCP many flows", testTCPMany, true},

@@ -44,11 +44,15 @@ const (
 
 // Main is the TestMain of a backend's tests.
 func Main(m *testing.M) {
-	if os.Getenv(insideVar) != "" {
+	switch os.Getenv(insideVar) {
+	case "build":
 		if err := build(); err != nil {
 			fmt.Fprintln(os.Stderr, "slirptest:", err)
 			os.Exit(1)
 		}
+		os.Setenv(insideVar, "ready")
+		os.Exit(m.Run())
+	case "ready": // a process that such a process started: a fuzzing worker
 		os.Exit(m.Run())
 	}
 	code, err := again()
@@ -62,7 +66,7 @@ func Main(m *testing.M) {
 // again runs this program in the namespaces and returns its exit status.
 func again() (int, error) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideVar+"=1")
+	cmd.Env = append(os.Environ(), insideVar+"=build")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
