@@ -189,8 +189,10 @@ func closeAll(fds []int) error {
 
 // newStack makes the stack, with our addresses and handlers.
 func (n *network) newStack() error {
-	// What the stack would print is about single packets of guests. The target is
-	// global in its module; nothing else here uses that.
+	// What the stack would print is about single packets of guests. Level and target
+	// are global in its module, which nothing else here uses; some of its loggers
+	// were made before the target is set, and know the level only.
+	log.SetLevel(log.Warning)
 	log.SetTarget(quiet{})
 	s := stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
@@ -202,11 +204,9 @@ func (n *network) newStack() error {
 	})
 	n.stack = s
 	n.buf = newBudget(s, n.cfg.Limits.BufferBytes)
-	if err := setTCPOptions(s); err != nil {
-		return errors.Join(err, n.closeStack())
-	}
-	if err := n.addNIC(); err != nil {
-		return errors.Join(err, n.closeStack())
+	if err := errors.Join(setTCPOptions(s), n.addNIC()); err != nil {
+		n.closeStack()
+		return err
 	}
 	fw := tcp.NewForwarder(s, initialBuffer, n.cfg.Limits.TCPHalfOpen+1, n.tcpRequest)
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
@@ -251,10 +251,9 @@ func (n *network) addNIC() error {
 
 func stackError(step string, e tcpip.Error) error { return fmt.Errorf("network: %s: %s", step, e) }
 
-func (n *network) closeStack() error {
+func (n *network) closeStack() {
 	n.stack.Close()
 	n.stack.Wait()
-	return nil
 }
 
 // Done is closed when the network has ended.

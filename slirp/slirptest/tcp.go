@@ -101,12 +101,12 @@ func testTCPRefusals(t *testing.T, s Suite) {
 	guest, n := s.start(t, s.Config)
 	for _, f := range s.families() {
 		t.Run(f.name, func(t *testing.T) {
-			wantDialError(t, guest, "tcp", join(f.far, "9"), syscall.ECONNREFUSED)
-			wantDialError(t, guest, "tcp", join(f.nowhere, "9"), syscall.EHOSTUNREACH, syscall.ENETUNREACH)
-			wantDialError(t, guest, "tcp", join(f.subnet.Gateway.String(), "9"), syscall.ECONNREFUSED)
+			wantDialError(t, guest, join(f.far, "9"), syscall.ECONNREFUSED)
+			wantDialError(t, guest, join(f.nowhere, "9"), syscall.EHOSTUNREACH, syscall.ENETUNREACH)
+			wantDialError(t, guest, join(f.subnet.Gateway.String(), "9"), syscall.ECONNREFUSED)
 		})
 	}
-	wantDialError(t, guest, "tcp", join(Unrouted4, "9"), syscall.ENETUNREACH)
+	wantDialError(t, guest, join(Unrouted4, "9"), syscall.ENETUNREACH)
 	if st := n.Stats().TCP; st.Opened != 0 || st.Failed == 0 || st.Denied == 0 {
 		t.Errorf("counters: %+v", st)
 	}
