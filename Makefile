@@ -34,7 +34,7 @@ lint:      ## golangci-lint with .golangci.yml, formatting included
 	$(TOOL) golangci-lint run
 
 unit:      ## unit tests
-	$(GO) test ./cmd/... ./libpod/... ./pkg/... ./userns/...
+	$(GO) test ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...
 
 script:    ## end-to-end scripts, all or one: make script RUN=run_exit
 	@test/as-user script-here RUN='$(RUN)'
@@ -49,10 +49,10 @@ conform-here: build # as-user's half of conform
 	cd test/conform && NOOK=$(CURDIR)/$(BIN) $(GO) test -count=1 $(V)
 
 race:      ## unit tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race ./cmd/... ./libpod/... ./pkg/... ./userns/...
+	CGO_ENABLED=1 $(GO) test -race ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...
 
 cover:     ## coverage of the unit tests
-	$(GO) test -coverpkg=./... -coverprofile=bin/cover.out ./cmd/... ./libpod/... ./pkg/... ./userns/...
+	$(GO) test -coverpkg=./... -coverprofile=bin/cover.out ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...
 	$(GO) tool cover -func=bin/cover.out | tail -1
 
 fixtures:  ## make the test images now (else the first test does)
