@@ -30,7 +30,7 @@ import (
 )
 
 const (
-	bootLimit = 4 * time.Minute
+	bootLimit = 6 * time.Minute
 	offLimit  = 2 * time.Minute
 	// kvmLimit is how long a kernel may take to its first word where KVM works.
 	// Some hosts have a /dev/kvm that cannot run a whole kernel.
