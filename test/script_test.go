@@ -170,7 +170,7 @@ func (h *harness) startLab() (images, error) {
 		return images{}, err
 	}
 	if out, err := exec.Command("cp", "-a", store+"/docker", dir+"/").CombinedOutput(); err != nil {
-		return images{}, fmt.Errorf("copy registry: %v: %s", err, out)
+		return images{}, fmt.Errorf("copy registry: %w: %s", err, out)
 	}
 	r, err := lab.StartRegistry(context.Background(), dir)
 	if err != nil {

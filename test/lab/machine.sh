@@ -63,7 +63,7 @@ echo nook-test >"$root/etc/hostname"
 printf '127.0.0.1 localhost nook-test\n::1 localhost\n' >"$root/etc/hosts"
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id" # a first boot would set units up again
 
-# A directory where each package had a cache, and what boot makes from it.
+# Less to copy, and nothing left for a first boot to make.
 rm -rf "$root"/boot/initrd.img* "$root"/initrd.img* "$root"/vmlinuz* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* \
 	"$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/i18n/*
 mv "$root"/boot/vmlinuz-* "$root/boot/vmlinuz"
