@@ -19,6 +19,7 @@ import (
 	_ "github.com/nook-containers/nook/cmd/nook/stage"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
 )
 
@@ -44,6 +45,9 @@ func run() int {
 			return cmdutil.ExitFailure
 		}
 	}
+	if inside {
+		_ = sys.SetProcessName("nook") // else it is called "exe" in the user's top(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop() // os.Exit skips defers, hence the separate function
 	f := &cmdutil.Factory{
@@ -62,6 +66,9 @@ func run() int {
 	}
 	if os.Args[0] == launch.SessionName {
 		return root.Status(f, container.ServeExec(ctx, f))
+	}
+	if os.Args[0] == monitor.ProbeName {
+		return root.Status(f, container.ServeProbe(ctx, f))
 	}
 	return root.Main(ctx, f)
 }

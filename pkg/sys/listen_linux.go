@@ -66,14 +66,14 @@ func Accept(l *os.File) (*os.File, error) {
 	}
 	var conn int
 	var aerr error
-	if err := raw.Read(func(fd uintptr) bool {
+	if err := readRaw(raw, func(fd uintptr) bool {
 		aerr = retryEINTR(func() (err error) {
 			conn, _, err = unix.Accept4(int(fd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK) //nolint:gosec // a descriptor
 			return err
 		})
-		return aerr != unix.EAGAIN //nolint:errorlint // a bare errno
+		return aerr != unix.EAGAIN && aerr != unix.ECONNABORTED //nolint:errorlint // a bare errno
 	}); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("accept: %w", err)
 	}
 	if aerr != nil {
 		return nil, fmt.Errorf("accept: %w", aerr)

@@ -1,7 +1,7 @@
 package seccomp
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -92,10 +92,18 @@ func joinX32(amd64, x32 []inst) []inst {
 // branch goes on behind the following n instructions where the number is at
 // least lo, else with the first of them.
 func branch(lo uint32, n int) []inst {
-	if n <= far {
+	if branchLen(n) == 1 {
 		return []inst{{opJge, uint8(n), 0, lo}}
 	}
 	return []inst{{opJge, 0, 1, lo}, {opJump, 0, 0, uint32(n)}}
+}
+
+// branchLen is the number of instructions of a branch over n.
+func branchLen(n int) int {
+	if n <= far {
+		return 1
+	}
+	return 2
 }
 
 // span is a range of numbers, up to the next span's, with one body.
@@ -106,12 +114,6 @@ type span struct {
 
 // spans lists the numbers of an architecture.
 func (p *profile) spans(a arch) []span {
-	rules := map[uint32][]rule{}
-	for _, r := range p.rules {
-		if nr, ok := a.number(r.name); ok {
-			rules[nr] = merge(rules[nr], r.rules)
-		}
-	}
 	other := []inst{ret(p.def)}
 	var list []span
 	add := func(lo uint32, body []inst) {
@@ -137,10 +139,10 @@ func (p *profile) spans(a arch) []span {
 		}
 	}
 	at := a.first
-	for _, nr := range slices.Sorted(maps.Keys(rules)) {
-		gap(at, nr)
-		add(nr, p.body(rules[nr]))
-		at = nr + 1
+	for _, r := range p.byNumber(a) {
+		gap(at, r.nr)
+		add(r.nr, p.body(r.rules))
+		at = r.nr + 1
 	}
 	gap(at, noNumber)
 	if !slices.Equal(list[len(list)-1].body, other) {
@@ -149,12 +151,56 @@ func (p *profile) spans(a arch) []span {
 	return list
 }
 
+// numbered are the rules of one call.
+type numbered struct {
+	nr    uint32
+	rules []rule
+}
+
+// byNumber lists the calls of an architecture that have rules, lowest first.
+func (p *profile) byNumber(a arch) []numbered {
+	list := make([]numbered, 0, len(p.rules))
+	for _, r := range p.rules {
+		if nr, ok := a.number(r.call); ok {
+			list = append(list, numbered{nr, r.rules})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b numbered) int { return cmp.Compare(a.nr, b.nr) })
+	out := list[:0]
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && list[n].nr == list[0].nr {
+			n++
+		}
+		out = append(out, numbered{list[0].nr, together(list[:n])})
+		list = list[n:]
+	}
+	return out
+}
+
+// together joins what several entries say about the same call.
+func together(list []numbered) []rule {
+	for _, r := range list {
+		if len(r.rules[0].args) == 0 {
+			return r.rules
+		}
+	}
+	if len(list) == 1 {
+		return list[0].rules
+	}
+	var all []rule
+	for _, r := range list {
+		all = append(all, r.rules...)
+	}
+	return all
+}
+
 // newest returns the highest number that the profile names below the
 // architecture's limit.
 func (p *profile) newest(a arch) uint32 {
 	top := a.first
-	for _, name := range p.names {
-		if nr, ok := a.number(name); ok && nr < a.limit {
+	for _, call := range p.calls {
+		if nr, ok := a.number(call); ok && nr < a.limit {
 			top = max(top, nr)
 		}
 	}
@@ -163,17 +209,32 @@ func (p *profile) newest(a arch) uint32 {
 
 // search finds the span of the number in the accumulator.
 func search(list []span) []inst {
+	return appendSearch(make([]inst, 0, searchLen(list)), list)
+}
+
+func appendSearch(out []inst, list []span) []inst {
 	if len(list) == 1 {
-		return list[0].body
+		return append(out, list[0].body...)
 	}
-	mid := len(list) / 2
-	low, high := search(list[:mid]), search(list[mid:])
-	out := append(branch(list[mid].lo, len(low)), low...)
-	return append(out, high...)
+	low, high := list[:len(list)/2], list[len(list)/2:]
+	out = append(out, branch(high[0].lo, searchLen(low))...)
+	return appendSearch(appendSearch(out, low), high)
+}
+
+// searchLen is the number of instructions that appendSearch appends.
+func searchLen(list []span) int {
+	if len(list) == 1 {
+		return len(list[0].body)
+	}
+	low, high := searchLen(list[:len(list)/2]), searchLen(list[len(list)/2:])
+	return branchLen(low) + low + high
 }
 
 // body tries the rules of one call in their order.
 func (p *profile) body(rules []rule) []inst {
+	if len(rules[0].args) == 0 { // most calls
+		return []inst{ret(rules[0].ret)}
+	}
 	var out []inst
 	for _, r := range rules {
 		var code []inst

@@ -145,18 +145,18 @@ type rule struct {
 	ret  uint32
 }
 
-// namedRules are what one entry of a profile says about one call.
-type namedRules struct {
-	name  string
+// callRules are what one entry of a profile says about one call.
+type callRules struct {
+	call  *syscallRow
 	rules []rule
 }
 
 // profile is a LinuxSeccomp, checked.
 type profile struct {
 	def    uint32
-	rules  []namedRules
-	names  []string // of all calls named, also by rules that were left out
-	enosys bool     // calls too new for the profile give ENOSYS
+	rules  []callRules
+	calls  []*syscallRow // all calls named, also by rules that were left out
+	enosys bool          // calls too new for the profile give ENOSYS
 }
 
 func newProfile(s *specs.LinuxSeccomp) (*profile, error) {
@@ -178,7 +178,12 @@ func (p *profile) add(sc *specs.LinuxSyscall) error {
 	if err != nil {
 		return err
 	}
-	p.names = append(p.names, sc.Names...)
+	named := len(p.calls)
+	for _, name := range sc.Names { // a name that no machine has is no error
+		if call := findCall(name); call != nil {
+			p.calls = append(p.calls, call)
+		}
+	}
 	if ret == p.def {
 		return nil
 	}
@@ -194,21 +199,10 @@ func (p *profile) add(sc *specs.LinuxSyscall) error {
 			alternatives = append(alternatives, rule{sc.Args[i : i+1], ret})
 		}
 	}
-	for _, name := range sc.Names {
-		p.rules = append(p.rules, namedRules{name, alternatives})
+	for _, call := range p.calls[named:] {
+		p.rules = append(p.rules, callRules{call, alternatives})
 	}
 	return nil
-}
-
-// merge adds the rules of a later entry for the same call.
-func merge(old, more []rule) []rule {
-	switch {
-	case len(old) == 1 && len(old[0].args) == 0: // unconditional already
-		return old
-	case len(more) == 1 && len(more[0].args) == 0:
-		return more
-	}
-	return append(slices.Clip(old), more...)
 }
 
 func repeats(args []specs.LinuxSeccompArg) bool {
@@ -302,11 +296,20 @@ type syscallRow struct {
 	nr   [5]int32
 }
 
-// number returns the number of a call.
-func (a arch) number(name string) (uint32, bool) {
+// findCall returns the call of a name, or nil.
+func findCall(name string) *syscallRow {
 	i, ok := slices.BinarySearchFunc(syscalls[:], name, func(r syscallRow, n string) int { return strings.Compare(r.name, n) })
-	if !ok || syscalls[i].nr[a.column] < 0 {
+	if !ok {
+		return nil
+	}
+	return &syscalls[i]
+}
+
+// number returns the number of a call, where the architecture has it; no call, nil,
+// has none.
+func (a arch) number(call *syscallRow) (uint32, bool) {
+	if call == nil || call.nr[a.column] < 0 {
 		return 0, false
 	}
-	return uint32(syscalls[i].nr[a.column]), true
+	return uint32(call.nr[a.column]), true
 }

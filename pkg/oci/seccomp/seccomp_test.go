@@ -202,7 +202,7 @@ func oracle(s *specs.LinuxSeccomp, archs []arch, c call) uint32 {
 	for _, sc := range s.Syscalls {
 		ret, _ := action(sc.Action, sc.ErrnoRet)
 		for _, name := range sc.Names {
-			nr, ok := a.number(name)
+			nr, ok := a.number(findCall(name))
 			if !ok {
 				continue
 			}
@@ -323,7 +323,7 @@ func FuzzCompile(f *testing.F) {
 
 func TestDefaultProfile(t *testing.T) {
 	number := func(name string) uint32 {
-		nr, ok := arch{column: 0}.number(name)
+		nr, ok := arch{column: 0}.number(findCall(name))
 		if !ok {
 			t.Fatalf("no number for %s", name)
 		}
