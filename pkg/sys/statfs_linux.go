@@ -14,6 +14,9 @@ func NoSUID(path string) (bool, error) {
 	return err == nil && st.Flags&unix.ST_NOSUID != 0, err
 }
 
+// zfsMagic is that of OpenZFS, which is not part of Linux.
+const zfsMagic = 0x2fc12fc1
+
 // FSName returns the name of path's file system type, or its magic number
 // (statfs(2)) where it is not one that people put home directories on.
 func FSName(path string) (string, error) {
@@ -44,6 +47,12 @@ func FSName(path string) (string, error) {
 		return "btrfs", nil
 	case unix.OVERLAYFS_SUPER_MAGIC:
 		return "overlay", nil
+	case unix.ECRYPTFS_SUPER_MAGIC:
+		return "ecryptfs", nil
+	case unix.F2FS_SUPER_MAGIC:
+		return "f2fs", nil
+	case zfsMagic:
+		return "zfs", nil
 	}
 	return "type 0x" + strconv.FormatUint(uint64(uint32(st.Type)), 16), nil //nolint:gosec // as above
 }
@@ -61,4 +70,29 @@ func statfs(path string) (st unix.Statfs_t, err error) {
 func HasFileCaps(path string) bool {
 	_, err := unix.Getxattr(path, "security.capability", nil)
 	return err == nil
+}
+
+// Disk is what statfs(2) says about a file system.
+type Disk struct {
+	Name        string // as FSName has it
+	Bytes, Free uint64 // of the whole; for an ordinary user
+	Files, Left uint64 // files there can be, and how many more; 0 and 0: no limit
+	ReadOnly    bool
+}
+
+// DiskOf returns the file system that path is on.
+func DiskOf(path string) (Disk, error) {
+	st, err := statfs(path)
+	if err != nil {
+		return Disk{}, err
+	}
+	name, err := FSName(path)
+	if err != nil {
+		return Disk{}, err
+	}
+	block := uint64(st.Bsize) //nolint:gosec // a block size is positive
+	return Disk{
+		Name: name, Bytes: st.Blocks * block, Free: st.Bavail * block,
+		Files: st.Files, Left: st.Ffree, ReadOnly: st.Flags&unix.ST_RDONLY != 0,
+	}, nil
 }
