@@ -22,6 +22,7 @@ import (
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cleanup"
+	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
 	"github.com/nook-containers/nook/pkg/store"
@@ -34,6 +35,7 @@ type StartOptions struct {
 	Size    attach.Size
 	PIDFile string            // absolute; gets the pid of the first process
 	Filter  Filter            // of the system calls; zero: made when it is needed
+	Streams [3]*os.File       // of a container whose log driver passes them through
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
 	Started func()            // called once the command runs
@@ -80,9 +82,15 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	ociSpec.Linux.Seccomp = filter.spec
+	if err := tryLog(c); err != nil {
+		return nil, err
+	}
 	st, err := newStreams(c.Spec)
 	if err != nil {
 		return nil, err
+	}
+	if logs.PassesThrough(c.Spec.Log.Driver) {
+		st.child = o.Streams
 	}
 	undo.Push("close the streams", st.close)
 	cfg := oci.Config{
@@ -99,6 +107,19 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
 	return r, r.begin(o, &undo)
+}
+
+// tryLog finds out whether the log can be written while an error can still be told.
+func tryLog(c *state.Container) error {
+	cfg, err := monitor.LogConfig(c)
+	if err != nil {
+		return err
+	}
+	w, err := logs.Open(cfg)
+	if err != nil {
+		return err
+	}
+	return w.Close()
 }
 
 // begin lets the command run, when all that tells of it is in place.

@@ -54,7 +54,7 @@ type Monitor struct {
 	Container *state.Container // held by this process
 	Run       state.Run        // on disk, without an end
 	// Streams of the container: the master of its terminal, or our ends of pipes.
-	// Stdin is nil where it has none.
+	// Stdin is nil where it has none; all are where it has its user's.
 	Terminal, Stdin, Stdout, Stderr *os.File
 	First                           *os.File // pidfd of the container's init
 	Listen                          *os.File // the socket for clients, or nil
@@ -208,6 +208,9 @@ func (m *Monitor) streams() attach.Container {
 	if m.Terminal != nil {
 		c.TTY, c.Stdin, c.Stdout = true, m.Terminal, m.Terminal
 		c.Resize = func(size attach.Size) error { return sys.SetWindowSize(m.Terminal, size.Rows, size.Cols) }
+		return c
+	}
+	if m.Stdout == nil { // passed through
 		return c
 	}
 	c.Stdout, c.Stderr = m.Stdout, m.Stderr

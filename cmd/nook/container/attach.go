@@ -1,12 +1,15 @@
 package container
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/pkg/logs"
 )
 
 type attachOptions struct {
@@ -45,6 +48,9 @@ func (o *attachOptions) attach(f *cmdutil.Factory, name string) error {
 	c, err := s.Lookup(name)
 	if err != nil {
 		return err
+	}
+	if logs.PassesThrough(c.Spec.Log.Driver) {
+		return fmt.Errorf("attach to %s: its log driver is %s: the streams are those of the command that started it", c.Name, c.Spec.Log.Driver)
 	}
 	o.tty, o.stdin = c.Spec.TTY, !o.noStdin && c.Spec.OpenStdin
 	hello := monitor.Hello{NoStdin: !o.stdin}

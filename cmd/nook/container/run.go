@@ -56,7 +56,12 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 	if err != nil {
 		return err
 	}
-	o.tty, o.stdin = req.Spec.TTY, req.Spec.OpenStdin
+	streams, err := ownStreams(f, req.Spec.Log.Driver)
+	if err != nil {
+		return err
+	}
+	extra = append(streams, extra...)
+	o.tty, o.stdin = req.Spec.TTY, req.Spec.OpenStdin && streams == nil
 	if !o.detach {
 		return o.show(ctx, f, call{Request: &req, Secrets: secrets}, extra)
 	}

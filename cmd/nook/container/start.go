@@ -81,8 +81,12 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	if err != nil {
 		return err
 	}
-	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin
-	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, nil)
+	streams, err := ownStreams(f, c.Spec.Log.Driver)
+	if err != nil {
+		return err
+	}
+	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin && streams == nil
+	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, streams)
 }
 
 // startable refuses what only its first command line could give.
@@ -99,8 +103,12 @@ func startAgain(ctx context.Context, f *cmdutil.Factory, c *state.Container) err
 		return err
 	}
 	secrets, err := sessionSecrets(ctx, f, c.Spec.Secrets)
+	if err != nil {
+		return err
+	}
+	streams, err := ownStreams(f, c.Spec.Log.Driver)
 	if err == nil {
-		_, err = background(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, nil)
+		_, err = background(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, streams)
 	}
 	return err
 }
