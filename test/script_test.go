@@ -85,7 +85,7 @@ func TestScript(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	h := &harness{t: t, base: base, nook: program(t)}
+	h := &harness{t: t, base: base, nook: program(t), bulk: bulk(t)}
 	h.startLab(t)
 	t.Run("script", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
@@ -111,6 +111,23 @@ type harness struct {
 	busybox  string
 	debian   string
 	registry string // host:port
+	bulk     int    // MiB that the scripts bulk_* move
+}
+
+const smallBulk = 64
+
+// bulk is $NOOK_BULK, else a small one: "make long" sets it.
+func bulk(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("NOOK_BULK")
+	if text == "" {
+		return smallBulk
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("$NOOK_BULK %q: want MiB", text)
+	}
+	return n
 }
 
 // program returns $NOOK, else builds the program as "make build" does.
@@ -197,8 +214,10 @@ func (h *harness) setup(e *testscript.Env) error {
 	e.Setenv("GID", strconv.Itoa(os.Getgid()))
 	e.Setenv("NOOK_TEST", own) // in the environment of every process of this script; see leftovers
 	e.Values[ownKey{}] = own
-	limit := time.AfterFunc(scriptLimit, func() {
-		h.t.Errorf("%s: still running after %v; its processes:\n%s", filepath.Base(e.WorkDir), scriptLimit, strings.Join(leftovers(own), "\n"))
+	e.Setenv("BULK", strconv.Itoa(h.bulk))
+	patience := scriptLimit * time.Duration(1+h.bulk/smallBulk) / 2
+	limit := time.AfterFunc(patience, func() {
+		h.t.Errorf("%s: still running after %v; its processes:\n%s", filepath.Base(e.WorkDir), patience, strings.Join(leftovers(own), "\n"))
 		killAll(own)
 	})
 	e.Defer(func() {
