@@ -375,6 +375,6 @@ func (r *running) monitor() *monitor.Monitor {
 		StopGrace: DefaultStopTimeout,
 	}
 	// An image's may be none that exists; then SIGKILL alone ends the container.
-	m.StopSignal, _ = sys.ParseSignal(ocispec.StopSignal(r.c.Spec, r.c.Image))
+	m.StopSignal, _ = sys.ParseSignal(spec.StopSignal(r.c.Spec, r.c.Image))
 	return m
 }

@@ -68,9 +68,11 @@ type Monitor struct {
 	Resume json.RawMessage // for who starts the container again, or runs a health check
 
 	// StopSignal asks the container to end, and StopGrace is how long it may take:
-	// for a container that is not healthy.
+	// where it is not healthy, or this process is told to end.
 	StopSignal syscall.Signal
 	StopGrace  time.Duration
+
+	term *terminator // what SIGTERM does to this process
 }
 
 // Listen makes the socket of a container.
@@ -90,6 +92,8 @@ func Dial(c *state.Container) (*os.File, error) {
 // is out of sight where it is to be removed. Only then clients hear of the end. If
 // its restart policy wants the container again this process still holds it.
 func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
+	m.term = newTerminator()
+	heeded := m.term.watch(m)
 	out := openLog(m.Container)
 	streams := m.streams()
 	streams.Log = out.write
@@ -103,6 +107,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 		go m.accept(hub, doctor)
 	}
 	status, err := m.Wait()
+	heeded()
 	sick := doctor.stop()
 	hub.Drained()
 	lost := out.close()
@@ -121,7 +126,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	if lost != nil && run.Error == "" {
 		run.Error = lost.Error() // for inspect; the user saw the output
 	}
-	restart = sick || again(m.Container, run)
+	restart = (sick || again(m.Container, run)) && !m.term.told.Load()
 	run.Again = restart
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
 	events.Tell(m.Container, events.Cleanup)

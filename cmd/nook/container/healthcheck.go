@@ -18,11 +18,9 @@ import (
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
-// NewHealthcheck returns the "healthcheck" command.
-func NewHealthcheck(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "healthcheck", Short: "Check the health of containers", RunE: cmdutil.NeedVerb}
-	cmd.AddCommand(newHealthcheckRun(f))
-	return cmd
+// HealthNoun returns the "healthcheck" command.
+func HealthNoun() cmdutil.Verb {
+	return cmdutil.Noun("healthcheck", "Check the health of containers", []cmdutil.Verb{{Names: "run", New: newHealthcheckRun}})
 }
 
 func newHealthcheckRun(f *cmdutil.Factory) *cobra.Command {
