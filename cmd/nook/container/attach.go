@@ -14,7 +14,7 @@ import (
 
 type attachOptions struct {
 	view
-	noStdin bool
+	noStdin, latest bool
 }
 
 func newAttach(f *cmdutil.Factory) *cobra.Command {
@@ -27,11 +27,16 @@ signals on to it, until it ends or the detach keys are typed.
 
 The exit status is the container's. Any number of clients can be attached.`,
 		Example: "  nook attach web\n  nook attach --no-stdin --sig-proxy=false web",
-		Args:    cmdutil.ExactArgs(1, "a container"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return o.attach(f, args[0])
+			t := targets{verb: "attach", latest: o.latest}
+			c, err := t.one(f, args)
+			if err != nil {
+				return err
+			}
+			return o.attach(f, c.ID)
 		},
 	}
+	cmd.Flags().BoolVarP(&o.latest, "latest", "l", false, "to the container made last")
 	cmd.Flags().BoolVar(&o.noStdin, "no-stdin", false, "keep standard input from the container")
 	o.addView(cmd.Flags())
 	return cmd
