@@ -41,8 +41,12 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 			return err
 		}
 	}
-	if st, err := c.Status(); err != nil || st.Monitor == 0 {
+	st, err := c.Status()
+	if err != nil || st.Monitor == 0 {
 		return err
+	}
+	if st.Word == state.Initialized {
+		sig = syscall.SIGKILL // nothing runs that could hear another one
 	}
 	if err := monitor.MarkStopped(c); err != nil {
 		return err

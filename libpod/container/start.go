@@ -42,6 +42,7 @@ type StartOptions struct {
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
 	Detach  bool              // the client leaves when the command runs
+	Hold    *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
 	Resume  json.RawMessage   // for the monitor, should it start the container again
 	Again   *monitor.Handover // it does; nil: a user does
 	Secrets map[string][]byte // by name, those that only the user's session could read
@@ -56,6 +57,7 @@ type running struct {
 	run     state.Run
 	root    *store.RootFS
 	listen  *os.File // for clients to come
+	client  *starter // for whom a container that was held is started
 }
 
 // start runs c, which this process holds, up to the execve of its command. What
@@ -106,7 +108,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	undo.Push("kill the container", func() error { return kill(proc) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
-	return r, r.begin(o, &undo)
+	return r, r.begin(ctx, o, &undo)
 }
 
 // tryLog finds out whether the log can be written while an error can still be told.
@@ -123,7 +125,7 @@ func tryLog(c *state.Container) error {
 }
 
 // begin lets the command run, when all that tells of it is in place.
-func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
+func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack) (err error) {
 	if r.listen, err = monitor.Listen(r.c); err != nil {
 		return err
 	}
@@ -136,6 +138,7 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
 	}
+	r.run.Initialized = o.Hold != nil
 	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
 		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
 			return err
@@ -150,6 +153,11 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 		return err
 	}
 	events.Tell(r.c, events.Init)
+	if o.Hold != nil {
+		if err := r.hold(ctx, o); err != nil {
+			return err
+		}
+	}
 	return r.proc.Start()
 }
 
@@ -300,8 +308,15 @@ func startTime(pid int) (uint64, error) {
 // where all went well Run does not return for it.
 func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) {
 	r, err := e.start(ctx, c, o)
+	if r != nil && r.client != nil {
+		conn, o.Ended = r.client.takeOver(&o), r.client.told
+	}
 	if err != nil {
-		o.Ended(e.failed(c, Failure(err)))
+		exit := Failure(err)
+		if errors.Is(err, errNeverStarted) {
+			exit.Code = monitor.Killed
+		}
+		o.Ended(e.failed(c, exit))
 		e.bury(c)
 		return
 	}

@@ -38,6 +38,8 @@ const SocketName = "attach"
 type Hello struct {
 	NoStdin bool        `json:"noStdin,omitempty"`
 	Quiet   bool        `json:"quiet,omitempty"` // it wants to hear of the end only
+	Start   bool        `json:"start,omitempty"` // the container is initialized, and is to be started
+	Leave   bool        `json:"leave,omitempty"` // with Start, it goes when the command runs
 	Check   bool        `json:"check,omitempty"` // it wants a health check, and the Checked frame in answer
 	Size    attach.Size `json:"size,omitzero"`   // of its terminal; 0 by 0: it has none
 }
@@ -136,6 +138,9 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	hub.End(m.finish(run, restart, exit))
 	return run, restart
 }
+
+// Killed is the exit code of what SIGKILL has ended.
+const Killed = 128 + int(syscall.SIGKILL)
 
 // failed is nook's own exit status, as docker-run(1) and podman-run(1) have it.
 const failed = 125

@@ -23,6 +23,7 @@ func Verbs() []cmdutil.Verb {
 		{Names: "create", New: newCreate},
 		{Names: "exec", New: newExec},
 		{Names: "export", New: newExport},
+		{Names: "init", New: newInit},
 		{Names: "kill", New: newKill},
 		{Names: "logs", New: newLogs},
 		{Names: "mount", New: newMount},

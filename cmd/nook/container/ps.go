@@ -208,6 +208,9 @@ func (r psRow) Status() string {
 	case state.Restarting:
 		return "Restarting (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
 	}
+	if r.c.Word == state.Initialized {
+		return "Initialized"
+	}
 	return "Created"
 }
 

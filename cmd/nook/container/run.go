@@ -96,5 +96,6 @@ type call struct {
 // startCall starts a container that exists.
 type startCall struct {
 	Name string      `json:"name"`
+	Init bool        `json:"init,omitempty"` // all but the command
 	Size attach.Size `json:"size,omitzero"`
 }

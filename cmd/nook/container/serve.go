@@ -75,6 +75,9 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 	var cont *state.Container
 	if c.Start != nil {
 		o.Size = c.Start.Size
+		if c.Start.Init {
+			o.Hold = conn
+		}
 		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
 			err = cont.Hold()
 		}

@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/state"
 )
 
@@ -74,6 +76,9 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	if st.Word == state.Running {
 		return (&attachOptions{view: o.view, noStdin: !o.stdin}).attach(f, c.ID)
 	}
+	if st.Word == state.Initialized {
+		return o.begin(f, c)
+	}
 	if err := startable(c); err != nil {
 		return err
 	}
@@ -89,6 +94,17 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, streams)
 }
 
+// begin starts an initialized container and shows it.
+func (o *startOptions) begin(f *cmdutil.Factory, c *state.Container) error {
+	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin
+	conn, err := container.Begin(c, monitor.Hello{})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return o.watch(f, conn, func() { conn.Close() })
+}
+
 // startable refuses what only its first command line could give.
 func startable(c *state.Container) error {
 	if c.Spec.PreserveFDs > 0 {
@@ -99,6 +115,24 @@ func startable(c *state.Container) error {
 
 // startAgain starts c in the background.
 func startAgain(ctx context.Context, f *cmdutil.Factory, c *state.Container) error {
+	st, err := c.Status()
+	if err != nil {
+		return err
+	}
+	if st.Word != state.Initialized {
+		return startCalled(ctx, f, c, startCall{Name: c.ID})
+	}
+	conn, err := container.Begin(c, monitor.Hello{Leave: true})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = awaitStarted(f, conn)
+	return err
+}
+
+// startCalled has the inner half start c, in the background.
+func startCalled(ctx context.Context, f *cmdutil.Factory, c *state.Container, s startCall) error {
 	if err := startable(c); err != nil {
 		return err
 	}
@@ -108,7 +142,7 @@ func startAgain(ctx context.Context, f *cmdutil.Factory, c *state.Container) err
 	}
 	streams, err := ownStreams(f, c.Spec.Log.Driver)
 	if err == nil {
-		_, err = background(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, streams)
+		_, err = background(ctx, f, call{Start: &s, Secrets: secrets}, streams)
 	}
 	return err
 }
