@@ -199,9 +199,6 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 		_ = conn.WriteJSON(attach.Checked, checked) // it may have left
 		return
 	}
-	if m.Terminal != nil && hello.Size != (attach.Size{}) {
-		_ = sys.SetWindowSize(m.Terminal, hello.Size.Rows, hello.Size.Cols) // of the wrong size is no reason to refuse
-	}
 	if err := conn.WriteJSON(attach.Started, attach.Start{ID: m.Container.ID, PID: m.Run.PID}); err != nil {
 		conn.Close()
 		return
@@ -210,6 +207,12 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 		events.Tell(m.Container, events.Attach)
 	}
 	hub.Serve(conn, attach.Options{NoInput: hello.NoStdin, NoOutput: hello.Quiet})
+	if m.Terminal != nil && hello.Size != (attach.Size{}) {
+		// To a new client the screen is empty. Only a size that changes makes programs
+		// draw it again; a wrong one is no reason to refuse.
+		_ = sys.SetWindowSize(m.Terminal, hello.Size.Rows+1, hello.Size.Cols+1)
+		_ = sys.SetWindowSize(m.Terminal, hello.Size.Rows, hello.Size.Cols)
+	}
 }
 
 // streams shows the container's streams to a Hub.
