@@ -9,9 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
-	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
-	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -87,24 +85,14 @@ func (o *cloneOptions) clone(ctx context.Context, f *cmdutil.Factory, args []str
 // request is what would make a container like c.
 func (o *cloneOptions) request(s state.Store, c *state.Container, args []string) (container.Request, error) {
 	r := container.Request{Spec: c.Spec}
-	if err := startable(c); err != nil {
+	if err := o.check(c); err != nil {
 		return r, err
 	}
-	if c.Spec.Log.Path != "" && !o.destroy {
-		return r, problem.Hint(fmt.Errorf("clone %s: both would write to the log %s", c.Name, c.Spec.Log.Path), "add: --destroy")
-	}
-	if o.destroy && !o.force {
-		if st, err := c.Status(); err != nil || st.Monitor != 0 {
-			return r, errors.Join(err, problem.Hint(fmt.Errorf("remove %s: %w", c.Name, state.ErrRunning), "add: --force"))
-		}
-	}
 	r.Spec.Mounts = slices.Clone(c.Spec.Mounts)
-	for i, m := range r.Spec.Mounts {
-		if m.OwnName {
-			r.Spec.Mounts[i].Volume, r.Spec.Mounts[i].OwnName = "", false
-		}
-		if m.Type == spec.MountImage {
-			r.Spec.Mounts[i].ImageID = ""
+	for i := range r.Spec.Mounts {
+		m := &r.Spec.Mounts[i]
+		if m.ImageID = ""; m.OwnName {
+			m.Volume, m.OwnName = "", false
 		}
 	}
 	r.Spec.VolumesFrom = nil // they are among the mounts
@@ -124,8 +112,25 @@ func (o *cloneOptions) request(s state.Store, c *state.Container, args []string)
 	default:
 		r.Spec.Name = freeName(s, c.Name+"-clone")
 	}
-	r.Spec.DetachKeys = attach.DefaultDetachKeys
 	return r, syntax.Name(r.Spec.Name)
+}
+
+// check refuses what can't be cloned.
+func (o *cloneOptions) check(c *state.Container) error {
+	if err := startable(c); err != nil {
+		return err
+	}
+	if c.Spec.Log.Path != "" && !o.destroy {
+		return problem.Hint(fmt.Errorf("clone %s: both would write to the log %s", c.Name, c.Spec.Log.Path), "add: --destroy")
+	}
+	if !o.destroy || o.force {
+		return nil
+	}
+	st, err := c.Status()
+	if err == nil && st.Monitor != 0 {
+		err = problem.Hint(fmt.Errorf("remove %s: %w", c.Name, state.ErrRunning), "add: --force")
+	}
+	return err
 }
 
 // freeName is name, or with a number behind it if another container has it.
