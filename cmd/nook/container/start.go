@@ -86,6 +86,9 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	if err != nil {
 		return err
 	}
+	if err := startRequired(ctx, f, c.Spec.Requires); err != nil {
+		return err
+	}
 	streams, err := ownStreams(f, c.Spec.Log.Driver)
 	if err != nil {
 		return err
@@ -141,6 +144,9 @@ func startCalled(ctx context.Context, f *cmdutil.Factory, c *state.Container, s 
 		return err
 	}
 	streams, err := ownStreams(f, c.Spec.Log.Driver)
+	if err == nil {
+		err = startRequired(ctx, f, c.Spec.Requires)
+	}
 	if err == nil {
 		_, err = background(ctx, f, call{Start: &s, Secrets: secrets}, streams)
 	}
