@@ -72,6 +72,12 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time
 	if err := wake(c); err != nil {
 		return err
 	}
+	return end(ctx, c, sig, wait)
+}
+
+// end signals a container, and again with SIGKILL after wait, until its end is on
+// disk.
+func end(ctx context.Context, c *state.Container, sig syscall.Signal, wait time.Duration) error {
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
 	if err := signalFirst(c, sig); err != nil {
