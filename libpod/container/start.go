@@ -159,6 +159,12 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 			return err
 		}
 	}
+	switch {
+	case o.Again != nil:
+		events.Tell(r.c, events.Restart)
+	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
+		events.Tell(r.c, events.Attach)
+	}
 	return r.proc.Start()
 }
 
@@ -330,12 +336,6 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		o.Ended(e.failed(c, exit))
 		e.bury(c)
 		return
-	}
-	if conn != nil && !o.Detach {
-		events.Tell(c, events.Attach)
-	}
-	if o.Again != nil {
-		events.Tell(c, events.Restart)
 	}
 	events.Tell(c, events.Start)
 	if conn != nil {
