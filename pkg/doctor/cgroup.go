@@ -22,10 +22,11 @@ func Cgroups(h *Host) []Result {
 	}
 	dir := h.delegated(mount, root)
 	if dir == "" {
-		return []Result{{
-			Check: check, Level: Warning, Found: "no part of the cgroup tree is yours", Means: means,
-			Advice: "log in with a systemd session, or have root give you one: loginctl enable-linger " + h.UserName(),
-		}}
+		advice := "have root give you a directory of it, with its files, and start nook in there"
+		if h.Exists("/run/systemd/system") {
+			advice = "log in with a session of systemd's: see service-manager"
+		}
+		return []Result{{Check: check, Level: Warning, Found: "no part of the cgroup tree is yours", Means: means, Advice: advice}}
 	}
 	have := strings.Fields(h.Read(path.Join(dir, "cgroup.controllers")))
 	missing := lacking(have, "cpu", "memory", "pids")

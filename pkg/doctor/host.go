@@ -103,8 +103,8 @@ func (h *Host) UserName() string {
 	return h.Getenv("USER")
 }
 
-// nearest is the directory p, or the one above it that exists.
-func (h *Host) nearest(p string) string {
+// Nearest is the directory p, or the one above it that exists.
+func (h *Host) Nearest(p string) string {
 	for p != "/" && p != "." {
 		if fi, err := os.Stat(h.Path(p)); err == nil && fi.IsDir() {
 			return p

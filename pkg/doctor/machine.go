@@ -104,9 +104,10 @@ const (
 )
 
 func disk(h *Host, check, dir string) []Result {
-	at := h.nearest(dir)
+	at := h.Nearest(dir)
 	d, err := h.space(at)
 	if err != nil {
+		err = problem.Hint(err, "%s", otherPlace())
 		return []Result{FromError(check, Problem, err, "No container can be made.")}
 	}
 	r := Result{Check: check, Level: Problem, Means: "No container can be made."}
@@ -119,7 +120,7 @@ func disk(h *Host, check, dir string) []Result {
 		r.Found = fmt.Sprintf("%s is not yours to write to", at)
 		r.Fix = fmt.Sprintf("sudo chown %d: %s", h.UID, remedy.Quote(at))
 		if at != dir || at == "/" { // it would be somebody else's for good reason
-			r.Fix, r.Advice = "", "set HOME and XDG_DATA_HOME to directories of yours"
+			r.Fix, r.Advice = "", otherPlace()
 		}
 	case d.Free < noBytes && (tight || d.Free < 1<<20):
 		r.Found, r.Advice = fmt.Sprintf("%s: the disk is full, with %s left", dir, units.Size(int64(min(d.Free, math.MaxInt64)))), freeSome()
@@ -136,6 +137,8 @@ func disk(h *Host, check, dir string) []Result {
 	}
 	return []Result{r}
 }
+
+func otherPlace() string { return "set HOME and XDG_DATA_HOME to directories of yours" }
 
 func freeSome() string { return "free some space: nook system prune --all" }
 

@@ -22,8 +22,8 @@ func Container(h *Host) []Result {
 			where = "the " + kind + " container around nook"
 		}
 		return []Result{{
-			Check: check, Level: Problem, Found: fmt.Sprintf("%s covers parts of /proc (%s)", where, strings.Join(over[:min(len(over), 3)], ", ")),
-			Means:  "The kernel then lets nobody mount a /proc of their own, so only containers with --pid host start.",
+			Check: check, Level: Warning, Found: fmt.Sprintf("%s covers parts of /proc (%s)", where, strings.Join(over[:min(len(over), 3)], ", ")),
+			Means:  "The kernel then lets nobody mount a /proc of their own: containers see this system's processes and their arguments.",
 			Advice: "start the container around with: docker run --security-opt systempaths=unconfined, or podman run --security-opt unmask=ALL",
 		}}
 	}

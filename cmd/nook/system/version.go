@@ -17,6 +17,7 @@ import (
 func Verbs() []cmdutil.Verb {
 	return []cmdutil.Verb{
 		{Names: "diff", New: func(f *cmdutil.Factory) *cobra.Command { return image.NewDiff(f, image.DiffAny) }},
+		{Names: "doctor", New: newDoctor},
 		{Names: "events", New: newEvents},
 		{Names: "inspect", New: newInspect},
 		{Names: "unshare", New: newUnshare},

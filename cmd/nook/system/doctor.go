@@ -1,0 +1,256 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/config/regconf"
+	"github.com/nook-containers/nook/pkg/doctor"
+	"github.com/nook-containers/nook/pkg/problem/remedy"
+	"github.com/nook-containers/nook/pkg/store"
+	"github.com/nook-containers/nook/slirp/forward"
+	"github.com/nook-containers/nook/userns"
+)
+
+// checks are all checks that need no namespace, in the order of the report.
+func checks() []func(*doctor.Host) []doctor.Result {
+	return []func(*doctor.Host) []doctor.Result{
+		doctor.Kernel,
+		doctor.Container,
+		userns.Examine,
+		doctor.Disk,
+		store.ExamineFuse,
+		forward.Examine,
+		doctor.Session,
+		doctor.Cgroups,
+		doctor.Limits,
+		doctor.Clock,
+		regconf.Examine,
+		doctor.Leftovers,
+	}
+}
+
+type doctorOptions struct {
+	fix, json, quiet, script, inside bool
+}
+
+func newDoctor(f *cmdutil.Factory) *cobra.Command {
+	var o doctorOptions
+	cmd := &cobra.Command{
+		Use:   "doctor [flags]",
+		Short: "Find what keeps nook from working here, and how to change it",
+		Long: `Find what keeps nook from working here, and how to change it. For each thing that
+nook needs it says whether it is there, what it means if it is not, and the command
+that helps. At the end it prints all commands that root has to run as one script;
+it can be run again. Choices, which nook does without, stand in it as comments.
+
+Exit status: 0 if there is no problem (warnings do not count), 1 if there is one,
+125 if the check itself failed.`,
+		Example: "  nook doctor\n  nook doctor --quiet || nook doctor --json >report.json\n  nook doctor --script >fix.sh; sudo sh fix.sh",
+		Args:    cobra.NoArgs,
+	}
+	cmd.Flags().BoolVar(&o.script, "script", false, "print only the script for root")
+	cmd.Flags().BoolVar(&o.fix, "fix", false, "do what needs no root, and say what was done")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print everything as JSON")
+	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "print problems only")
+	cmd.Flags().BoolVar(&o.inside, "inside", false, "try what needs nook's namespace, and print JSON")
+	cmd.Flags().Lookup("inside").Hidden = true
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), f) }
+	return cmd
+}
+
+func (o doctorOptions) run(ctx context.Context, f *cmdutil.Factory) error {
+	if o.inside {
+		return doctorInside(f)
+	}
+	if o.json && (o.quiet || o.script) || o.quiet && o.script {
+		return errors.New("--json, --quiet and --script exclude each other")
+	}
+	report, err := examine(ctx, f)
+	if err != nil {
+		return err
+	}
+	if o.fix {
+		if report, err = repair(ctx, f, report, o.json || o.script); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.json:
+		err = printDoctorJSON(f.Out, report)
+	case o.script:
+		_, err = io.WriteString(f.Out, report.Script())
+	default:
+		err = printDoctor(f.Out, report, o.quiet)
+	}
+	if err == nil && report.Count(doctor.Problem) > 0 {
+		err = &cmdutil.ExitError{Code: 1}
+	}
+	return err
+}
+
+// examine runs all checks, and tries what only trying tells in nook's namespace.
+func examine(ctx context.Context, f *cmdutil.Factory) (doctor.Report, error) {
+	p, err := f.Paths()
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	h := &doctor.Host{Env: f.Environ, UID: config.HostUID(), Data: p.Data, Run: p.Run}
+	var r doctor.Report
+	for _, check := range checks() {
+		r.Results = append(r.Results, check(h)...)
+	}
+	tried, err := tryInside(ctx, f)
+	if err != nil && r.Count(doctor.Problem) == 0 { // else its cause is among them
+		r.Results = append(r.Results, doctor.FromError("start", doctor.Problem, err, "No container starts."))
+	}
+	r.Results = merge(r.Results, tried)
+	return r, nil
+}
+
+// merge puts what trying told in the place of what looking told, unless that is a
+// problem already, with its remedy.
+func merge(looked, tried []doctor.Result) []doctor.Result {
+	for _, t := range tried {
+		at := slices.IndexFunc(looked, func(l doctor.Result) bool { return l.Check == t.Check })
+		switch {
+		case at < 0:
+			looked = append(looked, t)
+		case looked[at].Level != doctor.Problem:
+			looked[at] = t
+		}
+	}
+	return looked
+}
+
+// tryInside has doctorInside run, and reads what it prints.
+func tryInside(ctx context.Context, f *cmdutil.Factory) ([]doctor.Result, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	type answer struct {
+		results []doctor.Result
+		err     error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		var a answer
+		a.err = json.NewDecoder(r).Decode(&a.results)
+		got <- a
+	}()
+	err = f.Also(ctx, w, "doctor", "--inside")
+	w.Close()
+	a := <-got
+	if err == nil {
+		err = a.err
+	}
+	if exit, ok := errors.AsType[*cmdutil.ExitError](err); ok && exit.Err == nil {
+		err = fmt.Errorf("nook ended in its own namespace with status %d", exit.Code)
+	}
+	return a.results, err
+}
+
+// doctorInside tries what needs nook's namespace.
+func doctorInside(f *cmdutil.Factory) error {
+	root, _, err := f.StoreDirs()
+	if err != nil {
+		return err
+	}
+	h := &doctor.Host{}
+	return json.NewEncoder(f.Out).Encode(append(store.Examine(h.Nearest(root)), forward.Try()...))
+}
+
+// repair does what needs no root and looks again.
+func repair(ctx context.Context, f *cmdutil.Factory, r doctor.Report, quiet bool) (doctor.Report, error) {
+	done := 0
+	var errs []error
+	for _, one := range r.Results {
+		if one.Do == nil || one.Level == doctor.OK {
+			continue
+		}
+		did, err := one.Do()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", one.Check, err))
+			continue
+		}
+		done++
+		if !quiet {
+			fmt.Fprintf(f.Out, "fixed    %s: %s\n", one.Check, did)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return r, err
+	}
+	if done == 0 {
+		if !quiet {
+			fmt.Fprintln(f.Out, "nothing to fix that needs no root")
+		}
+		return r, nil
+	}
+	return examine(ctx, f)
+}
+
+func printDoctorJSON(w io.Writer, r doctor.Report) error {
+	return cmdutil.WriteJSON(w, struct {
+		Problems int    `json:"problems"`
+		Warnings int    `json:"warnings"`
+		Script   string `json:"script"` // for root
+		doctor.Report
+	}{r.Count(doctor.Problem), r.Count(doctor.Warning), r.Script(), r})
+}
+
+func printDoctor(w io.Writer, r doctor.Report, quiet bool) error {
+	var b strings.Builder
+	for _, one := range r.Results {
+		if quiet && one.Level != doctor.Problem {
+			continue
+		}
+		fmt.Fprintf(&b, "%-8s %s: %s\n", one.Level, one.Check, one.Found)
+		if one.Means != "" {
+			fmt.Fprintf(&b, "         %s\n", one.Means)
+		}
+		switch {
+		case one.Fix != "" && one.Level == doctor.OK:
+			fmt.Fprintf(&b, "         if you want to change it, run: %s\n", one.Fix)
+		case one.Fix != "":
+			fmt.Fprintf(&b, "         run: %s\n", one.Fix)
+		}
+		if one.Advice != "" {
+			fmt.Fprintf(&b, "         %s\n", one.Advice)
+		}
+	}
+	if !quiet {
+		b.WriteString(summary(r))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func summary(r doctor.Report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s, %s\n", plural(r.Count(doctor.Problem), "problem"), plural(r.Count(doctor.Warning), "warning"))
+	needed := slices.ContainsFunc(r.Results, func(one doctor.Result) bool { return one.Level != doctor.OK && remedy.NeedsRoot(one.Fix) })
+	if needed {
+		fmt.Fprintf(&b, "\nWhat needs root, as one script (nook doctor --script):\n\n%s", r.Script())
+	}
+	return b.String()
+}
+
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
