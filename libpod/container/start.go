@@ -295,6 +295,8 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		e.bury(c)
 		return
 	}
+	m := r.monitor()
+	m.Heed()
 	if conn != nil && !o.Detach {
 		events.Tell(c, events.Attach)
 	}
@@ -306,7 +308,6 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
 	}
 	o.Started()
-	m := r.monitor()
 	m.Resume, m.Free = o.Resume, r.root.Close
 	if o.Again != nil {
 		m.Pause = o.Again.Pause

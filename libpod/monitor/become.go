@@ -38,6 +38,7 @@ type brief struct {
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
 	StopGrace                       time.Duration
+	Told                            bool // to end the container, already
 }
 
 // Become replaces this program by the stage that does what Serve does, on the
@@ -78,6 +79,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 			return err
 		}
 		b.Kept = append(b.Kept, fd)
+	}
+	if m.term != nil {
+		b.Told = m.term.handOver()
 	}
 	data, err := json.Marshal(b)
 	if err != nil {
@@ -155,7 +159,13 @@ func readFD(fd int, v any) error {
 
 // monitor takes over the descriptors.
 func (b *brief) monitor() (*Monitor, error) {
-	m := &Monitor{Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
+	m := &Monitor{term: newTerminator(), Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
+	if b.Told {
+		select {
+		case m.term.signals <- syscall.SIGTERM:
+		default: // and again
+		}
+	}
 	for _, p := range []struct {
 		fd int
 		f  **os.File
