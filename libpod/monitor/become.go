@@ -133,6 +133,9 @@ func serveBrief() error {
 	if err != nil {
 		return err
 	}
+	if b.Told {
+		m.term.repeat()
+	}
 	time.AfterFunc(settled, sys.DropProgramPages)
 	run, restart := m.Serve(context.Background()) //nolint:forbidigo // the process is this stage
 	if restart {
@@ -160,12 +163,6 @@ func readFD(fd int, v any) error {
 // monitor takes over the descriptors.
 func (b *brief) monitor() (*Monitor, error) {
 	m := &Monitor{term: newTerminator(), Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
-	if b.Told {
-		select {
-		case m.term.signals <- syscall.SIGTERM:
-		default: // and again
-		}
-	}
 	for _, p := range []struct {
 		fd int
 		f  **os.File

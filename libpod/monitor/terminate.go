@@ -49,6 +49,14 @@ func (t *terminator) handOver() bool {
 	return len(t.signals) > 0
 }
 
+// repeat is for the program that took over: the signal came before.
+func (t *terminator) repeat() {
+	select {
+	case t.signals <- syscall.SIGTERM:
+	default: // it came again
+	}
+}
+
 // watch ends m's container when a signal comes, until it is stopped.
 func (t *terminator) watch(m *Monitor) (stop func()) {
 	ended, gone := make(chan struct{}), make(chan struct{})
