@@ -58,8 +58,12 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time
 			return err
 		}
 	}
-	if st, err := c.Status(); err != nil || st.Monitor == 0 {
+	st, err := c.Status()
+	if err != nil || st.Monitor == 0 {
 		return err
+	}
+	if st.Word == state.Initialized {
+		sig = syscall.SIGKILL // nothing runs that could hear another one
 	}
 	if err := monitor.MarkStopped(c); err != nil {
 		return err
@@ -68,6 +72,12 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time
 	if err := wake(c); err != nil {
 		return err
 	}
+	return end(ctx, c, sig, wait)
+}
+
+// end signals a container, and again with SIGKILL after wait, until its end is on
+// disk.
+func end(ctx context.Context, c *state.Container, sig syscall.Signal, wait time.Duration) error {
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
 	if err := signalFirst(c, sig); err != nil {
