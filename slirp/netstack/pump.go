@@ -160,7 +160,8 @@ func (p *pump) awaitReset(changed <-chan struct{}) {
 			_ = p.conn.SetReadDeadline(time.Unix(1, 0))
 			return
 		case <-changed:
-			if ended(p.ep) {
+			// A normal end leads to CLOSED or TIME-WAIT instead.
+			if tcp.EndpointState(p.ep.State()) == tcp.StateError {
 				p.abort()
 				return
 			}
