@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ import (
 var (
 	seconds = flag.Int("seconds", 3, "how long each measurement takes")
 	profile = flag.String("netstack-profile", "", "file for a CPU profile of netstack; use with one workload")
+	procs   = flag.Int("netstack-procs", runtime.GOMAXPROCS(0), "GOMAXPROCS of netstack")
 	only    = flag.String("backends", "netstack,pasta,slirp4netns", "which to measure")
 )
 
@@ -56,7 +58,8 @@ func (apart) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (slir
 	}
 	defer r.Close()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
-	cmd.Env = append(os.Environ(), serveVar+"="+string(text), "NOOK_SLIRPBENCH_PROFILE="+*profile)
+	cmd.Env = append(os.Environ(), serveVar+"="+string(text), "NOOK_SLIRPBENCH_PROFILE="+*profile,
+		"GOMAXPROCS="+strconv.Itoa(*procs))
 	cmd.ExtraFiles = append([]*os.File{w}, link.TAP...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
