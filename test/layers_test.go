@@ -35,19 +35,21 @@ var layers = map[string][]string{
 	"pkg/oci/plan":      {},
 	"pkg/oci/caps":      {},
 	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
+	"pkg/cgroups":       {"pkg/cgroups", "pkg/sys", "pkg/problem"},
+	"pkg/systemd":       {},
 	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
 
 	// library
 	"libpod/spec":            {},
 	"libpod/attach":          {"pkg/sys"},
-	"libpod/state":           {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec"},
+	"libpod/state":           {"pkg/sys", "pkg/cgroups", "pkg/problem", "pkg/statefile", "libpod/spec"},
 	"libpod/ocispec":         {"libpod/spec"},
 	"libpod/secret":          {"pkg/problem", "pkg/statefile"},
 	"libpod/image":           {"pkg/", "libpod/spec"},
 	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
 	"libpod/events":          {"pkg/sys", "libpod/state"},
-	"libpod/monitor":         {"pkg/sys", "pkg/logs", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
 	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/monitor", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 

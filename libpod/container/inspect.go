@@ -10,6 +10,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 )
 
 // Inspect is a container as "inspect" shows it, in Docker's field names
@@ -49,6 +50,7 @@ type InspectState struct {
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
+	CgroupPath string // directory of its control group; empty without one
 }
 
 // InspectMount is one mount that was asked for, by the user or by the image.
@@ -116,6 +118,7 @@ type InspectHostConfig struct {
 	Devices        []InspectDevice
 	Init           bool
 	Runtime        string
+	InspectResources
 }
 
 // InspectRestart is when it is started again.
@@ -159,7 +162,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 		return nil, err
 	}
 	execs := []string{}
-	if st.Word == state.Running {
+	if st.Alive() {
 		ids, err := c.Sessions()
 		if err != nil {
 			return nil, err
@@ -202,10 +205,13 @@ func Describe(c *state.Container) (*Inspect, error) {
 func describeState(st state.Status) InspectState {
 	s := InspectState{
 		Status: st.Word, Running: st.Word == state.Running, Restarting: st.Word == state.Restarting, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
-		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished,
+		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished, Paused: st.Word == state.Paused, OOMKilled: st.Run.OOMKilled,
 	}
-	if s.Running {
-		s.Pid, s.ConmonPid = st.Run.PID, st.Monitor
+	if st.Alive() {
+		s.Pid, s.ConmonPid, s.CgroupPath = st.Run.PID, st.Monitor, st.Run.Cgroup
+		if kills, err := cgroups.OOMKills(st.Run.Cgroup); err == nil && kills > 0 {
+			s.OOMKilled = true
+		}
 	}
 	return s
 }
@@ -253,6 +259,7 @@ func describeHost(c spec.Container) InspectHostConfig {
 		VolumesFrom: c.VolumesFrom, NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: c.CapAdd, CapDrop: c.CapDrop, GroupAdd: c.Groups,
 		UsernsMode: c.UserNS.Mode, ReadonlyRootfs: c.ReadOnly, SecurityOpt: securityOpts(c.Security), Tmpfs: map[string]string{},
 		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: c.Ulimits, Init: c.Init, Runtime: "oci",
+		InspectResources: describeResources(c),
 	}
 	if h.ShmSize == 0 {
 		h.ShmSize = ocispec.DefaultShmSize

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -27,7 +29,11 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 		if !o.Force {
 			return problem.Hint(fmt.Errorf("remove %s: %w", c.Name, state.ErrRunning), "run: nook rm -f %s", c.Name)
 		}
-		if err := Stop(ctx, c, 0, o.Timeout); err != nil {
+		sig := syscall.Signal(0)
+		if st, err := c.Status(); err == nil && st.Word == state.Paused {
+			sig = syscall.SIGKILL // the only one that a frozen process obeys
+		}
+		if err := Stop(ctx, c, sig, o.Timeout); err != nil {
 			return err
 		}
 		err = c.Hold()
@@ -46,9 +52,19 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 	if err := ownVolumes(e.State, c); err != nil {
 		return err
 	}
+	if run, ran, err := c.LastRun(); err == nil && ran && run.Cgroup != "" && inThisBoot(run) {
+		_ = cgroups.Collect(run.Cgroup) // of a monitor that was killed; the next container sweeps too
+	}
 	if err := c.Remove(e.forget); err != nil {
 		return err
 	}
 	events.Tell(c, events.Remove)
 	return nil
+}
+
+// inThisBoot reports whether what run says of the kernel's objects is still about
+// the same ones.
+func inThisBoot(run state.Run) bool {
+	boot, err := state.BootID()
+	return err == nil && boot == run.Boot
 }

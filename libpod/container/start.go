@@ -20,6 +20,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
@@ -35,6 +36,7 @@ type StartOptions struct {
 	Filter  Filter            // of the system calls; zero: made when it is needed
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement        // its control group; nil: none
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
@@ -53,6 +55,7 @@ type running struct {
 	run     state.Run
 	root    *store.RootFS
 	listen  *os.File // for clients to come
+	group   *cgroups.Group
 }
 
 // start runs c, which this process holds, up to the execve of its command. What
@@ -84,13 +87,20 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	undo.Push("close the streams", st.close)
+	if err := o.Place.Wait(c.Spec); err != nil {
+		return nil, err
+	}
+	undo.Push("remove the control group", o.Place.Abandon)
 	cfg := oci.Config{
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
-		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
+		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed, Cgroup: o.Place.home(o.Seed),
 	}
-	proc, err := e.create(ctx, c, cfg)
+	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
+		return nil, err
+	}
+	proc, err := e.create(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +124,7 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
 	}
+	r.run.Cgroup = o.Place.Dir()
 	// On disk before the command runs: a container that ran can never look as if
 	// it had not.
 	if err := r.c.WriteRun(r.run); err != nil {
@@ -122,7 +133,11 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if err := writePID(o.PIDFile, pid); err != nil {
 		return err
 	}
-	return r.proc.Start()
+	if err := r.proc.Start(); err != nil {
+		return err
+	}
+	r.group = o.Place.take()
+	return nil
 }
 
 func writePID(path string, pid int) error {
@@ -141,10 +156,7 @@ func kill(p oci.Process) error {
 	return errors.Join(err, werr)
 }
 
-func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
-	if err := recordExec(cfg, c.Spec.Secrets); err != nil {
-		return nil, err
-	}
+func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
 	if e.Runtime == "" {
 		return oci.Create(ctx, cfg)
 	}
@@ -314,6 +326,12 @@ func (e *Engine) bury(c *state.Container) {
 	c.Release()
 }
 
+// CannotStart puts it on record that a restart came to nothing, and returns why.
+func (e *Engine) CannotStart(c *state.Container, err error) error {
+	e.failed(c, Failure(err))
+	return err
+}
+
 // failed puts a start that did not work on disk, or the container out of sight.
 func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 	var err error
@@ -337,6 +355,7 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Listen: r.listen, Wait: r.proc.Wait,
+		Group:    r.group,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 	}
 	return m

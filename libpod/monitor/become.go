@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -31,7 +32,7 @@ type brief struct {
 	Run                             state.Run
 	Lock                            int
 	Terminal, Stdin, Stdout, Stderr int
-	First, Listen, Owner            int
+	First, Listen, Owner, Group     int
 	Kept                            []int // stay open until the end
 	Pause                           time.Duration
 	Resume                          json.RawMessage
@@ -61,6 +62,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		{&b.First, m.First},
 		{&b.Listen, m.Listen},
 		{&b.Owner, m.Owner},
+		{&b.Group, m.groupFile()},
 	} {
 		if *p.fd, err = passOn(p.f); err != nil {
 			return err
@@ -86,6 +88,13 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	}
 	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, os.Environ()) //nolint:forbidigo // handed on unread
 	return fmt.Errorf("become the monitor: %w", err)
+}
+
+func (m *Monitor) groupFile() *os.File {
+	if m.Group == nil {
+		return nil
+	}
+	return m.Group.File()
 }
 
 // passOn lets f survive execve and returns its number, -1 for nil.
@@ -173,6 +182,13 @@ func (b *brief) monitor() (*Monitor, error) {
 			return nil, err
 		}
 		*p.f = f
+	}
+	if b.Group >= 0 {
+		dir, err := sys.Adopt(b.Group, b.Run.Cgroup)
+		if err != nil {
+			return nil, err
+		}
+		m.Group = cgroups.Adopt(b.Run.Cgroup, dir)
 	}
 	for _, fd := range b.Kept {
 		if err := sys.SetCloseOnExec(fd, true); err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -50,6 +51,7 @@ type Monitor struct {
 	Listen                          *os.File // the socket for clients, or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
+	Group *cgroups.Group // that the container is in; nil: none of its own
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -99,18 +101,37 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 			exit.Error = err.Error() // the command's own exit code stays
 		}
 	}
+	oom, err := m.leaveGroup()
+	if err != nil && exit.Error == "" {
+		exit.Error = err.Error() // as above
+	}
 	run = m.Run
+	run.OOMKilled = oom
 	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
 	if lost != nil && run.Error == "" {
 		run.Error = lost.Error() // for inspect; the user saw the output
 	}
+	_ = m.Container.Reload() // it may have another restart policy by now
 	restart = again(m.Container, run)
+	if oom {
+		events.Tell(m.Container, events.OOM)
+	}
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
 	if m.Container.Spec.Remove {
 		events.Tell(m.Container, events.Remove)
 	}
 	hub.End(m.finish(run, restart, exit))
 	return run, restart
+}
+
+// leaveGroup removes the container's control group, with whatever is left in it, and
+// tells whether the kernel ran out of memory for it.
+func (m *Monitor) leaveGroup() (oom bool, err error) {
+	if m.Group == nil {
+		return false, nil
+	}
+	kills, err := cgroups.OOMKills(m.Group.Dir())
+	return kills > 0, errors.Join(err, m.Group.Remove())
 }
 
 // failed is nook's own exit status, as docker-run(1) and podman-run(1) have it.

@@ -50,6 +50,7 @@ func buildProcess(in Input) (*specs.Process, error) {
 		Capabilities:    caps,
 		Rlimits:         rlimits,
 		NoNewPrivileges: in.Spec.Security.NoNewPrivileges,
+		OOMScoreAdj:     in.Spec.OOMScoreAdj,
 	}, nil
 }
 

@@ -60,6 +60,13 @@ type Container struct {
 	Sysctls  map[string]string `json:"sysctls,omitempty"`
 	Ulimits  []Ulimit          `json:"ulimits,omitempty"`
 
+	// Resources.
+	Cgroups      string    `json:"cgroups,omitempty"`      // CgroupsDefault and so on
+	CgroupParent string    `json:"cgroupParent,omitempty"` // NAME.slice for systemd, else a directory
+	CgroupNS     string    `json:"cgroupNS,omitempty"`     // private (default) or host
+	Resources    Resources `json:"resources,omitzero"`
+	OOMScoreAdj  *int      `json:"oomScoreAdj,omitempty"` // proc_pid_oom_score_adj(5)
+
 	// Description.
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`

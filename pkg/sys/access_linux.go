@@ -8,3 +8,8 @@ import "golang.org/x/sys/unix"
 func Writable(path string) bool {
 	return unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }
+
+// WritableFile is Writable for a file that is no directory.
+func WritableFile(path string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS) == nil
+}

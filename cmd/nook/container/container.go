@@ -19,6 +19,7 @@ func Verbs(f *cmdutil.Factory) []*cobra.Command {
 	return []*cobra.Command{
 		newRun(f), newCreate(f), newStart(f), newStop(f), newRestart(f), newKill(f), newWait(f), newAttach(f),
 		newExec(f), newTop(f), newLogs(f), newRename(f), newPs(f), newRm(f),
+		newPause(f), newUnpause(f), newStats(f), newUpdate(f),
 		newMount(f), newUnmount(f), newExport(f), newCommit(f), newCp(f),
 	}
 }

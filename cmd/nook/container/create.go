@@ -9,6 +9,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/container"
 )
 
 func newCreate(f *cmdutil.Factory) *cobra.Command {
@@ -35,6 +36,13 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 		return err
 	}
 	if _, err := sessionSecrets(ctx, f, req.Spec.Secrets); err != nil {
+		return err
+	}
+	groups, err := f.Cgroups()
+	if err != nil {
+		return err
+	}
+	if err := container.CheckPlace(ctx, req.Spec, groups); err != nil {
 		return err
 	}
 	engine, err := f.Launch(ctx, nil)

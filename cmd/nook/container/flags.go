@@ -39,6 +39,7 @@ type createFlags struct {
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
 	pull                            cmdutil.PullFlags
+	cgroup                          cgroupFlags
 	set                             *pflag.FlagSet
 }
 
@@ -70,6 +71,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.req.PIDFile, "pidfile", "", "write the process id to this file")
 	o.addFiles(f)
 	o.addSecurity(f)
+	o.cgroup.add(f)
 	o.pull.Define(f)
 	f.StringVar(&o.pull.Policy, "pull", image.Missing, "when to pull the image: always, missing, never or newer")
 }
@@ -126,6 +128,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 	}
 	for _, step := range []func(*container.Request, host) error{
 		o.readName, o.readProcess, o.readLog, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
+		func(r *container.Request, _ host) error { return o.cgroup.readInto(&r.Spec) },
 	} {
 		if err := step(&r, h); err != nil {
 			return r, err

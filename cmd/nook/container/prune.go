@@ -81,7 +81,7 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 	}
 	list, errs := container.List(e.State)
 	for _, l := range list {
-		if l.Word == state.Running || !keep(l) {
+		if l.Alive() || !keep(l) {
 			continue
 		}
 		switch err := e.Remove(ctx, l.Container, container.RemoveOptions{}); {

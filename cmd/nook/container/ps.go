@@ -199,6 +199,8 @@ func (r psRow) Status() string {
 	switch r.c.Word {
 	case state.Running:
 		return "Up " + ago(run.Started)
+	case state.Paused:
+		return "Up " + ago(run.Started) + " (Paused)"
 	case state.Exited:
 		return "Exited (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
 	case state.Restarting:
@@ -230,7 +232,7 @@ func (r psRow) ExitedAt() time.Time  { return r.c.Status.Run.Finished }
 func (r psRow) StartedAt() time.Time { return r.c.Status.Run.Started }
 
 func (r psRow) Pid() int {
-	if r.c.Word != state.Running {
+	if !r.c.Alive() {
 		return 0
 	}
 	return r.c.Status.Run.PID

@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -60,10 +61,12 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 	}
 	if c.Request != nil && c.Request.Run {
 		o.Filter = container.StartFilter(c.Request.Spec)
-		if f.Globals.Runtime == "" {
-			o.Seed = container.Sow(c.Request.Spec)
-			defer o.Seed.Close()
+		c.Request.ID = container.NewID()
+		done, err := prepare(ctx, f, c.Request.ID, c.Request.Spec, &o)
+		if err != nil {
+			return err
 		}
+		defer done()
 	}
 	e, closeEngine, err := f.Engine()
 	if err != nil {
@@ -78,6 +81,12 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 		}
 		if err == nil {
 			err = monitor.ClearStopped(cont)
+		}
+		if err == nil {
+			var done func()
+			if done, err = prepare(ctx, f, cont.ID, cont.Spec, &o); err == nil {
+				defer done()
+			}
 		}
 	} else {
 		o.Size, o.PIDFile = c.Request.Size, c.Request.PIDFile
@@ -101,6 +110,37 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 	}
 	e.Run(ctx, cont, conn, o)
 	return nil
+}
+
+// prepare starts what a container needs and what depends on its request alone: its
+// control group, and the first process in its namespaces. What c must not run
+// without is there when prepare returns, before anything else is made; done drops
+// what was not used.
+func prepare(ctx context.Context, f *cmdutil.Factory, id string, c spec.Container, o *container.StartOptions) (done func(), err error) {
+	opts, err := f.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	place, err := container.Place(c, id, opts)
+	if err != nil {
+		return nil, err
+	}
+	done = func() {
+		_ = place.Abandon() // a group that stays is swept by the next container
+		o.Seed.Close()
+	}
+	o.Place = place
+	if f.Globals.Runtime == "" {
+		o.Seed = container.Sow(c, place)
+	}
+	place.Begin(ctx, o.Seed.PID())
+	if place.Wanted(c) {
+		if err := place.Wait(c); err != nil {
+			done()
+			return nil, err
+		}
+	}
+	return done, nil
 }
 
 // resume is what a monitor keeps in memory to start the container again.
@@ -128,7 +168,14 @@ func Again(ctx context.Context, f *cmdutil.Factory, arg string) error {
 		return err
 	}
 	defer closeEngine()
-	quiet := func(attach.Exit) {}
-	e.Run(ctx, c, nil, container.StartOptions{Started: f.Silence, Ended: quiet, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets})
+	o := container.StartOptions{
+		Started: f.Silence, Ended: func(attach.Exit) {}, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets,
+	}
+	done, err := prepare(ctx, f, c.ID, c.Spec, &o)
+	if err != nil {
+		return e.CannotStart(c, err)
+	}
+	defer done()
+	e.Run(ctx, c, nil, o)
 	return nil
 }
