@@ -209,7 +209,7 @@ func (p *Placement) makeScope(ctx context.Context, seed int) error {
 
 // connect finds the user's systemd, and whether it has the controllers.
 func (p *Placement) connect(ctx context.Context) (*systemd.Manager, error) {
-	m, err := systemd.Connect(ctx, p.opts.Systemd, p.opts.UID)
+	m, err := systemd.Connect(ctx, p.opts.Systemd)
 	if err != nil || len(cgroups.Needed(p.writes)) == 0 {
 		return m, err
 	}

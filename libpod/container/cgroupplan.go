@@ -22,7 +22,6 @@ const (
 type Cgroups struct {
 	Manager string            // ManagerSystemd or ManagerCgroupfs; empty: what is right here
 	Systemd []systemd.Address // where the user's systemd may be
-	UID     int               // the user's, as the host sees it
 }
 
 // Names of groups. Those of containers are ours to sweep.

@@ -214,7 +214,7 @@ func (x *execution) enter(ctx context.Context, t oci.Target) (*oci.Entrant, erro
 func (x *execution) attach(ctx context.Context, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, scopeWait)
 	defer cancel()
-	m, err := systemd.Connect(ctx, x.o.Cgroups.Systemd, x.o.Cgroups.UID)
+	m, err := systemd.Connect(ctx, x.o.Cgroups.Systemd)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ type Monitor struct {
 	Listen                          *os.File // the socket for clients, or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
-	Group *cgroups.Group // that the container is in; nil: none of its own
+	Group                           *cgroups.Group // that the container is in; nil: none of its own
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error

@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -45,13 +44,11 @@ const (
 // ErrNone means that no manager of the user runs.
 var ErrNone = errors.New("no systemd user manager to be reached")
 
-// Connect connects to the first of addresses that answers. uid is the user's, as
-// the host sees it: in a user namespace we would say 0, which is another user to
-// the peer. ErrNone: nobody listens.
-func Connect(ctx context.Context, addresses []Address, uid int) (*Manager, error) {
+// Connect connects to the first of addresses that answers. ErrNone: nobody listens.
+func Connect(ctx context.Context, addresses []Address) (*Manager, error) {
 	var errs []error
 	for _, a := range addresses {
-		m, err := connect(ctx, a, uid)
+		m, err := connect(ctx, a)
 		if err == nil {
 			return m, nil
 		}
@@ -65,7 +62,7 @@ func Connect(ctx context.Context, addresses []Address, uid int) (*Manager, error
 	return nil, ErrNone
 }
 
-func connect(ctx context.Context, a Address, uid int) (*Manager, error) {
+func connect(ctx context.Context, a Address) (*Manager, error) {
 	raw, err := (&net.Dialer{}).DialContext(ctx, "unix", a.Path)
 	if err != nil {
 		return nil, fmt.Errorf("connect to systemd: %w", err)
@@ -78,7 +75,7 @@ func connect(ctx context.Context, a Address, uid int) (*Manager, error) {
 	stop := context.AfterFunc(ctx, func() { socket.Close() })
 	conn, err := dbus.DialUnix(socket)
 	if err == nil {
-		err = conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(uid))})
+		err = conn.Auth([]dbus.Auth{kernelSays{}})
 		if err == nil && a.Bus {
 			err = conn.Hello()
 		}
@@ -99,6 +96,17 @@ func connect(ctx context.Context, a Address, uid int) (*Manager, error) {
 	}
 	return m, nil
 }
+
+// kernelSays has the peer ask the kernel who we are (D-Bus specification, EXTERNAL
+// without an identity). In a user namespace we would call ourselves by a number that
+// is another user's to it.
+type kernelSays struct{}
+
+func (kernelSays) FirstData() (name, resp []byte, st dbus.AuthStatus) {
+	return []byte("EXTERNAL"), nil, dbus.AuthOk
+}
+
+func (kernelSays) HandleData([]byte) ([]byte, dbus.AuthStatus) { return nil, dbus.AuthError }
 
 // present makes sure that systemd is on the bus: other sessions have one too.
 func (m *Manager) present(ctx context.Context) error {

@@ -70,7 +70,7 @@ func (f *Factory) Engine() (e *container.Engine, done func(), err error) {
 
 // Cgroups says how containers get their control groups.
 func (f *Factory) Cgroups() (container.Cgroups, error) {
-	c := container.Cgroups{Manager: f.Globals.CgroupManager, UID: config.HostUID()}
+	c := container.Cgroups{Manager: f.Globals.CgroupManager}
 	switch c.Manager {
 	case "", container.ManagerSystemd, container.ManagerCgroupfs:
 	default:
