@@ -62,6 +62,34 @@ func Make(dir string) (*Group, error) {
 	}
 }
 
+// MakeEmpty makes the group dir, and what is missing above it, or takes one that is
+// there and has no processes; made tells which. It does not hold it: who makes it
+// may end.
+func MakeEmpty(dir string) (g *Group, made bool, err error) {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return nil, false, fmt.Errorf("make control group: %w", err)
+	}
+	err = os.Mkdir(dir, 0o755)
+	if made = err == nil; errors.Is(err, fs.ErrExist) {
+		var pids []int
+		if pids, err = Processes(dir); err == nil && len(pids) > 0 {
+			err = fmt.Errorf("%s: has processes already", dir)
+		}
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("make control group: %w", err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, made, fmt.Errorf("make control group: %w", err)
+	}
+	return &Group{dir, f}, made, nil
+}
+
+// RemoveDir is Group.Remove for a group that nobody holds. One that is gone is no
+// error.
+func RemoveDir(dir string) error { return remove(dir) }
+
 // hold locks a group; nil if somebody else was faster, or it is gone.
 func hold(dir string) (*Group, error) {
 	f, err := os.Open(dir)
