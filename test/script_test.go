@@ -232,8 +232,10 @@ func mkdir(t *testing.T, elem ...string) string {
 	return dir
 }
 
-// condition adds to testscript's own: [root], [kernel:5.11], [exists:/path] and
-// [cgroup2] (the unified hierarchy alone, with delegated controllers or not).
+// condition adds to testscript's own: [root], [kernel:5.11], [exists:/path],
+// [cgroup2] (the unified hierarchy alone, with delegated controllers or not),
+// [cgroup] (a container gets a control group), [cgroup:own] (one that nook makes
+// without systemd) and [controller:memory] (which has that controller).
 func condition(cond string) (bool, error) {
 	name, arg, _ := strings.Cut(cond, ":")
 	switch name {
@@ -247,6 +249,10 @@ func condition(cond string) (bool, error) {
 	case "cgroup2":
 		_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
 		return err == nil, nil
+	case "cgroup":
+		return hasCgroup(arg)
+	case "controller":
+		return hasController(arg)
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
 }
