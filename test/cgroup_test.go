@@ -1,9 +1,7 @@
 package test
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,8 +21,8 @@ func hasCgroup(kind string) (bool, error) {
 	return dir != "", err
 }
 
-// hasController reports whether such a group can have a controller.
-func hasController(name string) (bool, error) {
+// cgroupHas reports whether such a group can have a controller.
+func cgroupHas(name string) (bool, error) {
 	h, err := cgroups.Find()
 	if err != nil {
 		return false, err
@@ -43,13 +41,17 @@ func hasController(name string) (bool, error) {
 // have a XDG_RUNTIME_DIR of their own; nook finds systemd nevertheless.
 func managerGroup(h cgroups.Host) (string, error) {
 	uid := os.Getuid()
-	if _, err := os.Stat(fmt.Sprintf("/run/user/%d/systemd/private", uid)); err != nil || h.Layout != cgroups.Unified {
+	if !isThere(fmt.Sprintf("/run/user/%d/systemd/private", uid)) || h.Layout != cgroups.Unified {
 		return "", nil
 	}
 	dir := filepath.Join(h.Mount, fmt.Sprintf("user.slice/user-%d.slice/user@%d.service", uid, uid))
-	_, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if !isThere(dir) {
 		return "", nil
 	}
-	return dir, err
+	return dir, nil
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

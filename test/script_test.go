@@ -252,7 +252,7 @@ func condition(cond string) (bool, error) {
 	case "cgroup":
 		return hasCgroup(arg)
 	case "controller":
-		return hasController(arg)
+		return cgroupHas(arg)
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
 }

@@ -56,6 +56,11 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 	if err := wake(c); err != nil {
 		return err
 	}
+	return signalUntilGone(ctx, c, sig, grace)
+}
+
+// signalUntilGone sends sig and, after grace, SIGKILL to what does not end.
+func signalUntilGone(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
 	if err := signalFirst(c, sig); err != nil {

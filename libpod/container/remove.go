@@ -29,11 +29,7 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 		if !o.Force {
 			return problem.Hint(fmt.Errorf("remove %s: %w", c.Name, state.ErrRunning), "run: nook rm -f %s", c.Name)
 		}
-		sig := syscall.Signal(0)
-		if st, err := c.Status(); err == nil && st.Word == state.Paused {
-			sig = syscall.SIGKILL // the only one that a frozen process obeys
-		}
-		if err := Stop(ctx, c, sig, o.Timeout); err != nil {
+		if err := Stop(ctx, c, endSignal(c), o.Timeout); err != nil {
 			return err
 		}
 		err = c.Hold()
@@ -52,9 +48,7 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 	if err := ownVolumes(e.State, c); err != nil {
 		return err
 	}
-	if run, ran, err := c.LastRun(); err == nil && ran && run.Cgroup != "" && inThisBoot(run) {
-		_ = cgroups.Collect(run.Cgroup) // of a monitor that was killed; the next container sweeps too
-	}
+	dropGroup(c)
 	if err := c.Remove(e.forget); err != nil {
 		return err
 	}
@@ -62,9 +56,23 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 	return nil
 }
 
-// inThisBoot reports whether what run says of the kernel's objects is still about
-// the same ones.
-func inThisBoot(run state.Run) bool {
-	boot, err := state.BootID()
-	return err == nil && boot == run.Boot
+// endSignal is what ends c: its own stop signal, or if it is paused the only signal
+// that a frozen process obeys.
+func endSignal(c *state.Container) syscall.Signal {
+	if st, err := c.Status(); err == nil && st.Word == state.Paused {
+		return syscall.SIGKILL
+	}
+	return 0
+}
+
+// dropGroup removes a control group that a killed monitor has left. That it can't
+// be is no reason to keep the container: the next one that is made sweeps too.
+func dropGroup(c *state.Container) {
+	run, ran, err := c.LastRun()
+	if err != nil || !ran || run.Cgroup == "" {
+		return
+	}
+	if boot, err := state.BootID(); err == nil && boot == run.Boot { // else it is another container's by now
+		_ = cgroups.Collect(run.Cgroup)
+	}
 }

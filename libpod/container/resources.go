@@ -19,9 +19,9 @@ type InspectResources struct {
 	MemorySwap           int64
 	MemoryReservation    int64
 	NanoCpus             int64
-	CpuShares            uint64
-	CpuPeriod            uint64
-	CpuQuota             int64
+	CpuShares            uint64 //nolint:staticcheck // its name elsewhere
+	CpuPeriod            uint64 //nolint:staticcheck // its name elsewhere
+	CpuQuota             int64  //nolint:staticcheck // its name elsewhere
 	CpusetCpus           string
 	CpusetMems           string
 	PidsLimit            int64
@@ -145,7 +145,7 @@ func updateLive(c *state.Container, old, now spec.Container, o Cgroups) error {
 // restored adds what undoes a limit that is not asked for any more.
 func restored(writes []cgroups.Write, old, now spec.Resources) []cgroups.Write {
 	var undo []cgroups.Write
-	gone := func(was, is bool, controller, file, value string) { //nolint:revive // two states of one thing
+	gone := func(was, is bool, controller, file, value string) {
 		if was && !is {
 			undo = append(undo, cgroups.Write{Controller: controller, File: file, Value: value, Optional: true})
 		}

@@ -184,12 +184,8 @@ func (b *brief) monitor() (*Monitor, error) {
 		}
 		*p.f = f
 	}
-	if b.Group >= 0 {
-		dir, err := sys.Adopt(b.Group, b.Run.Cgroup)
-		if err != nil {
-			return nil, err
-		}
-		m.Group = cgroups.Adopt(b.Run.Cgroup, dir)
+	if err := b.adoptGroup(m); err != nil {
+		return nil, err
 	}
 	for _, fd := range b.Kept {
 		if err := sys.SetCloseOnExec(fd, true); err != nil {
@@ -223,4 +219,16 @@ func (b *brief) monitor() (*Monitor, error) {
 		return ws, nil
 	}
 	return m, nil
+}
+
+func (b *brief) adoptGroup(m *Monitor) error {
+	if b.Group < 0 {
+		return nil
+	}
+	dir, err := sys.Adopt(b.Group, b.Run.Cgroup)
+	if err != nil {
+		return err
+	}
+	m.Group = cgroups.Adopt(b.Run.Cgroup, dir)
+	return nil
 }

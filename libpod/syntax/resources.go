@@ -110,26 +110,28 @@ func CPUSet(text string) error {
 // Resources reports limits that contradict each other, or that the kernel would
 // refuse, as Docker and podman do.
 func Resources(r spec.Resources) error {
-	num := func(n int64) string { return strconv.FormatInt(n, 10) }
-	switch {
-	case r.Memory > 0 && r.Memory < MinMemory:
-		return bad("memory limit", num(r.Memory), "want at least 6m")
-	case r.MemoryReservation > 0 && r.MemoryReservation < MinMemory:
-		return bad("memory reservation", num(r.MemoryReservation), "want at least 6m")
-	case r.Memory > 0 && r.MemoryReservation > r.Memory:
-		return bad("memory reservation", num(r.MemoryReservation), "is above the memory limit %d", r.Memory)
-	case r.MemorySwap > 0 && r.Memory <= 0:
-		return bad("swap limit", num(r.MemorySwap), "it includes memory: a memory limit is needed, too")
-	case r.MemorySwap > 0 && r.MemorySwap < r.Memory:
-		return bad("swap limit", num(r.MemorySwap), "it includes memory: want at least the memory limit %d", r.Memory)
-	case r.CPUShares != 0 && (r.CPUShares < minShares || r.CPUShares > maxShares):
-		return bad("CPU shares", strconv.FormatUint(r.CPUShares, 10), "want %d to %d", minShares, maxShares)
-	case r.CPUPeriod != 0 && (r.CPUPeriod < minPeriod || r.CPUPeriod > maxPeriod):
-		return bad("CPU period", strconv.FormatUint(r.CPUPeriod, 10), "want %d to %d microseconds", minPeriod, maxPeriod)
-	case r.CPUQuota > 0 && r.CPUQuota < minQuota:
-		return bad("CPU quota", num(r.CPUQuota), "want at least %d microseconds", minQuota)
-	case r.BlkioWeight != 0 && (r.BlkioWeight < minWeight || r.BlkioWeight > maxWeight):
-		return bad("block IO weight", strconv.Itoa(int(r.BlkioWeight)), "want %d to %d", minWeight, maxWeight)
+	for _, rule := range []struct {
+		wrong bool
+		what  string
+		value int64
+		why   string
+	}{
+		{r.Memory > 0 && r.Memory < MinMemory, "memory limit", r.Memory, "want at least 6m"},
+		{r.MemoryReservation > 0 && r.MemoryReservation < MinMemory, "memory reservation", r.MemoryReservation, "want at least 6m"},
+		{r.Memory > 0 && r.MemoryReservation > r.Memory, "memory reservation", r.MemoryReservation, "is above the memory limit"},
+		{r.MemorySwap > 0 && r.Memory <= 0, "swap limit", r.MemorySwap, "it includes memory: a memory limit is needed, too"},
+		{r.MemorySwap > 0 && r.MemorySwap < r.Memory, "swap limit", r.MemorySwap, "it includes memory: want at least the memory limit"},
+		{outside(r.CPUShares, minShares, maxShares), "CPU shares", int64(r.CPUShares), "want 2 to 262144"},                  //nolint:gosec // only shown
+		{outside(r.CPUPeriod, minPeriod, maxPeriod), "CPU period", int64(r.CPUPeriod), "want 1000 to 1000000 microseconds"}, //nolint:gosec // only shown
+		{r.CPUQuota > 0 && r.CPUQuota < minQuota, "CPU quota", r.CPUQuota, "want at least 1000 microseconds"},
+		{outside(uint64(r.BlkioWeight), minWeight, maxWeight), "block IO weight", int64(r.BlkioWeight), "want 10 to 1000"},
+	} {
+		if rule.wrong {
+			return bad(rule.what, strconv.FormatInt(rule.value, 10), "%s", rule.why)
+		}
 	}
 	return nil
 }
+
+// outside reports whether n was asked for, and is too little or too much.
+func outside(n, least, most uint64) bool { return n != 0 && (n < least || n > most) }

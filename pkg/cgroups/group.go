@@ -314,7 +314,7 @@ func Processes(dir string) ([]int, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		for _, f := range strings.Fields(list) {
+		for f := range strings.FieldsSeq(list) {
 			if pid, err := strconv.Atoi(f); err == nil && pid > 0 {
 				pids = append(pids, pid)
 			}

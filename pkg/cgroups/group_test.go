@@ -25,8 +25,8 @@ func tree(t *testing.T) string {
 	if h.Base == "" {
 		t.Skip("no delegated part of a cgroup v2 tree (run: make test, as root)")
 	}
-	dir, err := os.MkdirTemp(h.Base, "nook-test-")
-	if err != nil {
+	dir := filepath.Join(h.Base, "unit-test-"+strconv.Itoa(os.Getpid())+"-"+t.Name())
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

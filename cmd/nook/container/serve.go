@@ -76,17 +76,9 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 	var cont *state.Container
 	if c.Start != nil {
 		o.Size = c.Start.Size
-		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
-			err = cont.Hold()
-		}
-		if err == nil {
-			err = monitor.ClearStopped(cont)
-		}
-		if err == nil {
-			var done func()
-			if done, err = prepare(ctx, f, cont.ID, cont.Spec, &o); err == nil {
-				defer done()
-			}
+		var done func()
+		if cont, done, err = c.Start.take(ctx, f, e, &o); err == nil {
+			defer done()
 		}
 	} else {
 		o.Size, o.PIDFile = c.Request.Size, c.Request.PIDFile
@@ -110,6 +102,21 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 	}
 	e.Run(ctx, cont, conn, o)
 	return nil
+}
+
+// take holds the container, and prepares its start.
+func (s *startCall) take(ctx context.Context, f *cmdutil.Factory, e *container.Engine, o *container.StartOptions) (c *state.Container, done func(), err error) {
+	if c, err = e.State.Lookup(s.Name); err != nil {
+		return nil, nil, err
+	}
+	if err := c.Hold(); err != nil {
+		return nil, nil, err
+	}
+	if err := monitor.ClearStopped(c); err != nil {
+		return nil, nil, err
+	}
+	done, err = prepare(ctx, f, c.ID, c.Spec, o)
+	return c, done, err
 }
 
 // prepare starts what a container needs and what depends on its request alone: its

@@ -197,17 +197,26 @@ func (p *plan) io(r *specs.LinuxResources) error {
 		p.writes = append(p.writes, w)
 	}
 	for _, d := range b.WeightDevice {
-		if d.LeafWeight != nil && *d.LeafWeight != 0 {
-			return errors.New("blockIO.weightDevice.leafWeight: only cgroup v1 has it")
-		}
-		if d.Weight == nil || *d.Weight == 0 {
-			continue
-		}
-		if err := checkIOWeight(*d.Weight); err != nil {
+		if err := p.deviceWeight(d); err != nil {
 			return err
 		}
-		p.add(io, "io.bfq.weight", fmt.Sprintf("%d:%d %d", d.Major, d.Minor, *d.Weight))
 	}
+	p.throttle(b)
+	return nil
+}
+
+func (p *plan) deviceWeight(d specs.LinuxWeightDevice) error {
+	if d.LeafWeight != nil && *d.LeafWeight != 0 {
+		return errors.New("blockIO.weightDevice.leafWeight: only cgroup v1 has it")
+	}
+	if d.Weight == nil || *d.Weight == 0 {
+		return nil
+	}
+	p.add(io, "io.bfq.weight", fmt.Sprintf("%d:%d %d", d.Major, d.Minor, *d.Weight))
+	return checkIOWeight(*d.Weight)
+}
+
+func (p *plan) throttle(b *specs.LinuxBlockIO) {
 	for _, t := range []struct {
 		key  string
 		list []specs.LinuxThrottleDevice
@@ -225,7 +234,6 @@ func (p *plan) io(r *specs.LinuxResources) error {
 			p.add(io, "io.max", fmt.Sprintf("%d:%d %s=%s", d.Major, d.Minor, t.key, rate))
 		}
 	}
-	return nil
 }
 
 func checkIOWeight(w uint16) error {
