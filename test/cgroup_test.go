@@ -17,8 +17,7 @@ func hasCgroup(kind string) (bool, error) {
 	if err != nil || h.Base != "" || kind == "own" {
 		return h.Base != "", err
 	}
-	dir, err := managerGroup(h)
-	return dir != "", err
+	return managerGroup(h) != "", nil
 }
 
 // cgroupHas reports whether such a group can have a controller.
@@ -29,8 +28,8 @@ func cgroupHas(name string) (bool, error) {
 	}
 	dir := h.Base
 	if dir == "" {
-		if dir, err = managerGroup(h); err != nil || dir == "" {
-			return false, err
+		if dir = managerGroup(h); dir == "" {
+			return false, nil
 		}
 	}
 	have, err := cgroups.Available(dir)
@@ -39,16 +38,16 @@ func cgroupHas(name string) (bool, error) {
 
 // managerGroup is the control group of the user's systemd, "" if none runs. Scripts
 // have a XDG_RUNTIME_DIR of their own; nook finds systemd nevertheless.
-func managerGroup(h cgroups.Host) (string, error) {
+func managerGroup(h cgroups.Host) string {
 	uid := os.Getuid()
 	if !isThere(fmt.Sprintf("/run/user/%d/systemd/private", uid)) || h.Layout != cgroups.Unified {
-		return "", nil
+		return ""
 	}
 	dir := filepath.Join(h.Mount, fmt.Sprintf("user.slice/user-%d.slice/user@%d.service", uid, uid))
 	if !isThere(dir) {
-		return "", nil
+		return ""
 	}
-	return dir, nil
+	return dir
 }
 
 func isThere(path string) bool {
