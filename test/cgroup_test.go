@@ -40,17 +40,12 @@ func cgroupHas(name string) (bool, error) {
 // have a XDG_RUNTIME_DIR of their own; nook finds systemd nevertheless.
 func managerGroup(h cgroups.Host) string {
 	uid := os.Getuid()
-	if !isThere(fmt.Sprintf("/run/user/%d/systemd/private", uid)) || h.Layout != cgroups.Unified {
+	if !exists(sessionDir("systemd/private")) || h.Layout != cgroups.Unified {
 		return ""
 	}
 	dir := filepath.Join(h.Mount, fmt.Sprintf("user.slice/user-%d.slice/user@%d.service", uid, uid))
-	if !isThere(dir) {
+	if !exists(dir) {
 		return ""
 	}
 	return dir
-}
-
-func isThere(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

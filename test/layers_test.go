@@ -46,11 +46,12 @@ var layers = map[string][]string{
 	"libpod/ocispec":         {"libpod/spec"},
 	"libpod/secret":          {"pkg/problem", "pkg/statefile"},
 	"libpod/image":           {"pkg/", "libpod/spec"},
-	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state"},
+	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
 	"libpod/events":          {"pkg/sys", "libpod/state"},
-	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
-	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/monitor", "libpod/volume", "libpod/secret", "libpod/syntax"},
+	"libpod/health":          {"pkg/statefile", "libpod/spec"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends

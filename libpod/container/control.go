@@ -12,7 +12,6 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/monitor"
-	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -38,7 +37,7 @@ var ErrNotRunning = errors.New("container is not running")
 func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
 	if sig == 0 {
 		var err error
-		if sig, err = sys.ParseSignal(ocispec.StopSignal(c.Spec, c.Image)); err != nil {
+		if sig, err = sys.ParseSignal(spec.StopSignal(c.Spec, c.Image)); err != nil {
 			return err
 		}
 	}
@@ -158,32 +157,6 @@ func Attach(c *state.Container, hello monitor.Hello) (*attach.Conn, error) {
 		return nil, fmt.Errorf("talk to the monitor of %s: %w", c.Name, err)
 	}
 	return conn, nil
-}
-
-// Wait waits until a container does not run and returns its exit code. It hears
-// that from the monitor, so that it also knows of a container that is removed when
-// it ends. One that never ran has 0.
-func Wait(ctx context.Context, c *state.Container) (int, error) {
-	conn, err := Attach(c, monitor.Hello{Quiet: true, NoStdin: true})
-	if err == nil {
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		defer stop()
-		defer conn.Close()
-		exit, err := (&attach.Client{}).Run(conn)
-		if err == nil {
-			return exit.Code, nil
-		}
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
-	}
-	// It does not run, it is on its way in or out, or its monitor was killed: the
-	// record knows.
-	if err := c.AwaitMonitor(); err != nil {
-		return 0, err
-	}
-	st, err := c.Status()
-	return st.Run.ExitCode, err
 }
 
 // signalFirst signals the container's first process, and nobody else: the pid

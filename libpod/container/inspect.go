@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -50,8 +51,12 @@ type InspectState struct {
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
-	CgroupPath string // directory of its control group; empty without one
+	CgroupPath string        // directory of its control group; empty without one
+	Health     *health.Shown `json:",omitempty"` // nil without a health check
 }
+
+// Healthcheck is Health, as Podman named it once.
+func (s InspectState) Healthcheck() *health.Shown { return s.Health }
 
 // InspectMount is one mount that was asked for, by the user or by the image.
 type InspectMount struct {
@@ -84,6 +89,20 @@ type InspectConfig struct {
 	StopSignal  string
 	Volumes     map[string]struct{} // paths that the image wants volumes at
 	Secrets     []InspectSecret     `json:",omitempty"`
+
+	Healthcheck                *spec.ImageHealth     `json:",omitempty"`
+	StartupHealthCheck         *InspectStartupHealth `json:",omitempty"`
+	HealthcheckOnFailureAction string                `json:",omitempty"`
+	HealthLogDestination       string                `json:",omitempty"`
+	HealthMaxLogCount          int                   `json:",omitempty"`
+	HealthMaxLogSize           int                   `json:",omitempty"`
+}
+
+// InspectStartupHealth is what must succeed before the health check begins.
+type InspectStartupHealth struct {
+	spec.ImageHealth
+
+	Successes int `json:",omitempty"`
 }
 
 // InspectSecret names a secret, and says where the container has it.
@@ -178,12 +197,15 @@ func Describe(c *state.Container) (*Inspect, error) {
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
 			WorkingDir: first(c.Spec.WorkDir, c.Image.WorkingDir, "/"), Entrypoint: c.Image.Entrypoint,
 			Labels: merge(c.Image.Labels, c.Spec.Labels), Annotations: c.Spec.Annotations,
-			StopSignal: ocispec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
+			StopSignal: spec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
 		},
 		HostConfig:      describeHost(c.Spec),
 		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}}, ExecIDs: execs,
 	}
 	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
+		return nil, err
+	}
+	if err := describeHealth(c, out); err != nil {
 		return nil, err
 	}
 	for _, sec := range c.Spec.Secrets {

@@ -14,6 +14,8 @@ const (
 	Created = "created"
 	Running = "running"
 	Exited  = "exited"
+	// Initialized containers have all but their command running.
+	Initialized = "initialized"
 	// Paused containers run, and their processes stand still.
 	Paused = "paused"
 	// Restarting containers have ended, and their monitor is about to start them
@@ -53,7 +55,7 @@ func (c *Container) Status() (Status, error) {
 		if frozen, err := cgroups.Frozen(run.Cgroup); err == nil && frozen {
 			st.Word = Paused
 		}
-	case ran && pid != 0 && c.Spec.Restart.Policy != "" && run.Boot != "":
+	case ran && pid != 0 && run.Again:
 		st.Word = Restarting
 	case ran:
 		st.Word = Exited

@@ -38,6 +38,7 @@ type createFlags struct {
 	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
+	health                          healthFlags
 	pull                            cmdutil.PullFlags
 	cgroup                          cgroupFlags
 	set                             *pflag.FlagSet
@@ -72,6 +73,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	o.addFiles(f)
 	o.addSecurity(f)
 	o.cgroup.add(f)
+	o.health.add(f)
 	o.pull.Define(f)
 	f.StringVar(&o.pull.Policy, "pull", image.Missing, "when to pull the image: always, missing, never or newer")
 }
@@ -127,7 +129,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 		}
 	}
 	for _, step := range []func(*container.Request, host) error{
-		o.readName, o.readProcess, o.readLog, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
+		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
 		func(r *container.Request, _ host) error { return o.cgroup.readInto(&r.Spec) },
 	} {
 		if err := step(&r, h); err != nil {

@@ -198,7 +198,11 @@ func (r psRow) Status() string {
 	run := r.c.Status.Run
 	switch r.c.Word {
 	case state.Running:
-		return "Up " + ago(run.Started)
+		up := "Up " + ago(run.Started)
+		if r.c.Health != "" {
+			up += " (" + r.c.Health + ")"
+		}
+		return up
 	case state.Paused:
 		return "Up " + ago(run.Started) + " (Paused)"
 	case state.Exited:
@@ -230,6 +234,9 @@ func (r psRow) ExitCode() int        { return r.c.Status.Run.ExitCode }
 func (r psRow) Exited() bool         { return r.c.Word == state.Exited }
 func (r psRow) ExitedAt() time.Time  { return r.c.Status.Run.Finished }
 func (r psRow) StartedAt() time.Time { return r.c.Status.Run.Started }
+
+// HealthStatus is the health check's, in Docker's name for it.
+func (r psRow) HealthStatus() string { return r.c.Health }
 
 func (r psRow) Pid() int {
 	if !r.c.Alive() {
