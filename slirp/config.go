@@ -146,9 +146,14 @@ func (s Subnet) withDefaults() Subnet {
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ have, def *int }{
-		{&l.TCPFlows, &d.TCPFlows}, {&l.TCPHalfOpen, &d.TCPHalfOpen}, {&l.UDPFlows, &d.UDPFlows},
-		{&l.PingFlows, &d.PingFlows}, {&l.PerGuest, &d.PerGuest}, {&l.Neighbours, &d.Neighbours},
-		{&l.BufferBytes, &d.BufferBytes}, {&l.DNSQueries, &d.DNSQueries},
+		{&l.TCPFlows, &d.TCPFlows},
+		{&l.TCPHalfOpen, &d.TCPHalfOpen},
+		{&l.UDPFlows, &d.UDPFlows},
+		{&l.PingFlows, &d.PingFlows},
+		{&l.PerGuest, &d.PerGuest},
+		{&l.Neighbours, &d.Neighbours},
+		{&l.BufferBytes, &d.BufferBytes},
+		{&l.DNSQueries, &d.DNSQueries},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.def
