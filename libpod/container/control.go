@@ -28,13 +28,30 @@ const DefaultStopTimeout = 10 * time.Second
 // Forever is a timeout that never comes.
 const Forever = time.Duration(1<<63 - 1)
 
+// OwnGrace stands for the time that the container was made with.
+const OwnGrace = time.Duration(-1)
+
+func grace(c *state.Container) time.Duration {
+	switch t := c.Spec.StopTimeout; {
+	case t == nil:
+		return DefaultStopTimeout
+	case *t < 0:
+		return Forever
+	default:
+		return time.Duration(*t) * time.Second
+	}
+}
+
 // ErrNotRunning means that a container has no process.
 var ErrNotRunning = errors.New("container is not running")
 
 // Stop ends a container: its stop signal, or sig if that is not 0, then SIGKILL
-// after grace. It returns when the end is on disk. A container that does not run is
+// after wait, which may be OwnGrace. It returns when the end is on disk. A container that does not run is
 // no error.
-func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
+func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time.Duration) error {
+	if wait == OwnGrace {
+		wait = grace(c)
+	}
 	if sig == 0 {
 		var err error
 		if sig, err = sys.ParseSignal(spec.StopSignal(c.Spec, c.Image)); err != nil {
@@ -55,17 +72,18 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 	if err := wake(c); err != nil {
 		return err
 	}
-	return signalUntilGone(ctx, c, sig, grace)
+	return end(ctx, c, sig, wait)
 }
 
-// signalUntilGone sends sig and, after grace, SIGKILL to what does not end.
-func signalUntilGone(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
+// end signals a container, and again with SIGKILL after wait, until its end is on
+// disk.
+func end(ctx context.Context, c *state.Container, sig syscall.Signal, wait time.Duration) error {
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
 	if err := signalFirst(c, sig); err != nil {
 		return err
 	}
-	timer := time.NewTimer(grace)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case err := <-gone:

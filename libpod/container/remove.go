@@ -17,7 +17,7 @@ import (
 // RemoveOptions say how to remove a container.
 type RemoveOptions struct {
 	Force   bool          // end it first if it runs
-	Timeout time.Duration // between the stop signal and SIGKILL
+	Timeout time.Duration // between the stop signal and SIGKILL, or OwnGrace
 	Volumes bool          // remove the anonymous volumes that were made for it, too
 }
 

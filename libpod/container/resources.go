@@ -12,32 +12,6 @@ import (
 	"github.com/nook-containers/nook/pkg/cgroups"
 )
 
-// InspectResources are the limits of a container, in Docker's field names with
-// podman's additions. Zero values were not asked for.
-type InspectResources struct {
-	Memory               int64
-	MemorySwap           int64
-	MemoryReservation    int64
-	NanoCpus             int64
-	CpuShares            uint64 //nolint:staticcheck // its name elsewhere
-	CpuPeriod            uint64 //nolint:staticcheck // its name elsewhere
-	CpuQuota             int64  //nolint:staticcheck // its name elsewhere
-	CpusetCpus           string
-	CpusetMems           string
-	PidsLimit            int64
-	BlkioWeight          uint16
-	BlkioWeightDevice    []InspectWeight
-	BlkioDeviceReadBps   []InspectRate
-	BlkioDeviceWriteBps  []InspectRate
-	BlkioDeviceReadIOps  []InspectRate
-	BlkioDeviceWriteIOps []InspectRate
-	OomScoreAdj          int
-	Cgroups              string
-	CgroupMode           string // private or host
-	CgroupParent         string
-	CgroupConf           map[string]string
-}
-
 // InspectRate is a limit for one device.
 type InspectRate struct {
 	Path string
@@ -50,29 +24,25 @@ type InspectWeight struct {
 	Weight uint64
 }
 
-func describeResources(c spec.Container) InspectResources {
+// describeResources adds what c is allowed; zero values were not asked for.
+func describeResources(c spec.Container, out *InspectLimits) {
 	r := c.Resources
-	out := InspectResources{
-		Memory: r.Memory, MemorySwap: r.MemorySwap, MemoryReservation: r.MemoryReservation,
-		CpuShares: r.CPUShares, CpuPeriod: r.CPUPeriod, CpuQuota: r.CPUQuota, CpusetCpus: r.CpusetCpus, CpusetMems: r.CpusetMems,
-		PidsLimit: r.Pids, BlkioWeight: r.BlkioWeight,
-		BlkioDeviceReadBps: rates(r.ReadBps), BlkioDeviceWriteBps: rates(r.WriteBps),
-		BlkioDeviceReadIOps: rates(r.ReadIOps), BlkioDeviceWriteIOps: rates(r.WriteIOps),
-		Cgroups: first(c.Cgroups, "default"), CgroupMode: first(c.CgroupNS, "private"), CgroupParent: c.CgroupParent, CgroupConf: r.Unified,
-	}
-	if r.Pids == 0 {
+	out.Memory, out.MemorySwap, out.MemoryReservation = r.Memory, r.MemorySwap, r.MemoryReservation
+	out.CpuShares, out.CpuPeriod, out.CpuQuota = r.CPUShares, r.CPUPeriod, r.CPUQuota
+	out.CpusetCpus, out.CpusetMems = r.CpusetCpus, r.CpusetMems
+	out.BlkioWeight = r.BlkioWeight
+	out.BlkioDeviceReadBps, out.BlkioDeviceWriteBps = rates(r.ReadBps), rates(r.WriteBps)
+	out.BlkioDeviceReadIOps, out.BlkioDeviceWriteIOps = rates(r.ReadIOps), rates(r.WriteIOps)
+	out.Cgroups, out.CgroupParent, out.CgroupConf = first(c.Cgroups, "default"), c.CgroupParent, r.Unified
+	if out.PidsLimit = r.Pids; r.Pids == 0 {
 		out.PidsLimit = spec.DefaultPids
 	}
 	if r.CPUQuota > 0 && r.CPUPeriod > 0 {
 		out.NanoCpus = r.CPUQuota * 1e9 / int64(r.CPUPeriod) //nolint:gosec // at most a million
 	}
-	if c.OOMScoreAdj != nil {
-		out.OomScoreAdj = *c.OOMScoreAdj
-	}
 	for _, d := range r.BlkioWeightDevices {
 		out.BlkioWeightDevice = append(out.BlkioWeightDevice, InspectWeight{d.Path, d.Amount})
 	}
-	return out
 }
 
 func rates(list []spec.DeviceAmount) []InspectRate {

@@ -108,7 +108,9 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	if m.Listen != nil {
 		go m.accept(hub, doctor)
 	}
+	stopTimer := m.limitTime()
 	status, err := m.Wait()
+	stopTimer()
 	heeded()
 	sick := doctor.stop()
 	hub.Drained()
@@ -156,6 +158,18 @@ func (m *Monitor) leaveGroup() (oom bool, err error) {
 	}
 	kills, err := cgroups.OOMKills(m.Group.Dir())
 	return kills > 0, errors.Join(err, m.Group.Remove())
+}
+
+// limitTime ends the container when its time is over.
+func (m *Monitor) limitTime() (stop func()) {
+	limit := time.Duration(m.Container.Spec.Timeout) * time.Second
+	if limit == 0 || m.First == nil {
+		return func() {}
+	}
+	t := time.AfterFunc(time.Until(m.Run.Started.Add(limit)), func() {
+		_ = sys.PidfdSignal(m.First, syscall.SIGKILL) // it may have ended
+	})
+	return func() { t.Stop() }
 }
 
 // failed is nook's own exit status, as docker-run(1) and podman-run(1) have it.

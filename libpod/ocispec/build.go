@@ -39,11 +39,12 @@ type Host struct {
 	Hostname string
 	MaxGID   uint32   // largest group id that exists in the container
 	Masked   []string // paths to hide that only this host has
+	Devices  []string // nodes in /dev that the user may open, for Spec.Privileged
 }
 
 // Files are generated files and their host paths; an empty path is not mounted.
 type Files struct {
-	Hosts, Hostname, ResolvConf, Passwd, ContainerEnv string
+	Hosts, Hostname, ResolvConf, Passwd, Group, ContainerEnv, LocalTime string
 }
 
 var (
@@ -67,6 +68,7 @@ func Build(in Input) (*specs.Spec, error) {
 	s := &specs.Spec{
 		Version:     specs.Version,
 		Hostname:    Hostname(in),
+		Domainname:  in.Spec.Domainname,
 		Root:        &specs.Root{Path: "rootfs", Readonly: in.Spec.ReadOnly},
 		Process:     process,
 		Mounts:      buildMounts(in),

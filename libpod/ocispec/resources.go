@@ -17,8 +17,8 @@ func Resources(r spec.Resources, devices map[string]DeviceNumber) *specs.LinuxRe
 		pids = spec.DefaultPids
 	}
 	out := &specs.LinuxResources{
-		Memory: memory(r),
-		CPU:    cpu(r),
+		Memory: memoryOf(r),
+		CPU:    cpuOf(r),
 		Pids:   &specs.LinuxPids{Limit: &pids},
 		BlockIO: &specs.LinuxBlockIO{
 			ThrottleReadBpsDevice:   throttle(r.ReadBps, devices),
@@ -40,9 +40,9 @@ func Resources(r spec.Resources, devices map[string]DeviceNumber) *specs.LinuxRe
 	return out
 }
 
-// memory lets as much be swapped as memory is allowed, unless told otherwise: as
+// memoryOf lets as much be swapped as memory is allowed, unless told otherwise: as
 // Docker and podman.
-func memory(r spec.Resources) *specs.LinuxMemory {
+func memoryOf(r spec.Resources) *specs.LinuxMemory {
 	m := &specs.LinuxMemory{}
 	if r.Memory != 0 {
 		m.Limit = &r.Memory
@@ -63,7 +63,7 @@ func memory(r spec.Resources) *specs.LinuxMemory {
 	return m
 }
 
-func cpu(r spec.Resources) *specs.LinuxCPU {
+func cpuOf(r spec.Resources) *specs.LinuxCPU {
 	c := &specs.LinuxCPU{Cpus: r.CpusetCpus, Mems: r.CpusetMems}
 	if r.CPUShares != 0 {
 		c.Shares = &r.CPUShares

@@ -34,20 +34,23 @@ type Group struct {
 	file *os.File // the directory, with the lock
 }
 
+// sweepWait is how long a sweeper may have a group that it is about to remove.
+const sweepWait = time.Second
+
 // Make makes the group dir, and what is missing above it, and holds it. A left-over
-// of the same name goes first; one that somebody holds is fs.ErrExist.
+// of the same name goes first; one that somebody holds, and keeps, is fs.ErrExist.
 func Make(dir string) (*Group, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, fmt.Errorf("make control group: %w", err)
 	}
-	for {
+	for until := time.Now().Add(sweepWait); ; {
 		err := os.Mkdir(dir, 0o755)
 		if errors.Is(err, fs.ErrExist) {
-			var gone bool
-			if gone, err = collect(dir); err == nil && !gone {
-				err = fmt.Errorf("%s: %w", dir, fs.ErrExist)
+			if _, err = collect(dir); err != nil {
+				return nil, err
 			}
-			if err == nil {
+			if err = os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) && time.Now().Before(until) {
+				<-time.After(time.Millisecond)
 				continue
 			}
 		}

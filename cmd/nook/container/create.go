@@ -35,6 +35,9 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 	if err != nil {
 		return err
 	}
+	if req.Spec.Requires, err = findRequired(f, o.session.requires); err != nil {
+		return err
+	}
 	if _, err := sessionSecrets(ctx, f, req.Spec.Secrets); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package container
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/pflag"
 
@@ -175,7 +174,6 @@ type cgroupFlags struct {
 	resourceFlags
 	cgroups, parent, ns string
 	conf                []string
-	oomScore            int
 	oomKillDisable      bool
 }
 
@@ -185,7 +183,6 @@ func (c *cgroupFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&c.parent, "cgroup-parent", "", "where the control group is made: NAME.slice where systemd makes it, else a directory below yours")
 	f.StringVar(&c.ns, "cgroupns", "private", "what the container sees of control groups: private or host")
 	f.StringArrayVar(&c.conf, "cgroup-conf", nil, "file of the control group, and what to write to it: `NAME=VALUE`")
-	f.IntVar(&c.oomScore, "oom-score-adj", 0, "-1000 to 1000: how early the kernel ends it when memory is out")
 	f.BoolVar(&c.oomKillDisable, "oom-kill-disable", false, "refused: only cgroup v1 has it")
 	_ = f.MarkHidden("oom-kill-disable") // it was added above
 }
@@ -216,13 +213,6 @@ func (c *cgroupFlags) readInto(s *spec.Container) error {
 		s.CgroupNS = spec.CgroupNSHost
 	default:
 		return fmt.Errorf("--cgroupns %q: want private or host", c.ns)
-	}
-	if c.set.Changed("oom-score-adj") {
-		const most = 1000 // proc_pid_oom_score_adj(5)
-		if c.oomScore < -most || c.oomScore > most {
-			return fmt.Errorf("--oom-score-adj %s: want -1000 to 1000", strconv.Itoa(c.oomScore))
-		}
-		s.OOMScoreAdj = &c.oomScore
 	}
 	return c.readConf(&s.Resources)
 }
