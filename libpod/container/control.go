@@ -65,6 +65,9 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time
 	case st.Word == state.Paused && sig != syscall.SIGKILL: // it would not hear of it
 		return paused(c)
 	}
+	if st.Word == state.Initialized {
+		sig = syscall.SIGKILL // nothing runs that could hear another one
+	}
 	if err := monitor.MarkStopped(c); err != nil {
 		return err
 	}

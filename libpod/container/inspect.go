@@ -243,6 +243,9 @@ func describeState(st state.Status) InspectState {
 		OciVersion: specs.Version, Status: st.Word, Running: st.Word == state.Running, Restarting: st.Word == state.Restarting, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
 		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished, Paused: st.Word == state.Paused, OOMKilled: st.Run.OOMKilled,
 	}
+	if st.Word == state.Initialized {
+		s.StartedAt = time.Time{}
+	}
 	if st.Alive() {
 		s.Pid, s.ConmonPid, s.CgroupPath = st.Run.PID, st.Monitor, st.Run.Cgroup
 		if kills, err := cgroups.OOMKills(st.Run.Cgroup); err == nil && kills > 0 {

@@ -26,7 +26,11 @@ type RemoveOptions struct {
 func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions) error {
 	err := c.Hold()
 	if errors.Is(err, state.ErrRunning) {
-		if !o.Force {
+		st, serr := c.Status()
+		if serr != nil {
+			return serr
+		}
+		if !o.Force && st.Word != state.Initialized {
 			return problem.Hint(fmt.Errorf("remove %s: %w", c.Name, state.ErrRunning), "run: nook rm -f %s", c.Name)
 		}
 		if err := Stop(ctx, c, endSignal(c), o.Timeout); err != nil {

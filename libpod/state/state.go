@@ -87,9 +87,11 @@ type Run struct {
 	Finished time.Time `json:"finished,omitzero"`
 	ExitCode int       `json:"exitCode"`
 	Restarts int       `json:"restarts,omitempty"` // how often its monitor has started it again
-	Again    bool      `json:"again,omitempty"`    // it has ended, and its monitor is about to start it again
-	Error    string    `json:"error,omitempty"`    // why it could not run, or ended without a record
-	Cgroup   string    `json:"cgroup,omitempty"`   // directory of its control group, if it has one
+	// Initialized says that the command has yet to run; Started is meaningless then.
+	Initialized bool   `json:"initialized,omitempty"`
+	Again       bool   `json:"again,omitempty"`  // it has ended, and its monitor is about to start it again
+	Error       string `json:"error,omitempty"`  // why it could not run, or ended without a record
+	Cgroup      string `json:"cgroup,omitempty"` // directory of its control group, if it has one
 	// OOMKilled says that the kernel killed a process of it for want of memory.
 	OOMKilled bool `json:"oomKilled,omitempty"`
 }

@@ -29,7 +29,7 @@ const killedExit = 137
 
 // Status is what is true of a container now.
 type Status struct {
-	Word    string // Created, Running, Paused, Exited or Restarting
+	Word    string // Created, Initialized, Running, Paused, Exited or Restarting
 	Monitor int    // pid, 0 unless a process looks after the container
 	Run     Run    // latest run; zero if it never started
 }
@@ -50,6 +50,10 @@ func (c *Container) Status() (Status, error) {
 	}
 	st := Status{Monitor: pid, Run: run, Word: Created}
 	switch {
+	case ran && run.Initialized && run.Finished.IsZero():
+		if st.Word = Initialized; pid == 0 { // and nothing of it is left
+			st = Status{Word: Created}
+		}
 	case ran && pid != 0 && run.Finished.IsZero():
 		st.Word = Running
 		if frozen, err := cgroups.Frozen(run.Cgroup); err == nil && frozen {

@@ -12,18 +12,16 @@ import (
 
 // resourceFlags are the limits of run, create and update, as typed.
 type resourceFlags struct {
-	memory, swap, reservation      string
-	cpus                           string
-	shares, period                 uint64
-	quota, pids                    int64
-	cpusetCpus, cpusetMems         string
-	weight                         uint16
-	weightDevices                  []string
-	readBps, writeBps              []string
-	readIOps, writeIOps            []string
-	set                            *pflag.FlagSet
-	swappiness, rtPeriod, rtBudget int64
-	kernelMemory                   string
+	memory, swap, reservation string
+	cpus                      string
+	shares, period            uint64
+	quota, pids               int64
+	cpusetCpus, cpusetMems    string
+	weight                    uint16
+	weightDevices             []string
+	readBps, writeBps         []string
+	readIOps, writeIOps       []string
+	set                       *pflag.FlagSet
 }
 
 func (r *resourceFlags) add(f *pflag.FlagSet) {
@@ -44,36 +42,16 @@ func (r *resourceFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&r.writeBps, "device-write-bps", nil, "write at most so much a second: `DEVICE:SIZE`")
 	f.StringArrayVar(&r.readIOps, "device-read-iops", nil, "read at most so often a second: `DEVICE:NUMBER`")
 	f.StringArrayVar(&r.writeIOps, "device-write-iops", nil, "write at most so often a second: `DEVICE:NUMBER`")
-	f.Int64Var(&r.swappiness, "memory-swappiness", -1, "refused: only cgroup v1 has it")
-	f.Int64Var(&r.rtPeriod, "cpu-rt-period", 0, "refused: only cgroup v1 has it")
-	f.Int64Var(&r.rtBudget, "cpu-rt-runtime", 0, "refused: only cgroup v1 has it")
-	f.StringVar(&r.kernelMemory, "kernel-memory", "", "refused: no kernel has it any more")
-	for _, name := range []string{"memory-swappiness", "cpu-rt-period", "cpu-rt-runtime", "kernel-memory"} {
-		_ = f.MarkHidden(name) // it was added above
-	}
 }
 
 // read puts what was typed into s, over what is there.
 func (r *resourceFlags) read(s *spec.Resources) error {
-	for _, step := range []func(*spec.Resources) error{r.refuse, r.readMemory, r.readCPU, r.readRest} {
+	for _, step := range []func(*spec.Resources) error{r.readMemory, r.readCPU, r.readRest} {
 		if err := step(s); err != nil {
 			return err
 		}
 	}
 	return syntax.Resources(*s)
-}
-
-// refuse refuses what Docker still takes for cgroup v1, unless it says "no limit".
-func (r *resourceFlags) refuse(*spec.Resources) error {
-	for name, asked := range map[string]bool{
-		"memory-swappiness": r.swappiness != -1, "cpu-rt-period": r.rtPeriod != 0,
-		"cpu-rt-runtime": r.rtBudget != 0, "kernel-memory": r.kernelMemory != "" && r.kernelMemory != "0",
-	} {
-		if asked {
-			return fmt.Errorf("--%s: only cgroup v1 has it: leave it out", name)
-		}
-	}
-	return nil
 }
 
 func (r *resourceFlags) readMemory(s *spec.Resources) error {
@@ -174,7 +152,6 @@ type cgroupFlags struct {
 	resourceFlags
 	cgroups, parent, ns string
 	conf                []string
-	oomKillDisable      bool
 }
 
 func (c *cgroupFlags) add(f *pflag.FlagSet) {
@@ -183,16 +160,11 @@ func (c *cgroupFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&c.parent, "cgroup-parent", "", "where the control group is made: NAME.slice where systemd makes it, else a directory below yours")
 	f.StringVar(&c.ns, "cgroupns", "private", "what the container sees of control groups: private or host")
 	f.StringArrayVar(&c.conf, "cgroup-conf", nil, "file of the control group, and what to write to it: `NAME=VALUE`")
-	f.BoolVar(&c.oomKillDisable, "oom-kill-disable", false, "refused: only cgroup v1 has it")
-	_ = f.MarkHidden("oom-kill-disable") // it was added above
 }
 
 func (c *cgroupFlags) readInto(s *spec.Container) error {
 	if err := c.resourceFlags.read(&s.Resources); err != nil {
 		return err
-	}
-	if c.oomKillDisable {
-		return errors.New("--oom-kill-disable: only cgroup v1 has it: leave it out")
 	}
 	switch c.cgroups {
 	case spec.CgroupsEnabled:

@@ -41,9 +41,6 @@ and changes nothing.`,
 }
 
 func (o *updateOptions) update(ctx context.Context, f *cmdutil.Factory, args []string) error {
-	if err := o.resourceFlags.refuse(nil); err != nil {
-		return err
-	}
 	groups, err := f.Cgroups()
 	if err != nil {
 		return err
