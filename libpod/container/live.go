@@ -15,7 +15,7 @@ import (
 // too. It returns nil where the container does not run.
 func openLive(c *state.Container, name string) (*os.File, error) {
 	st, err := c.Status()
-	if err != nil || st.Word != state.Running {
+	if err != nil || !st.Alive() {
 		return nil, err
 	}
 	f, err := os.Open(filepath.Join("/proc", strconv.Itoa(st.Run.PID), name))

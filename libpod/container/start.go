@@ -21,6 +21,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
@@ -39,6 +40,7 @@ type StartOptions struct {
 	Streams [3]*os.File       // of a container whose log driver passes them through
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement        // its control group; nil: none
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
@@ -58,6 +60,7 @@ type running struct {
 	run     state.Run
 	root    *store.RootFS
 	listen  *os.File // for clients to come
+	group   *cgroups.Group
 	client  *starter // for whom a container that was held is started
 }
 
@@ -96,13 +99,20 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		st.child = o.Streams
 	}
 	undo.Push("close the streams", st.close)
+	if err := o.Place.Wait(c.Spec); err != nil {
+		return nil, err
+	}
+	undo.Push("remove the control group", o.Place.Abandon)
 	cfg := oci.Config{
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
-		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed,
+		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed, Cgroup: o.Place.home(o.Seed),
 	}
-	proc, err := e.create(ctx, c, cfg)
+	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
+		return nil, err
+	}
+	proc, err := e.create(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +149,7 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
 	}
+	r.run.Cgroup = o.Place.Dir()
 	r.run.Initialized = o.Hold != nil
 	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
 		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
@@ -165,7 +176,11 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
 		events.Tell(r.c, events.Attach)
 	}
-	return r.proc.Start()
+	if err := r.proc.Start(); err != nil {
+		return err
+	}
+	r.group = o.Place.take()
+	return nil
 }
 
 func writePID(path string, pid int) error {
@@ -184,10 +199,7 @@ func kill(p oci.Process) error {
 	return errors.Join(err, werr)
 }
 
-func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
-	if err := recordExec(cfg, c.Spec.Secrets); err != nil {
-		return nil, err
-	}
+func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
 	if e.Runtime == "" {
 		return oci.Create(ctx, cfg)
 	}
@@ -375,6 +387,12 @@ func (e *Engine) bury(c *state.Container) {
 	c.Release()
 }
 
+// CannotStart puts it on record that a restart came to nothing, and returns why.
+func (e *Engine) CannotStart(c *state.Container, err error) error {
+	e.failed(c, Failure(err))
+	return err
+}
+
 // failed puts a start that did not work on disk, or the container out of sight.
 func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 	var err error
@@ -398,6 +416,7 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Listen: r.listen, Wait: r.proc.Wait,
+		Group:    r.group,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 		StopGrace: grace(r.c),
 	}

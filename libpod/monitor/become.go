@@ -14,6 +14,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -32,7 +33,7 @@ type brief struct {
 	Run                             state.Run
 	Lock                            int
 	Terminal, Stdin, Stdout, Stderr int
-	First, Listen, Owner            int
+	First, Listen, Owner, Group     int
 	Kept                            []int // stay open until the end
 	Pause                           time.Duration
 	Resume                          json.RawMessage
@@ -68,6 +69,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		{&b.First, m.First},
 		{&b.Listen, m.Listen},
 		{&b.Owner, m.Owner},
+		{&b.Group, m.groupFile()},
 	} {
 		if *p.fd, err = passOn(p.f); err != nil {
 			return err
@@ -96,6 +98,13 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	}
 	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, os.Environ()) //nolint:forbidigo // handed on unread
 	return fmt.Errorf("become the monitor: %w", err)
+}
+
+func (m *Monitor) groupFile() *os.File {
+	if m.Group == nil {
+		return nil
+	}
+	return m.Group.File()
 }
 
 // passOn lets f survive execve and returns its number, -1 for nil.
@@ -188,6 +197,9 @@ func (b *brief) monitor() (*Monitor, error) {
 		}
 		*p.f = f
 	}
+	if err := b.adoptGroup(m); err != nil {
+		return nil, err
+	}
 	for _, fd := range b.Kept {
 		if err := sys.SetCloseOnExec(fd, true); err != nil {
 			return nil, err
@@ -220,4 +232,16 @@ func (b *brief) monitor() (*Monitor, error) {
 		return ws, nil
 	}
 	return m, nil
+}
+
+func (b *brief) adoptGroup(m *Monitor) error {
+	if b.Group < 0 {
+		return nil
+	}
+	dir, err := sys.Adopt(b.Group, b.Run.Cgroup)
+	if err != nil {
+		return err
+	}
+	m.Group = cgroups.Adopt(b.Run.Cgroup, dir)
+	return nil
 }

@@ -112,7 +112,9 @@ func Namespaces(c spec.Container) []specs.LinuxNamespace {
 		{Type: specs.IPCNamespace},
 		{Type: specs.UTSNamespace},
 		{Type: specs.MountNamespace},
-		{Type: specs.CgroupNamespace},
+	}
+	if c.CgroupNS != spec.CgroupNSHost {
+		ns = append(ns, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	if c.Network != NetworkHost {
 		ns = append(ns, specs.LinuxNamespace{Type: specs.NetworkNamespace})

@@ -74,6 +74,12 @@ type Container struct {
 	// to 1000 (proc_pid_oom_score_adj(5)).
 	OOMScoreAdj *int `json:"oomScoreAdj,omitempty"`
 
+	// Resources.
+	Cgroups      string    `json:"cgroups,omitempty"`      // CgroupsDefault and so on
+	CgroupParent string    `json:"cgroupParent,omitempty"` // NAME.slice for systemd, else a directory
+	CgroupNS     string    `json:"cgroupNS,omitempty"`     // private (default) or host
+	Resources    Resources `json:"resources,omitzero"`
+
 	// Description.
 	CreateCommand []string          `json:"createCommand,omitempty"` // the command line that made it
 	CIDFile       string            `json:"cidFile,omitempty"`       // absolute

@@ -308,6 +308,8 @@ func (r psRow) Status() string {
 			up += " (" + r.c.Health + ")"
 		}
 		return up
+	case state.Paused:
+		return "Up " + ago(run.Started) + " (Paused)"
 	case state.Exited:
 		return "Exited (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
 	case state.Restarting:
@@ -347,7 +349,7 @@ func (r psRow) StartedAt() time.Time { return r.c.Status.Run.Started }
 func (r psRow) HealthStatus() string { return r.c.Health }
 
 func (r psRow) Pid() int {
-	if r.c.Word != state.Running {
+	if !r.c.Alive() {
 		return 0
 	}
 	return r.c.Status.Run.PID

@@ -11,6 +11,7 @@ import (
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/problem"
 )
 
 type startOptions struct {
@@ -53,8 +54,12 @@ func (o *startOptions) start(ctx context.Context, f *cmdutil.Factory, args []str
 		return o.show1(ctx, f, found)
 	}
 	return each(ctx, f, found, always125, func(ctx context.Context, c *state.Container) error {
-		if st, err := c.Status(); err != nil || st.Word == state.Running {
+		st, err := c.Status()
+		if err != nil || st.Word == state.Running {
 			return err
+		}
+		if st.Word == state.Paused {
+			return problem.Hint(fmt.Errorf("start %s: it is paused", c.Name), "run: nook unpause %s", c.Name)
 		}
 		return startAgain(ctx, f, c)
 	})
