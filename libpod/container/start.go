@@ -349,12 +349,13 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		e.bury(c)
 		return
 	}
+	m := r.monitor()
+	m.Heed()
 	events.Tell(c, events.Start)
 	if conn != nil {
 		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
 	}
 	o.Started()
-	m := r.monitor()
 	m.Resume, m.Free = o.Resume, r.root.Close
 	if o.Again != nil {
 		m.Pause = o.Again.Pause

@@ -39,6 +39,7 @@ type brief struct {
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
 	StopGrace                       time.Duration
+	Told                            bool // to end the container, already
 }
 
 // Become replaces this program by the stage that does what Serve does, on the
@@ -80,6 +81,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 			return err
 		}
 		b.Kept = append(b.Kept, fd)
+	}
+	if m.term != nil {
+		b.Told = m.term.handOver()
 	}
 	data, err := json.Marshal(b)
 	if err != nil {
@@ -138,6 +142,9 @@ func serveBrief() error {
 	if err != nil {
 		return err
 	}
+	if b.Told {
+		m.term.repeat()
+	}
 	time.AfterFunc(settled, sys.DropProgramPages)
 	run, restart := m.Serve(context.Background()) //nolint:forbidigo // the process is this stage
 	if restart {
@@ -164,7 +171,7 @@ func readFD(fd int, v any) error {
 
 // monitor takes over the descriptors.
 func (b *brief) monitor() (*Monitor, error) {
-	m := &Monitor{Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
+	m := &Monitor{term: newTerminator(), Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
 	for _, p := range []struct {
 		fd int
 		f  **os.File

@@ -96,7 +96,7 @@ func Dial(c *state.Container) (*os.File, error) {
 // is out of sight where it is to be removed. Only then clients hear of the end. If
 // its restart policy wants the container again this process still holds it.
 func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
-	m.term = newTerminator()
+	m.Heed()
 	heeded := m.term.watch(m)
 	out := openLog(m.Container)
 	streams := m.streams()
