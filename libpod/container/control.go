@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -54,7 +53,7 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 	}
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
-	if err := signalFirst(c, sig); err != nil {
+	if err := c.Signal(sig); err != nil {
 		return err
 	}
 	timer := time.NewTimer(grace)
@@ -66,7 +65,7 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 		return context.Cause(ctx)
 	case <-timer.C:
 	}
-	if err := signalFirst(c, syscall.SIGKILL); err != nil {
+	if err := c.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
 	select {
@@ -100,7 +99,7 @@ func Kill(c *state.Container, sig syscall.Signal) error {
 		}
 	}
 	events.Tell(c, events.Kill, events.Attribute("signal", strconv.Itoa(int(sig))))
-	return signalFirst(c, sig)
+	return c.Signal(sig)
 }
 
 // wake ends the pause of a monitor that is about to start c again.
@@ -172,29 +171,4 @@ func Wait(ctx context.Context, c *state.Container) (int, error) {
 	}
 	st, err := c.Status()
 	return st.Run.ExitCode, err
-}
-
-// signalFirst signals the container's first process, and nobody else: the pid
-// must still have the start time on record when a descriptor of it is open. A
-// process that is gone is no error.
-func signalFirst(c *state.Container, sig syscall.Signal) error {
-	run, ran, err := c.LastRun()
-	if err != nil || !ran || !run.Finished.IsZero() {
-		return err
-	}
-	p, err := sys.PidfdOpen(run.PID)
-	if errors.Is(err, syscall.ESRCH) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	if begun, err := startTime(run.PID); err != nil || begun != run.PIDStart {
-		return nil // the pid is another process by now
-	}
-	if err := sys.PidfdSignal(p, sig); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("signal %s: %w", c.Name, err)
-	}
-	return nil
 }

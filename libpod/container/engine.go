@@ -56,6 +56,9 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		// Left-overs of killed commands cost space, not correctness.
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
+	if err := e.sweepPods(ctx); err != nil {
+		e.Notice("clean up after a killed command: " + err.Error())
+	}
 	cfg, img, err := e.resolve(ctx, r)
 	if err == nil {
 		err = e.planMounts(ctx, &cfg, r.Pull)
@@ -101,6 +104,11 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 		return err
 	}
 	defer release()
+	letGo, err := e.holdPod(c)
+	if err != nil {
+		return err
+	}
+	defer letGo()
 	if err := commit(c, r); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ type brief struct {
 	Run                             state.Run
 	Lock                            int
 	Terminal, Stdin, Stdout, Stderr int
-	First, Listen, Owner            int
+	First, Mounts, Listen, Owner    int
 	Kept                            []int // stay open until the end
 	Pause                           time.Duration
 	Resume                          json.RawMessage
@@ -59,6 +59,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		{&b.Stdout, m.Stdout},
 		{&b.Stderr, m.Stderr},
 		{&b.First, m.First},
+		{&b.Mounts, m.Mounts},
 		{&b.Listen, m.Listen},
 		{&b.Owner, m.Owner},
 	} {
@@ -158,6 +159,7 @@ func (b *brief) monitor() (*Monitor, error) {
 		{b.Stdout, &m.Stdout},
 		{b.Stderr, &m.Stderr},
 		{b.First, &m.First},
+		{b.Mounts, &m.Mounts},
 		{b.Listen, &m.Listen},
 		{b.Owner, &m.Owner},
 	} {

@@ -48,6 +48,7 @@ type Monitor struct {
 	Terminal, Stdin, Stdout, Stderr *os.File
 	First                           *os.File // pidfd of the container's init
 	Listen                          *os.File // the socket for clients, or nil
+	Mounts                          *os.File // mount namespace, where not all processes end with the first; or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
 	// Free gives back what the container has of images, before anybody hears of its
@@ -87,6 +88,7 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 		go m.accept(hub)
 	}
 	status, err := m.Wait()
+	m.endAll() // they may hold the streams
 	hub.Drained()
 	lost := out.close()
 	exit := attach.Exit{Code: ExitCode(status)}
@@ -109,7 +111,11 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 	if m.Container.Spec.Remove {
 		events.Tell(m.Container, events.Remove)
 	}
-	hub.End(m.finish(run, restart, exit))
+	exit = m.finish(run, restart, exit)
+	if !restart {
+		m.leavePod()
+	}
+	hub.End(exit)
 	return run, restart
 }
 
@@ -192,7 +198,7 @@ func (m *Monitor) streams() attach.Container {
 }
 
 func (m *Monitor) close() {
-	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Listen} {
+	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Mounts, m.Listen} {
 		if f != nil {
 			_ = f.Close() // some are closed already, and nothing was written
 		}

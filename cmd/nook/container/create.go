@@ -9,6 +9,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/container"
 )
 
 func newCreate(f *cmdutil.Factory) *cobra.Command {
@@ -34,6 +35,14 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 	if err != nil {
 		return err
 	}
+	made, err := o.resolve(f, &req)
+	if err != nil {
+		return err
+	}
+	return dropUnused(made, create(ctx, f, req))
+}
+
+func create(ctx context.Context, f *cmdutil.Factory, req container.Request) error {
 	if _, err := sessionSecrets(ctx, f, req.Spec.Secrets); err != nil {
 		return err
 	}

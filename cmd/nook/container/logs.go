@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/monitor"
@@ -41,7 +42,11 @@ a duration: that long ago, but for --until with --follow that long from now.`,
 			return o.run(cmd.Context(), f, args)
 		},
 	}
-	fl := cmd.Flags()
+	o.add(cmd.Flags())
+	return cmd
+}
+
+func (o *logsOptions) add(fl *pflag.FlagSet) {
 	fl.BoolVarP(&o.follow, "follow", "f", false, "go on with what is written until the containers end")
 	fl.BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
 	fl.StringVarP(&o.tail, "tail", "n", "all", "only the last `N` lines of each container")
@@ -49,7 +54,6 @@ a duration: that long ago, but for --until with --follow that long from now.`,
 	fl.StringVar(&o.until, "until", "", "only what was written until `TIME`")
 	fl.BoolVar(&o.names, "names", false, "of several containers, show names instead of ids")
 	fl.BoolVar(&o.color, "color", false, "of several containers, show each in a color")
-	return cmd
 }
 
 // read turns the flags into what is to be read.
@@ -83,10 +87,6 @@ func (o *logsOptions) read(now time.Time) (logs.ReadOptions, error) {
 }
 
 func (o *logsOptions) run(ctx context.Context, f *cmdutil.Factory, args []string) error {
-	opts, err := o.read(time.Now())
-	if err != nil {
-		return err
-	}
 	s, err := f.State()
 	if err != nil {
 		return err
@@ -98,6 +98,14 @@ func (o *logsOptions) run(ctx context.Context, f *cmdutil.Factory, args []string
 			return problem.Hint(err, "run: nook ps -a")
 		}
 		all = append(all, c)
+	}
+	return o.show(ctx, f, all)
+}
+
+func (o *logsOptions) show(ctx context.Context, f *cmdutil.Factory, all []*state.Container) error {
+	opts, err := o.read(time.Now())
+	if err != nil {
+		return err
 	}
 	// There is nothing to tidy up: Ctrl-C ends this at once, also while a terminal
 	// keeps output back.

@@ -81,13 +81,14 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 	}
 	list, errs := container.List(e.State)
 	for _, l := range list {
-		if l.Word == state.Running || !keep(l) {
+		if l.Word == state.Running || l.Spec.Infra || !keep(l) {
 			continue
 		}
 		switch err := e.Remove(ctx, l.Container, container.RemoveOptions{}); {
 		case err == nil:
 			fmt.Fprintln(f.Out, l.ID)
-		case errors.Is(err, state.ErrRunning), errors.Is(err, state.ErrNotFound): // it was started or removed since
+		case errors.Is(err, state.ErrRunning), errors.Is(err, state.ErrNotFound), // it was started or removed since
+			errors.Is(err, container.ErrDependents):
 		default:
 			errs = append(errs, err)
 		}

@@ -12,12 +12,14 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/units"
 )
 
 type psOptions struct {
 	all, quiet, noTrunc, noHeading, latest bool
+	pods                                   bool
 	last                                   int
 	format, sort                           string
 	filters                                []string
@@ -37,6 +39,7 @@ func newPs(f *cmdutil.Factory) *cobra.Command {
 	fl := cmd.Flags()
 	fl.BoolVarP(&o.all, "all", "a", false, "also containers that do not run")
 	fl.BoolVarP(&o.quiet, "quiet", "q", false, "print ids only")
+	fl.BoolVarP(&o.pods, "pod", "p", false, "show the pod of each container")
 	fl.BoolVar(&o.noTrunc, "no-trunc", false, "do not shorten ids and commands")
 	fl.BoolVar(&o.noHeading, "noheading", false, "print no column headings")
 	fl.BoolVarP(&o.latest, "latest", "l", false, "only the newest container")
@@ -70,9 +73,13 @@ func (o *psOptions) run(f *cmdutil.Factory) error {
 	if o.last >= 0 {
 		list = list[:min(o.last, len(list))]
 	}
+	names := map[string]string{}
+	if slices.ContainsFunc(list, func(l container.Listed) bool { return l.Spec.Pod != "" }) {
+		names = pod.Of(s).Names()
+	}
 	rows := make([]psRow, len(list))
 	for i, c := range list {
-		rows[i] = psRow{c, o.noTrunc}
+		rows[i] = psRow{c, o.noTrunc, names[c.Spec.Pod]}
 	}
 	if err := sortRows(rows, o.sort); err != nil {
 		return err
@@ -99,9 +106,13 @@ func (o *psOptions) print(f *cmdutil.Factory, rows []psRow) error {
 		}
 		return nil
 	}
+	columns := "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
+	if o.pods {
+		columns += "\t{{.Pod}}\t{{.PodName}}"
+	}
 	return cmdutil.Render(f.Out, o.format, cmdutil.List[psRow]{
-		Default:   "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
-		Headings:  map[string]string{"ID": "CONTAINER ID", "ImageID": "IMAGE ID", "CreatedAt": "CREATED AT", "RunningFor": "CREATED"},
+		Default:   columns,
+		Headings:  map[string]string{"ID": "CONTAINER ID", "ImageID": "IMAGE ID", "CreatedAt": "CREATED AT", "RunningFor": "CREATED", "Pod": "POD ID"},
 		NoHeading: o.noHeading,
 		JSON:      func(rows []psRow) any { return jsonRows(rows) },
 	}, rows)
@@ -140,6 +151,7 @@ func jsonRows(rows []psRow) []psJSON {
 			AutoRemove: r.AutoRemove(), Command: r.c.Container.Command, Created: r.c.Created.Unix(), CreatedAt: r.CreatedHuman(),
 			Exited: r.Exited(), ExitedAt: unix(r.ExitedAt()), ExitCode: r.ExitCode(), ID: r.c.ID, Image: r.Image(), ImageID: r.ImageID(),
 			Labels: r.c.Labels(), Mounts: r.targets(), Names: []string{r.c.Name}, Networks: []string{}, Pid: r.Pid(),
+			IsInfra: r.IsInfra(), Pod: r.c.Spec.Pod, PodName: r.pod, Restarts: r.Restarts(),
 			StartedAt: unix(r.StartedAt()), State: r.State(), Status: r.Status(),
 		})
 	}
@@ -174,6 +186,7 @@ func sortRows(rows []psRow, by string) error {
 type psRow struct {
 	c    container.Listed
 	long bool
+	pod  string // its pod's name
 }
 
 // commandWidth is where ps cuts a command, as peers do.
@@ -219,15 +232,21 @@ func (r psRow) State() string        { return r.c.Word }
 func (r psRow) Names() string        { return r.c.Name }
 func (r psRow) Ports() string        { return "" }
 func (r psRow) Networks() string     { return "" }
-func (r psRow) Pod() string          { return "" }
-func (r psRow) PodName() string      { return "" }
-func (r psRow) IsInfra() bool        { return false }
-func (r psRow) Restarts() int        { return 0 }
+func (r psRow) PodName() string      { return r.pod }
+func (r psRow) IsInfra() bool        { return r.c.Spec.Infra }
+func (r psRow) Restarts() int        { return r.c.Status.Run.Restarts }
 func (r psRow) AutoRemove() bool     { return r.c.Spec.Remove }
 func (r psRow) ExitCode() int        { return r.c.Status.Run.ExitCode }
 func (r psRow) Exited() bool         { return r.c.Word == state.Exited }
 func (r psRow) ExitedAt() time.Time  { return r.c.Status.Run.Finished }
 func (r psRow) StartedAt() time.Time { return r.c.Status.Run.Started }
+
+func (r psRow) Pod() string {
+	if r.long {
+		return r.c.Spec.Pod
+	}
+	return r.c.Spec.Pod[:min(len(r.c.Spec.Pod), 12)]
+}
 
 func (r psRow) Pid() int {
 	if r.c.Word != state.Running {

@@ -16,7 +16,7 @@ import (
 
 type rmOptions struct {
 	force, all, ignore bool
-	volumes            bool
+	volumes, depend    bool
 	timeout            int
 	cidFiles           []string
 }
@@ -51,6 +51,7 @@ other failure.`,
 	fl.BoolVarP(&o.force, "force", "f", false, "end running containers first; a missing one is no error")
 	fl.BoolVarP(&o.all, "all", "a", false, "every container")
 	fl.BoolVarP(&o.volumes, "volumes", "v", false, "remove their anonymous volumes too")
+	fl.BoolVar(&o.depend, "depend", false, "remove containers that have namespaces of them first")
 	fl.BoolVarP(&o.ignore, "ignore", "i", false, "a missing container is no error")
 	fl.IntVarP(&o.timeout, "time", "t", int(container.DefaultStopTimeout/time.Second), "seconds between the stop signal and SIGKILL; -1 waits for ever")
 	fl.StringArrayVar(&o.cidFiles, "cidfile", nil, "read the container's id from this file")
@@ -82,7 +83,9 @@ func (o *rmOptions) names(e *container.Engine, args []string) ([]string, error) 
 			return nil, errors.Join(errs...)
 		}
 		for _, c := range all {
-			args = append(args, c.ID)
+			if !c.Spec.Infra { // that goes with its pod
+				args = append(args, c.ID)
+			}
 		}
 	}
 	return args, nil
@@ -93,7 +96,7 @@ func (o *rmOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.En
 	if err != nil {
 		return err
 	}
-	opts := container.RemoveOptions{Force: o.force, Volumes: o.volumes, Timeout: time.Duration(o.timeout) * time.Second}
+	opts := container.RemoveOptions{Force: o.force, Volumes: o.volumes, Depend: o.depend, Timeout: time.Duration(o.timeout) * time.Second}
 	if o.timeout < 0 {
 		opts.Timeout = time.Duration(1<<63 - 1)
 	}
@@ -121,7 +124,7 @@ func failure(err error) int {
 	switch {
 	case errors.Is(err, state.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, state.ErrRunning):
+	case errors.Is(err, state.ErrRunning), errors.Is(err, container.ErrDependents):
 		return exitInUse
 	default:
 		return cmdutil.ExitFailure

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/container"
 )
 
 type runOptions struct {
@@ -48,6 +49,14 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 		return err
 	}
 	req.Run = true
+	made, err := o.resolve(f, &req)
+	if err != nil {
+		return err
+	}
+	return dropUnused(made, o.start(ctx, f, req))
+}
+
+func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req container.Request) error {
 	extra, err := preserved(req.Spec.PreserveFDs)
 	if err != nil {
 		return err

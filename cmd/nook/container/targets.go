@@ -99,6 +99,9 @@ func (t *targets) listed(f *cmdutil.Factory, s state.Store) ([]target, error) {
 	for _, err := range errs {
 		f.Notice(err.Error()) // one damaged record must not hide the others
 	}
+	if t.latest || t.verb == "start" || t.verb == "restart" {
+		list = withoutInfra(list)
+	}
 	if t.latest {
 		if len(list) == 0 {
 			return nil, errors.New("there is no container")

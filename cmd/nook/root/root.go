@@ -11,6 +11,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
 	"github.com/nook-containers/nook/cmd/nook/oci"
+	"github.com/nook-containers/nook/cmd/nook/pod"
 	"github.com/nook-containers/nook/cmd/nook/secret"
 	"github.com/nook-containers/nook/cmd/nook/system"
 	"github.com/nook-containers/nook/cmd/nook/volume"
@@ -48,7 +49,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 	pf.StringVar(&f.Globals.StorageDriver, "storage-driver", "", "overlay or vfs")
 	pf.StringArrayVar(&f.Globals.StorageOpts, "storage-opt", nil, "option of the storage driver, KEY=VALUE")
 	pf.StringVar(&f.Globals.Runtime, "runtime", "", "path of an OCI runtime to use instead of the built-in one")
-	cmd.AddCommand(container.New(f), image.New(f), volume.New(f), secret.New(f), oci.New(f))
+	cmd.AddCommand(container.New(f), image.New(f), volume.New(f), pod.New(f), secret.New(f), oci.New(f))
 	cmd.AddCommand(container.Verbs(f)...)
 	cmd.AddCommand(image.Verbs(f)...)
 	cmd.AddCommand(system.Verbs(f)...)
