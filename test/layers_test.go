@@ -46,9 +46,10 @@ var layers = map[string][]string{
 	"libpod/image":           {"pkg/", "libpod/spec"},
 	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
-	"libpod/events":          {"pkg/sys", "libpod/state"},
-	"libpod/monitor":         {"pkg/sys", "pkg/logs", "libpod/attach", "libpod/events", "libpod/spec", "libpod/state", "libpod/volume"},
-	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/monitor", "libpod/volume", "libpod/secret", "libpod/syntax"},
+	"libpod/pod":             {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec", "libpod/state"},
+	"libpod/events":          {"pkg/sys", "libpod/state", "libpod/pod"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "libpod/attach", "libpod/events", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/monitor", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends

@@ -22,8 +22,8 @@ func List(s state.Store) ([]Listed, []error) {
 	all, errs := s.List()
 	out := make([]Listed, 0, len(all))
 	for _, c := range slices.Backward(all) {
-		if c.Spec.Pod != "" && pod.Of(s).Gone(c.Spec.Pod) {
-			continue // what is left of it goes with the next command that removes or makes something
+		if c.Spec.Pod != "" && pod.Of(s).Hidden(c.Spec.Pod) {
+			continue // what a killed command left of it goes with the next one that makes or removes something
 		}
 		st, err := c.Status()
 		if err != nil {

@@ -69,16 +69,21 @@ func makeInfra(s state.Store, p pod.Config) (discard func() error, err error) {
 	if err := c.Commit(); err != nil {
 		return nil, errors.Join(err, c.Discard())
 	}
-	return func() error {
-		defer c.Release()
-		return c.Remove(noLayer)
-	}, nil
+	c.Release() // others start it
+	return func() error { return dropLayerless(c) }, nil
+}
+
+// dropLayerless removes a container that has no layer and does not run.
+func dropLayerless(c *state.Container) error {
+	if err := c.Hold(); err != nil {
+		return err
+	}
+	defer c.Release()
+	return c.Remove(func(string) error { return nil })
 }
 
 // infraImage is shown where a container of an image would show that.
 const infraImage = "<infra>"
-
-func noLayer(string) error { return nil }
 
 // PodMember is a container of a pod with what is true of it now.
 type PodMember = Listed
@@ -228,11 +233,7 @@ func DropEmptyPod(p *pod.Pod) error {
 		return err
 	}, func() error {
 		for _, m := range members {
-			if err := m.Hold(); err != nil {
-				return err
-			}
-			defer m.Release()
-			if err := m.Remove(noLayer); err != nil {
+			if err := dropLayerless(m.Container); err != nil {
 				return err
 			}
 		}

@@ -101,7 +101,11 @@ func buildInfra(in Input) (*specs.Spec, error) {
 	if own(in.Spec.UTS) {
 		s.Hostname = Hostname(in)
 	}
-	s.Mounts = []specs.Mount{{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "mode=755", "size=64k"}}}
+	s.Mounts = []specs.Mount{
+		// By it the process finds out which of its pages it can do without.
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "mode=755", "size=64k"}},
+	}
 	s.Mounts = append(s.Mounts, shmMount(in)...)
 	return s, nil
 }

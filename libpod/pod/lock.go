@@ -131,8 +131,8 @@ func (s Store) Sweep(forget func(id string) error) error {
 	return errors.Join(errs...)
 }
 
-// Gone reports whether the pod of this id is being removed: its containers are no
-// more, whatever their records say.
-func (s Store) Gone(id string) bool {
-	return exists(filepath.Join(s.Dir, gonePrefix+id))
+// Hidden reports whether the pod of this id is being made or removed: its
+// containers are not to be seen, whatever their records say.
+func (s Store) Hidden(id string) bool {
+	return exists(filepath.Join(s.Dir, newPrefix+id)) || exists(filepath.Join(s.Dir, gonePrefix+id))
 }

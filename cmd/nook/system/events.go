@@ -42,7 +42,7 @@ one event a line, until --until or for ever.`,
 	fl.StringVar(&o.format, "format", "", "json, or a Go template")
 	fl.BoolVar(&o.stream, "stream", true, "wait for more; false: show what happened, and end")
 	fl.BoolVar(&o.noTrunc, "no-trunc", true, "do not shorten ids")
-	fl.StringArrayVarP(&o.filters, "filter", "f", nil, "only events with `KEY=VALUE`: container, event, image, label, type")
+	fl.StringArrayVarP(&o.filters, "filter", "f", nil, "only events with `KEY=VALUE`: container, event, image, label, pod, type")
 	return cmd
 }
 
@@ -91,6 +91,9 @@ func eventFilters() cmdutil.Filters[events.Event] {
 		}),
 		"image": plain(func(e events.Event, v string) bool {
 			return e.Type == events.Image && (e.Name == v || strings.HasPrefix(e.ID, v)) || e.Image == v
+		}),
+		"pod": plain(func(e events.Event, v string) bool {
+			return e.Type == events.Pod && (e.Name == v || strings.HasPrefix(e.ID, v))
 		}),
 		"event": action, "status": action,
 		"type": plain(func(e events.Event, v string) bool { return e.Type == v }),
