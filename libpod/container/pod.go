@@ -190,7 +190,7 @@ func (e *Engine) RemovePod(ctx context.Context, p *pod.Pod, o RemoveOptions) err
 // removeMembers deletes the containers of a pod that is out of sight, the infra
 // container last.
 func (e *Engine) removeMembers(ctx context.Context, id string, o RemoveOptions) error {
-	o.Force, o.WithPod = true, true
+	o.Force, o.WithPod, o.Volumes = true, true, true
 	members, err := pod.Of(e.State).Members(id)
 	if err != nil {
 		return err

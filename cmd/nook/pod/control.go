@@ -173,7 +173,8 @@ func newRm(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm [flags] POD...",
 		Short: "Remove pods and their containers",
-		Long: `Remove pods with all their containers, and print what was asked for.
+		Long: `Remove pods with all their containers and the anonymous volumes of those, and
+print what was asked for.
 
 Exit status: 1 if a pod does not exist, 2 if a container of one is running, 125
 for any other failure.`,

@@ -45,45 +45,53 @@ they see each other at 127.0.0.1 and have one host name.`,
 }
 
 func (o *createOptions) run(ctx context.Context, f *cmdutil.Factory, cmd *cobra.Command, args []string) error {
-	if len(args) == 1 {
-		if cmd.Flags().Changed("name") {
-			return errors.New("pod create: give one name")
-		}
-		if err := cmd.Flags().Set("name", args[0]); err != nil {
-			return err
-		}
-	}
-	s, err := o.flags.Read(f)
+	s, err := o.read(f, cmd, args)
 	if err != nil {
 		return err
-	}
-	if o.replace && s.Name == "" {
-		return errors.New("--replace needs a name")
-	}
-	if o.idFile != "" {
-		if _, err := os.Lstat(o.idFile); err == nil {
-			return taken(o.idFile)
-		}
 	}
 	st, err := f.State()
 	if err != nil {
 		return err
 	}
-	if o.replace && !f.Inside {
+	if o.replace {
 		switch _, err := pod.Of(st).Lookup(s.Name); {
 		case errors.Is(err, pod.ErrNotFound):
 		case err != nil:
 			return err
 		default: // to remove its containers takes the engine
-			return f.InEngine(ctx, nil)
-		}
-	}
-	if o.replace && f.Inside {
-		if err := f.InEngine(ctx, func(ctx context.Context, e *libcontainer.Engine) error { return replace(ctx, e, s.Name) }); err != nil {
-			return err
+			return f.InEngine(ctx, func(ctx context.Context, e *libcontainer.Engine) error {
+				if err := replace(ctx, e, s.Name); err != nil {
+					return err
+				}
+				return o.create(f, st, s)
+			})
 		}
 	}
 	return o.create(f, st, s)
+}
+
+// read turns the command line into a request.
+func (o *createOptions) read(f *cmdutil.Factory, cmd *cobra.Command, args []string) (s spec.Pod, err error) {
+	if len(args) == 1 {
+		if cmd.Flags().Changed("name") {
+			return s, errors.New("pod create: give one name")
+		}
+		if err := cmd.Flags().Set("name", args[0]); err != nil {
+			return s, err
+		}
+	}
+	if s, err = o.flags.Read(f); err != nil {
+		return s, err
+	}
+	if o.replace && s.Name == "" {
+		return s, errors.New("--replace needs a name")
+	}
+	if o.idFile != "" {
+		if _, err := os.Lstat(o.idFile); err == nil {
+			return s, taken(o.idFile)
+		}
+	}
+	return s, nil
 }
 
 func replace(ctx context.Context, e *libcontainer.Engine, name string) error {

@@ -29,7 +29,7 @@ const (
 func New(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{Use: "pod", Short: "Manage pods: containers that share namespaces", RunE: cmdutil.NeedVerb}
 	cmd.AddCommand(
-		newCreate(f), newExists(f), newInspect(f), newPs(f), newTop(f), newLogs(f),
+		newCreate(f), newClone(f), newExists(f), newInspect(f), newPs(f), newTop(f), newLogs(f),
 		newStart(f), newStop(f), newRestart(f), newKill(f), newRm(f), newPrune(f),
 		notYet("pause", "Suspend the processes of pods"), notYet("unpause", "Let suspended pods go on"), notYet("stats", "Show what pods use"),
 	)
@@ -113,6 +113,22 @@ func (t *targets) find(f *cmdutil.Factory, args []string) ([]target, error) {
 	if t.all || t.latest {
 		return t.listed(f, s)
 	}
+	ids, err := t.readIDs()
+	if err != nil {
+		return nil, err
+	}
+	var found []target
+	for _, name := range append(args, ids...) {
+		p, err := s.Lookup(name)
+		if errors.Is(err, pod.ErrNotFound) && t.ignore {
+			continue
+		}
+		found = append(found, target{name, p, hinted(err)})
+	}
+	return found, nil
+}
+
+func (t *targets) readIDs() (ids []string, err error) {
 	for _, path := range t.idFiles {
 		id, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) && t.ignore {
@@ -121,17 +137,9 @@ func (t *targets) find(f *cmdutil.Factory, args []string) ([]target, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read pod id: %w", err)
 		}
-		args = append(args, strings.TrimSpace(string(id)))
+		ids = append(ids, strings.TrimSpace(string(id)))
 	}
-	var found []target
-	for _, name := range args {
-		p, err := s.Lookup(name)
-		if errors.Is(err, pod.ErrNotFound) && t.ignore {
-			continue
-		}
-		found = append(found, target{name, p, hinted(err)})
-	}
-	return found, nil
+	return ids, nil
 }
 
 func (t *targets) listed(f *cmdutil.Factory, s pod.Store) ([]target, error) {

@@ -91,19 +91,19 @@ func (o *psOptions) run(f *cmdutil.Factory) error {
 }
 
 func (o *psOptions) columns() string {
-	cols := "{{.ID}}\t{{.Name}}\t{{.Status}}\t{{.Created}}\t{{.InfraID}}"
+	cols := []string{"{{.ID}}", "{{.Name}}", "{{.Status}}", "{{.Created}}", "{{.InfraID}}"}
 	if !o.ids && !o.names && !o.status {
-		cols += "\t{{.NumberOfContainers}}"
+		cols = append(cols, "{{.NumberOfContainers}}")
 	}
 	for _, c := range []struct {
 		on  bool
 		col string
-	}{{o.ids, "\t{{.ContainerIds}}"}, {o.names, "\t{{.ContainerNames}}"}, {o.status, "\t{{.ContainerStatuses}}"}, {o.namespaces, "\t{{.Cgroup}}\t{{.Namespace}}"}} {
+	}{{o.ids, "{{.ContainerIds}}"}, {o.names, "{{.ContainerNames}}"}, {o.status, "{{.ContainerStatuses}}"}, {o.namespaces, "{{.Cgroup}}\t{{.Namespace}}"}} {
 		if c.on {
-			cols += c.col
+			cols = append(cols, c.col)
 		}
 	}
-	return cols
+	return strings.Join(cols, "\t")
 }
 
 // rows describes every pod, newest first. All records of containers are read once.
@@ -156,7 +156,7 @@ func (r row) short(id string) string {
 }
 
 func (r row) ID() string              { return r.short(r.p.ID) }
-func (r row) Id() string              { return r.ID() } //nolint:staticcheck,revive // the field's name elsewhere
+func (r row) Id() string              { return r.ID() } //nolint:staticcheck // the field's name elsewhere
 func (r row) Name() string            { return r.p.Name }
 func (r row) Status() string          { return libcontainer.PodState(r.members) }
 func (r row) Created() string         { return units.Duration(state.Since(r.p.Created)) + " ago" }
