@@ -25,6 +25,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	noprocs            no process of this script is left
 //	tree DIR FILE      writes the names of all files below DIR
 //	tty FILE CMD...    runs CMD on a terminal as FILE says; see tty_test.go
+//	session            gives the script the user's own manager and buses; see [systemd]
+//	login CMD...       runs CMD in a new login session with nothing of the script's
 //	crash N CMD...     runs CMD N times, each time killing one process of it
 func (h *harness) commands() map[string]command {
 	return map[string]command{
@@ -35,6 +37,8 @@ func (h *harness) commands() map[string]command {
 		"noprocs":  noprocs,
 		"tree":     tree,
 		"tty":      tty,
+		"session":  userSession,
+		"login":    login,
 		"crash":    crash,
 	}
 }
@@ -106,6 +110,30 @@ func tree(ts *testscript.TestScript, neg bool, args []string) {
 	lines := strings.SplitAfter(string(out), "\n")
 	slices.Sort(lines)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Join(lines, "")), 0o644))
+}
+
+// userSession links what a login has in its runtime directory into the script's, so
+// that all else in there stays the script's own.
+func userSession(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) > 0, "session")
+	run := ts.Getenv("XDG_RUNTIME_DIR")
+	for _, name := range []string{"bus", "systemd"} {
+		if _, err := os.Stat(sessionDir(name)); err != nil {
+			ts.Fatalf("no session of the user: %v", err)
+		}
+		ts.Check(os.Symlink(sessionDir(name), filepath.Join(run, name)))
+	}
+	ts.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+filepath.Join(run, "bus"))
+}
+
+// login goes through sshd and PAM, as a user from elsewhere does. Its environment,
+// directories and session are those of the login; [!] wants a failure.
+func login(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, len(args) == 0, "[!] login CMD...")
+	err := ts.Exec("ssh", append([]string{"-n", "localhost"}, args...)...)
+	if (err != nil) != neg {
+		ts.Fatalf("login: %v", err)
+	}
 }
 
 func own(ts *testscript.TestScript) string {

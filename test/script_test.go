@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nook-containers/nook/test/lab"
+	"github.com/nook-containers/nook/test/machine"
 )
 
 // TestMain runs the tests in a child and reaps what they leave behind, as a
@@ -86,9 +88,12 @@ func TestScript(t *testing.T) {
 		}
 	})
 	h := &harness{t: t, base: base, nook: program(t)}
-	h.startLab(t)
+	if h.busybox, err = lab.Busybox(); err != nil {
+		t.Fatal(err)
+	}
+	h.images = sync.OnceValues(h.startLab)
 	t.Run("script", func(t *testing.T) {
-		testscript.Run(t, testscript.Params{
+		testscript.RunT(scriptT{t}, testscript.Params{
 			Dir:                 "script",
 			WorkdirRoot:         mkdir(t, base, "w"),
 			Setup:               h.setup,
@@ -105,12 +110,11 @@ func TestScript(t *testing.T) {
 
 // harness is what all scripts share: read-only fixtures and the registry.
 type harness struct {
-	t        *testing.T
-	base     string
-	nook     string // absolute path of the program
-	busybox  string
-	debian   string
-	registry string // host:port
+	t       *testing.T
+	base    string
+	nook    string // absolute path of the program
+	busybox string
+	images  func() (images, error)
 }
 
 // program returns $NOOK, else builds the program as "make build" does.
@@ -135,34 +139,40 @@ func program(t *testing.T) string {
 	return p
 }
 
-func (h *harness) startLab(t *testing.T) {
-	t.Helper()
-	var err error
-	if h.busybox, err = lab.Busybox(); err != nil {
-		t.Fatal(err)
-	}
-	if h.debian, err = lab.Debian(context.Background()); err != nil {
-		t.Fatal(err)
+// images are the fixtures that only some scripts use.
+type images struct {
+	debian   string // directory
+	registry string // host:port
+}
+
+// startLab makes them for the first script that names them.
+func (h *harness) startLab() (images, error) {
+	debian, err := lab.Debian(context.Background())
+	if err != nil {
+		return images{}, err
 	}
 	store, err := lab.RegistryStore(context.Background())
 	if err != nil {
-		t.Fatal(err)
+		return images{}, err
 	}
-	// A copy of hard links: scripts may push, and registries never write in place.
-	dir := mkdir(t, h.base, "registry")
+	// A copy: scripts may push.
+	dir := filepath.Join(h.base, "registry")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return images{}, err
+	}
 	if out, err := exec.Command("cp", "-a", store+"/docker", dir+"/").CombinedOutput(); err != nil {
-		t.Fatalf("copy registry: %v: %s", err, out)
+		return images{}, fmt.Errorf("copy registry: %v: %s", err, out)
 	}
 	r, err := lab.StartRegistry(context.Background(), dir)
 	if err != nil {
-		t.Fatal(err)
+		return images{}, err
 	}
-	t.Cleanup(func() {
+	h.t.Cleanup(func() {
 		if err := r.Stop(); err != nil {
-			t.Error(err)
+			h.t.Error(err)
 		}
 	})
-	h.registry = r.Addr
+	return images{filepath.Join(debian, "images"), r.Addr}, nil
 }
 
 // setup gives a script directories of its own; the host's containers.conf, store
@@ -191,8 +201,9 @@ func (h *harness) setup(e *testscript.Env) error {
 	e.Setenv("PATH", bin+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	e.Setenv("NOOK", h.nook)
 	e.Setenv("BUSYBOX", h.busybox)
-	e.Setenv("DEBIAN", filepath.Join(h.debian, "images"))
-	e.Setenv("REGISTRY", h.registry)
+	if err := h.setImages(e); err != nil {
+		return err
+	}
 	e.Setenv("UID", strconv.Itoa(os.Getuid()))
 	e.Setenv("GID", strconv.Itoa(os.Getgid()))
 	e.Setenv("NOOK_TEST", own) // in the environment of every process of this script; see leftovers
@@ -207,6 +218,42 @@ func (h *harness) setup(e *testscript.Env) error {
 	})
 	return nil
 }
+
+// setImages sets $DEBIAN and $REGISTRY for a script that uses one of them.
+func (h *harness) setImages(e *testscript.Env) error {
+	s, err := readScript(strings.TrimPrefix(filepath.Base(e.WorkDir), "script-"))
+	if err != nil || len(s.Images) == 0 {
+		return err
+	}
+	im, err := h.images()
+	e.Setenv("DEBIAN", im.debian)
+	e.Setenv("REGISTRY", im.registry)
+	return err
+}
+
+func readScript(name string) (machine.Script, error) {
+	text, err := os.ReadFile(filepath.Join("script", name+".txtar"))
+	if err != nil {
+		return machine.Script{}, err
+	}
+	return machine.ParseScript(name, string(text))
+}
+
+// scriptT makes a script that skips fail in a machine: it was chosen for it.
+type scriptT struct{ *testing.T }
+
+func (t scriptT) Run(name string, f func(testscript.T)) {
+	t.T.Run(name, func(t *testing.T) { f(scriptT{t}) })
+}
+
+func (t scriptT) Skip(args ...any) {
+	if m := os.Getenv("NOOK_MACHINE"); m != "" {
+		t.Fatal(append([]any{"skipped in a " + m + ": "}, args...)...)
+	}
+	t.T.Skip(args...)
+}
+
+func (t scriptT) Verbose() bool { return testing.Verbose() }
 
 type ownKey struct{}
 
@@ -230,38 +277,4 @@ func mkdir(t *testing.T, elem ...string) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// condition adds to testscript's own: [root], [kernel:5.11], [exists:/path] and
-// [cgroup2] (the unified hierarchy alone, with delegated controllers or not).
-func condition(cond string) (bool, error) {
-	name, arg, _ := strings.Cut(cond, ":")
-	switch name {
-	case "root":
-		return os.Getuid() == 0, nil
-	case "kernel":
-		return kernelAtLeast(arg)
-	case "exists":
-		_, err := os.Stat(arg)
-		return err == nil, nil
-	case "cgroup2":
-		_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
-		return err == nil, nil
-	}
-	return false, fmt.Errorf("unknown condition %q", cond)
-}
-
-func kernelAtLeast(want string) (bool, error) {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return false, err
-	}
-	var have, need [2]int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &have[0], &have[1]); err != nil {
-		return false, err
-	}
-	if _, err := fmt.Sscanf(want, "%d.%d", &need[0], &need[1]); err != nil {
-		return false, fmt.Errorf("kernel:%s: want MAJOR.MINOR", want)
-	}
-	return have[0] > need[0] || have[0] == need[0] && have[1] >= need[1], nil
 }

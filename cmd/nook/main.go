@@ -19,6 +19,7 @@ import (
 	_ "github.com/nook-containers/nook/cmd/nook/stage"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
 )
 
@@ -43,6 +44,9 @@ func run() int {
 			fmt.Fprintln(os.Stderr, "Error:", err)
 			return cmdutil.ExitFailure
 		}
+	}
+	if inside {
+		_ = sys.SetProcessName("nook") // else it is called "exe" in the user's top(1)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop() // os.Exit skips defers, hence the separate function

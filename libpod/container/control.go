@@ -11,7 +11,6 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/monitor"
-	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -37,7 +36,7 @@ var ErrNotRunning = errors.New("container is not running")
 func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
 	if sig == 0 {
 		var err error
-		if sig, err = sys.ParseSignal(ocispec.StopSignal(c.Spec, c.Image)); err != nil {
+		if sig, err = sys.ParseSignal(spec.StopSignal(c.Spec, c.Image)); err != nil {
 			return err
 		}
 	}

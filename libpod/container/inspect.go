@@ -180,7 +180,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
 			WorkingDir: first(c.Spec.WorkDir, c.Image.WorkingDir, "/"), Entrypoint: c.Image.Entrypoint,
 			Labels: merge(c.Image.Labels, c.Spec.Labels), Annotations: c.Spec.Annotations,
-			StopSignal: ocispec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
+			StopSignal: spec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
 		},
 		HostConfig:      describeHost(c.Spec),
 		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}}, ExecIDs: execs,

@@ -100,6 +100,7 @@ func passOn(f *os.File) (int, error) {
 
 // Stage is the program that Become turns into. It does not return.
 func Stage() {
+	_ = sys.SetProcessName(Name) // a name is all it is
 	code := 0
 	if err := serveBrief(); err != nil {
 		code = failed // nobody listens: the container dies with its monitor, and its record tells that

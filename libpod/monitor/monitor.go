@@ -57,6 +57,8 @@ type Monitor struct {
 
 	Pause  time.Duration   // before this run, where it is a restart
 	Resume json.RawMessage // for who starts the container again
+
+	term *terminator // what SIGTERM does to this process
 }
 
 // Listen makes the socket of a container.
@@ -76,6 +78,8 @@ func Dial(c *state.Container) (*os.File, error) {
 // is out of sight where it is to be removed. Only then clients hear of the end. If
 // its restart policy wants the container again this process still holds it.
 func (m *Monitor) Serve() (run state.Run, restart bool) {
+	m.term = newTerminator()
+	heeded := m.term.watch(m)
 	out := openLog(m.Container)
 	streams := m.streams()
 	streams.Log = out.write
@@ -88,6 +92,7 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 		go m.accept(hub)
 	}
 	status, err := m.Wait()
+	heeded()
 	m.endAll() // they may hold the streams
 	hub.Drained()
 	lost := out.close()
@@ -106,7 +111,7 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 	if lost != nil && run.Error == "" {
 		run.Error = lost.Error() // for inspect; the user saw the output
 	}
-	restart = again(m.Container, run)
+	restart = again(m.Container, run) && !m.term.told.Load()
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
 	if m.Container.Spec.Remove {
 		events.Tell(m.Container, events.Remove)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -98,15 +97,13 @@ type Handover struct {
 // restart waits, and becomes the program that starts the container again. It
 // returns without an error if the container was stopped meanwhile.
 func (m *Monitor) restart(run state.Run) error {
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM) // of stop and rm, which wait for us to let go
 	h := Handover{
 		Store: m.Container.Store(), Dir: m.Container.Dir(), Restarts: run.Restarts + 1, Pause: pause(m.Pause, run), Resume: m.Resume,
 	}
 	timer := time.NewTimer(h.Pause)
 	defer timer.Stop()
 	select {
-	case <-stop:
+	case <-m.term.signals: // of stop and rm, which wait for us to let go, or of the system
 		return nil
 	case <-timer.C:
 	}

@@ -47,9 +47,6 @@ type Files struct {
 	Hosts, Hostname, ResolvConf, Passwd, ContainerEnv string
 }
 
-// DefaultStopSignal ends a container when neither user nor image chose one.
-const DefaultStopSignal = "SIGTERM"
-
 var (
 	// ErrNoCommand means that neither the user nor the image says what to run.
 	ErrNoCommand = errors.New("no command: the image has none and none was given")
@@ -126,16 +123,6 @@ func Command(c spec.Container, img spec.ImageConfig) ([]string, error) {
 		return nil, ErrNoCommand
 	}
 	return cmd, nil
-}
-
-// StopSignal is the signal that asks the container to end.
-func StopSignal(c spec.Container, img spec.ImageConfig) string {
-	for _, s := range []string{c.StopSignal, img.StopSignal} {
-		if s != "" {
-			return s
-		}
-	}
-	return DefaultStopSignal
 }
 
 func checkImageEnv(env []string) error {

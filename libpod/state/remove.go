@@ -64,7 +64,8 @@ func (s Store) Sweep(forget func(id string) error) error {
 			errs = append(errs, err)
 		}
 		for _, e := range entries {
-			if id, isNew := strings.CutPrefix(e.Name(), newPrefix); isNew || kind == ephemeral {
+			id, isNew := strings.CutPrefix(e.Name(), newPrefix)
+			if isNew || kind == ephemeral || strings.HasPrefix(e.Name(), bornPrefix) {
 				errs = append(errs, s.sweepOne(kind, e.Name(), id, forget))
 			}
 		}
@@ -93,6 +94,9 @@ func (s Store) sweepOne(kind, entry, id string, forget func(string) error) error
 		return nil // alive, or just gone
 	}
 	defer c.Release()
+	if strings.HasPrefix(entry, bornPrefix) {
+		return os.RemoveAll(c.dir)
+	}
 	if known, err := s.load(kind, entry); err == nil {
 		c.Config = known.Config
 	}

@@ -52,6 +52,7 @@ const (
 	runFile     = "run.json"
 	lockFile    = "monitor.lock"
 	newPrefix   = ".new-"
+	bornPrefix  = ".born-" // not yet locked
 	containers  = "containers"
 	ephemeral   = "ephemeral"
 	names       = "names"
@@ -130,24 +131,39 @@ func (s Store) create(cfg Config, kind string) (*Container, error) {
 			return nil, fmt.Errorf("create state directory: %w", err)
 		}
 	}
-	c := &Container{Config: cfg, store: s, dir: s.path(kind, newPrefix+cfg.ID)}
+	c := &Container{Config: cfg, store: s}
 	c.Version = spec.Version
 	for {
-		if err := os.Mkdir(c.dir, 0o700); err != nil {
-			return nil, fmt.Errorf("create container: %w", err)
-		}
-		err := c.Hold()
+		err := c.bear(kind)
 		if err == nil {
 			return c, nil
 		}
 		// A sweeper took the fresh directory for an orphan before it was locked.
-		if !errors.Is(err, ErrRunning) && !errors.Is(err, ErrNotFound) {
-			return nil, errors.Join(err, os.RemoveAll(c.dir))
-		}
-		for exists(c.dir) {
-			runtime.Gosched()
+		if !errors.Is(err, ErrRunning) && !errors.Is(err, ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("create container: %w", err)
 		}
 	}
+}
+
+// bear makes the directory of c. It gets a name that means c only when it is locked:
+// what has the name of a container and no owner is swept with all that is the
+// container's.
+func (c *Container) bear(kind string) error {
+	dir, err := os.MkdirTemp(c.store.path(kind), bornPrefix)
+	if err != nil {
+		return err
+	}
+	c.dir = dir
+	err = c.Hold()
+	if err == nil {
+		c.dir = c.store.path(kind, newPrefix+c.ID)
+		err = os.Rename(dir, c.dir)
+	}
+	if err != nil {
+		c.Release()
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	return nil
 }
 
 // Commit writes the record and gives it its name; from here every command sees

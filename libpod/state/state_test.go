@@ -246,6 +246,9 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	half.Release()
+	if err := os.Mkdir(s.path(containers, bornPrefix+"1"), 0o700); err != nil { // killed before it had a name
+		t.Fatal(err)
+	}
 	killNew()
 	killRun()
 	var forgotten []string
@@ -265,7 +268,7 @@ func TestSweep(t *testing.T) {
 	if want := []string{"alive", "keep"}; !slices.Equal(left, want) || len(errs) > 0 {
 		t.Errorf("left %v %v, want %v", left, errs, want)
 	}
-	for _, pattern := range []string{"trash/*", "*/.new-*", "names/made", "names/brief", "names/half"} {
+	for _, pattern := range []string{"trash/*", "*/.new-*", "*/.born-*", "names/made", "names/brief", "names/half"} {
 		if found, _ := filepath.Glob(s.path(pattern)); found != nil {
 			t.Errorf("left behind: %v", found)
 		}

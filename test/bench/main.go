@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -27,12 +28,13 @@ type row struct {
 	bar     float64 // how many times faster than the first peer nook is to be
 	aim     float64
 	cmds    []command // nook first
-	prepare string    // before each run, not timed
+	prepare string    // before each run of any of them, not timed
 	runs    int       // 0: the default
 }
 
 type command struct {
 	tool, line string
+	prepare    string // before each run of this one, not timed
 }
 
 type bench struct {
@@ -68,7 +70,10 @@ func (b *bench) main() (err error) {
 		return err
 	}
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "WORK\tTIME (ms, median)\tRATIO\tBAR\tAIM\t")
+	if err := b.idle(tw); err != nil {
+		return err
+	}
+	fmt.Fprintln(tw, "\nWORK\tTIME (ms, median)\tRATIO\tBAR\tAIM\t")
 	for _, r := range b.rows() {
 		if err := b.measure(tw, r); err != nil {
 			return errors.Join(err, tw.Flush())
@@ -98,16 +103,20 @@ func (b *bench) setUp() error {
 			return err
 		}
 	}
-	for k, v := range map[string]string{"HOME": "home", "XDG_DATA_HOME": "data", "XDG_RUNTIME_DIR": "run"} {
+	env := map[string]string{"HOME": "home", "XDG_DATA_HOME": "data"}
+	if os.Getenv("XDG_RUNTIME_DIR") == "" { // else it is in memory, as in a session
+		env["XDG_RUNTIME_DIR"] = "run"
+	}
+	for k, v := range env {
 		if err := os.Setenv(k, filepath.Join(b.dir, v)); err != nil {
 			return err
 		}
 	}
 	steps := []command{
-		{"tar", "tar -C root -xf " + b.rootfs},
-		{"nook", b.nook + " import -q -c 'CMD [\"true\"]' " + b.rootfs + " localhost/bench"},
-		{"podman", "podman import -q " + b.rootfs + " localhost/bench"},
-		{"crun", `mkdir bundle && cd bundle && ln -s ../root rootfs && crun spec --rootless && sed -i 's/"terminal": true/"terminal": false/; s/"sh"$/"true"/' config.json`},
+		{tool: "tar", line: "tar -C root -xf " + b.rootfs},
+		{tool: "nook", line: b.nook + " import -q -c 'CMD [\"true\"]' " + b.rootfs + " localhost/bench"},
+		{tool: "podman", line: "podman import -q " + b.rootfs + " localhost/bench"},
+		{tool: "crun", line: `mkdir bundle && cd bundle && ln -s ../root rootfs && crun spec --rootless && sed -i 's/"terminal": true/"terminal": false/; s/"sh"$/"true"/' config.json`},
 	}
 	for _, s := range steps {
 		if !b.have[s.tool] {
@@ -123,30 +132,52 @@ func (b *bench) setUp() error {
 }
 
 func (b *bench) rows() []row {
-	podman := "podman --cgroup-manager=cgroupfs "
+	podman := b.podman()
 	run := "run --rm --network none localhost/bench true"
 	image := b.registry + "/lab/everything"
+	alone := b.nook + " rm -f -a -t 0; podman rm -f -a -t 0; "
 	rows := []row{
 		{name: "run --rm --network none IMG true", bar: 5, aim: 8, cmds: []command{
-			{"nook", b.nook + " " + run},
-			{"podman", podman + run},
-			{"crun", "crun --cgroup-manager=disabled run --bundle bundle b"},
-			{"bwrap", "bwrap --unshare-all --uid 0 --gid 0 --bind root / --proc /proc --dev /dev true"},
+			{tool: "nook", line: b.nook + " " + run},
+			{tool: "podman", line: podman + " " + run},
+			{tool: "crun", line: "crun --cgroup-manager=disabled run --bundle bundle b"},
+			{tool: "bwrap", line: "bwrap --unshare-all --uid 0 --gid 0 --bind root / --proc /proc --dev /dev true"},
 		}},
-		{name: "--version", bar: 4, aim: 6, cmds: []command{{"nook", b.nook + " --version"}, {"podman", "podman --version"}}},
-		{name: "ps", bar: 4, aim: 6, cmds: []command{{"nook", b.nook + " ps"}, {"podman", podman + "ps"}}},
+		{name: "--version", bar: 4, aim: 6, cmds: b.both("--version", "")},
+		{name: "ps", bar: 4, aim: 6, cmds: b.both("ps", "")},
+		{name: "exec", bar: 8, aim: 15, cmds: b.both("exec bench true",
+			"TOOL container inspect bench || TOOL run -d --name bench --network none localhost/bench sleep 1000")},
+		{name: "start 100 at once", bar: 4, aim: 8, runs: 3, cmds: b.both(
+			"for i in $(seq 100); do TOOL run -d --network none localhost/bench sleep 1000 & done; wait", "TOOL rm -f -a -t 0")},
 		{name: "unpack a layer", bar: 0.5, aim: 0.83, runs: 5, cmds: []command{
-			{"nook", b.nook + " import -q " + b.layer + " localhost/unpacked"},
-			{"tar", "unshare -r --map-auto tar -C x -xf " + b.layer},
-		}, prepare: aside("data/nook", "x") + "; mkdir x; sync"},
+			{tool: "nook", line: b.nook + " import -q " + b.layer + " localhost/unpacked"},
+			{tool: "tar", line: "unshare -r --map-auto tar -C x -xf " + b.layer},
+		}, prepare: alone + aside("data/nook", "x") + "; mkdir x; sync"},
 	}
 	if b.registry != "" {
 		rows = append(rows, row{name: "pull 6 layers", bar: 2, aim: 4, runs: 5, cmds: []command{
-			{"nook", b.nook + " pull -q --tls-verify=false " + image},
-			{"podman", podman + "pull -q --tls-verify=false " + image},
+			{tool: "nook", line: b.nook + " pull -q --tls-verify=false " + image},
+			{tool: "podman", line: podman + " pull -q --tls-verify=false " + image},
 		}, prepare: aside("data/nook", "data/containers") + "; sync"})
 	}
 	return rows
+}
+
+// podman is the peer with the options that it needs where no systemd is.
+func (b *bench) podman() string { return "podman --cgroup-manager=cgroupfs" }
+
+// both is the same line for nook and podman, at its TOOL or its beginning.
+func (b *bench) both(line, prepare string) []command {
+	if !strings.Contains(line, "TOOL") {
+		line = "TOOL " + line
+	}
+	var cmds []command
+	for tool, program := range map[string]string{"nook": b.nook, "podman": b.podman()} {
+		as := func(s string) string { return strings.ReplaceAll(s, "TOOL", program) }
+		cmds = append(cmds, command{tool: tool, line: as(line), prepare: as(prepare)})
+	}
+	slices.SortFunc(cmds, func(a, b command) int { return strings.Compare(a.tool, b.tool) })
+	return cmds
 }
 
 // aside moves what a run wrote out of the way. It is removed when all is done:
@@ -164,13 +195,11 @@ func (b *bench) measure(w *tabwriter.Writer, r row) error {
 	}
 	export := filepath.Join(b.dir, "times.json")
 	args := []string{"--style", "none", "--warmup", "1", "--runs", strconv.Itoa(runs), "--export-json", export}
-	if r.prepare != "" {
-		args = append(args, "--prepare", "{ "+r.prepare+"; } >/dev/null 2>&1 || true")
-	}
 	var tools []string
 	for _, c := range r.cmds {
 		if b.have[c.tool] {
-			tools, args = append(tools, c.tool), append(args, c.line)
+			tools = append(tools, c.tool)
+			args = append(args, "--prepare", fmt.Sprintf("{\n%s\n%s\ntrue; } >/dev/null 2>&1 || true", r.prepare, c.prepare), c.line)
 		}
 	}
 	cmd := exec.Command("hyperfine", args...)

@@ -39,6 +39,9 @@ const BusyboxName = "docker.io/library/busybox:latest"
 // its applets, and the users root, web (1000:1000, also in group 2000 "files")
 // and nobody.
 func Busybox() (string, error) {
+	if dir, ok := ready("busybox"); ok {
+		return dir, nil
+	}
 	program, err := staticBusybox()
 	if err != nil {
 		return "", err

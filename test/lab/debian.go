@@ -59,6 +59,9 @@ type image struct {
 // debian, python3, redis, nginx, postgres and everything, named
 // localhost/lab/NAME:latest there. It needs mmdebstrap and a Debian mirror.
 func Debian(ctx context.Context) (string, error) {
+	if dir, ok := ready("debian"); ok {
+		return dir, nil
+	}
 	return fixture("debian", "4"+Suite+layersScript, func(dir string) (err error) {
 		// mmdebstrap's root is a sub-id, which cannot enter a private home.
 		tars, err := os.MkdirTemp("/var/tmp", "nook-lab-")

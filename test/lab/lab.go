@@ -31,6 +31,13 @@ func Root() (string, error) {
 	return filepath.Join(cache, "nook-lab"), err
 }
 
+// ready returns the fixture of that name in $NOOK_LAB_READY, where a machine's
+// payload shows those that were made outside.
+func ready(name string) (string, bool) {
+	dir := os.Getenv("NOOK_LAB_READY")
+	return filepath.Join(dir, name), dir != ""
+}
+
 // fixture returns the directory of one fixture, building it first if needed.
 // The recipe is everything that decides what build writes into its argument.
 func fixture(name, recipe string, build func(dir string) error) (string, error) {

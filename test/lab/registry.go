@@ -96,6 +96,9 @@ func (r *Registry) Push(ctx context.Context, dir string) error {
 // RegistryStore makes the storage directory of a registry that has every image
 // of the lab, busybox included. Serve a copy or serve it read-only.
 func RegistryStore(ctx context.Context) (string, error) {
+	if dir, ok := ready("registry"); ok {
+		return dir, nil
+	}
 	debian, err := Debian(ctx)
 	if err != nil {
 		return "", err

@@ -15,22 +15,37 @@ import (
 )
 
 // Verbs returns the commands on containers as they appear at the top level.
-func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{
-		newRun(f), newCreate(f), newStart(f), newStop(f), newRestart(f), newKill(f), newWait(f), newAttach(f),
-		newExec(f), newTop(f), newLogs(f), newRename(f), newPs(f), newRm(f),
-		newMount(f), newUnmount(f), newExport(f), newCommit(f), newCp(f),
+func Verbs() []cmdutil.Verb {
+	return []cmdutil.Verb{
+		{Names: "attach", New: newAttach},
+		{Names: "commit", New: newCommit},
+		{Names: "cp", New: newCp},
+		{Names: "create", New: newCreate},
+		{Names: "exec", New: newExec},
+		{Names: "export", New: newExport},
+		{Names: "kill", New: newKill},
+		{Names: "logs", New: newLogs},
+		{Names: "mount", New: newMount},
+		{Names: "ps ls list", New: newPs},
+		{Names: "rename", New: newRename},
+		{Names: "restart", New: newRestart},
+		{Names: "rm", New: newRm},
+		{Names: "run", New: newRun},
+		{Names: "start", New: newStart},
+		{Names: "stop", New: newStop},
+		{Names: "top", New: newTop},
+		{Names: "unmount umount", New: newUnmount},
+		{Names: "wait", New: newWait},
 	}
 }
 
-// New returns the "container" command with the same verbs.
-func New(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "container",
-		Short: "Manage containers",
-		RunE:  cmdutil.NeedVerb,
+// Noun returns the "container" command with the same verbs, and some more.
+func Noun() cmdutil.Verb {
+	more := []cmdutil.Verb{
+		{Names: "diff", New: func(f *cmdutil.Factory) *cobra.Command { return image.NewDiff(f, image.DiffContainers) }},
+		{Names: "exists", New: newExists},
+		{Names: "inspect", New: newInspect},
+		{Names: "prune", New: newPrune},
 	}
-	cmd.AddCommand(Verbs(f)...)
-	cmd.AddCommand(newInspect(f), newExists(f), newPrune(f), image.NewDiff(f, image.DiffContainers))
-	return cmd
+	return cmdutil.Noun("container", "Manage containers", append(Verbs(), more...))
 }

@@ -9,32 +9,30 @@ import (
 
 // Verbs returns the commands that work on images, as they appear at the top
 // level: pull, load, import, images, rmi, tag.
-func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{
-		newImages(f),
-		newImport(f),
-		newLoad(f),
-		newPull(f),
-		newRmi(f),
-		newTag(f),
-		newUntag(f),
+func Verbs() []cmdutil.Verb {
+	return []cmdutil.Verb{
+		{Names: "images", New: newImages},
+		{Names: "import", New: newImport},
+		{Names: "load", New: newLoad},
+		{Names: "pull", New: newPull},
+		{Names: "rmi", New: newRmi},
+		{Names: "tag", New: newTag},
+		{Names: "untag", New: newUntag},
 	}
 }
 
-// New returns the "image" command with its verbs.
-func New(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Manage images", RunE: cmdutil.NeedVerb}
-	cmd.AddCommand(
-		NewDiff(f, DiffImages),
-		newExists(f),
-		newImport(f),
-		newInspect(f),
-		newList(f),
-		newLoad(f),
-		newPull(f),
-		newRemove(f),
-		newTag(f),
-		newUntag(f),
-	)
-	return cmd
+// Noun returns the "image" command with its verbs.
+func Noun() cmdutil.Verb {
+	return cmdutil.Noun("image", "Manage images", []cmdutil.Verb{
+		{Names: "diff", New: func(f *cmdutil.Factory) *cobra.Command { return NewDiff(f, DiffImages) }},
+		{Names: "exists", New: newExists},
+		{Names: "import", New: newImport},
+		{Names: "inspect", New: newInspect},
+		{Names: "list ls", New: newList},
+		{Names: "load", New: newLoad},
+		{Names: "pull", New: newPull},
+		{Names: "rm remove", New: newRemove},
+		{Names: "tag", New: newTag},
+		{Names: "untag", New: newUntag},
+	})
 }

@@ -25,24 +25,37 @@ const (
 	exitInUse    = 2
 )
 
-// New returns the "pod" command with its verbs.
-func New(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "pod", Short: "Manage pods: containers that share namespaces", RunE: cmdutil.NeedVerb}
-	cmd.AddCommand(
-		newCreate(f), newClone(f), newExists(f), newInspect(f), newPs(f), newTop(f), newLogs(f),
-		newStart(f), newStop(f), newRestart(f), newKill(f), newRm(f), newPrune(f),
-		notYet("pause", "Suspend the processes of pods"), notYet("unpause", "Let suspended pods go on"), notYet("stats", "Show what pods use"),
-	)
-	return cmd
+// Noun returns the "pod" command with its verbs.
+func Noun() cmdutil.Verb {
+	return cmdutil.Noun("pod", "Manage pods: containers that share namespaces", []cmdutil.Verb{
+		{Names: "create", New: newCreate},
+		{Names: "clone", New: newClone},
+		{Names: "exists", New: newExists},
+		{Names: "inspect", New: newInspect},
+		{Names: "kill", New: newKill},
+		{Names: "logs", New: newLogs},
+		{Names: "pause", New: notYet("pause", "Suspend the processes of pods")},
+		{Names: "prune", New: newPrune},
+		{Names: "ps ls list", New: newPs},
+		{Names: "restart", New: newRestart},
+		{Names: "rm", New: newRm},
+		{Names: "start", New: newStart},
+		{Names: "stats", New: notYet("stats", "Show what pods use")},
+		{Names: "stop", New: newStop},
+		{Names: "top", New: newTop},
+		{Names: "unpause", New: notYet("unpause", "Let suspended pods go on")},
+	})
 }
 
 // notYet is a verb that needs cgroups.
-func notYet(verb, short string) *cobra.Command {
-	return &cobra.Command{
-		Use: verb + " POD...", Short: short + " (not there yet)", DisableFlagParsing: true,
-		RunE: func(*cobra.Command, []string) error {
-			return cmdutil.NotYet("pod "+verb, "it needs cgroups, which nook's containers do not have")
-		},
+func notYet(verb, short string) func(*cmdutil.Factory) *cobra.Command {
+	return func(*cmdutil.Factory) *cobra.Command {
+		return &cobra.Command{
+			Use: verb + " POD...", Short: short + " (not there yet)", DisableFlagParsing: true,
+			RunE: func(*cobra.Command, []string) error {
+				return cmdutil.NotYet("pod "+verb, "it needs cgroups, which nook's containers do not have")
+			},
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package root
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,10 @@ import (
 
 // Main runs the command line f.Args and returns the exit status.
 func Main(ctx context.Context, f *cmdutil.Factory) int {
-	cmd := New(f)
+	cmd := newRoot(f)
+	if len(f.Args) != 1 || f.Args[0] != "--version" {
+		cmd.AddCommand(cmdutil.Commands(f, verbs(), cmdutil.Words(cmd.PersistentFlags(), f.Args))...)
+	}
 	cmd.SetArgs(f.Args)
 	return Status(f, cmd.ExecuteContext(ctx))
 }
@@ -31,8 +35,21 @@ func Status(f *cmdutil.Factory, err error) int {
 	return status(err)
 }
 
-// New builds the command tree.
+// New builds the whole command tree.
 func New(f *cmdutil.Factory) *cobra.Command {
+	cmd := newRoot(f)
+	cmd.AddCommand(cmdutil.Commands(f, verbs(), nil)...)
+	return cmd
+}
+
+func verbs() []cmdutil.Verb {
+	return slices.Concat(
+		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), pod.Noun(), secret.Noun(), {Names: "oci", New: oci.New}},
+		container.Verbs(), image.Verbs(), system.Verbs(),
+	)
+}
+
+func newRoot(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "nook",
 		Short:         "Run containers without root and without a daemon",
@@ -49,10 +66,6 @@ func New(f *cmdutil.Factory) *cobra.Command {
 	pf.StringVar(&f.Globals.StorageDriver, "storage-driver", "", "overlay or vfs")
 	pf.StringArrayVar(&f.Globals.StorageOpts, "storage-opt", nil, "option of the storage driver, KEY=VALUE")
 	pf.StringVar(&f.Globals.Runtime, "runtime", "", "path of an OCI runtime to use instead of the built-in one")
-	cmd.AddCommand(container.New(f), image.New(f), volume.New(f), pod.New(f), secret.New(f), oci.New(f))
-	cmd.AddCommand(container.Verbs(f)...)
-	cmd.AddCommand(image.Verbs(f)...)
-	cmd.AddCommand(system.Verbs(f)...)
 	return cmd
 }
 

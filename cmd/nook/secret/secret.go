@@ -11,11 +11,15 @@ import (
 	"github.com/nook-containers/nook/libpod/secret"
 )
 
-// New returns the "secret" command with its verbs.
-func New(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "secret", Short: "Manage secrets", RunE: cmdutil.NeedVerb}
-	cmd.AddCommand(newCreate(f), newExists(f), newInspect(f), newList(f), newRemove(f))
-	return cmd
+// Noun returns the "secret" command with its verbs.
+func Noun() cmdutil.Verb {
+	return cmdutil.Noun("secret", "Manage secrets", []cmdutil.Verb{
+		{Names: "create", New: newCreate},
+		{Names: "exists", New: newExists},
+		{Names: "inspect", New: newInspect},
+		{Names: "ls list", New: newList},
+		{Names: "rm remove", New: newRemove},
+	})
 }
 
 // open returns the secrets that belong to the store in use. Nothing of theirs

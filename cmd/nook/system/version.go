@@ -17,8 +17,14 @@ import (
 )
 
 // Verbs returns the commands as they appear at the top level.
-func Verbs(f *cmdutil.Factory) []*cobra.Command {
-	return []*cobra.Command{image.NewDiff(f, image.DiffAny), newEvents(f), newInspect(f), newUnshare(f), newVersion(f)}
+func Verbs() []cmdutil.Verb {
+	return []cmdutil.Verb{
+		{Names: "diff", New: func(f *cmdutil.Factory) *cobra.Command { return image.NewDiff(f, image.DiffAny) }},
+		{Names: "events", New: newEvents},
+		{Names: "inspect", New: newInspect},
+		{Names: "unshare", New: newUnshare},
+		{Names: "version", New: newVersion},
+	}
 }
 
 // versionInfo has podman's field names, which scripts put into --format.

@@ -19,14 +19,20 @@ const (
 	exitInUse    = 2
 )
 
-// New returns the "volume" command with its verbs.
-func New(f *cmdutil.Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "volume", Short: "Manage volumes", RunE: cmdutil.NeedVerb}
-	cmd.AddCommand(
-		newCreate(f), newExists(f), newExport(f), newImport(f), newInspect(f), newList(f),
-		newMount(f), newPrune(f), newRemove(f), newUnmount(f),
-	)
-	return cmd
+// Noun returns the "volume" command with its verbs.
+func Noun() cmdutil.Verb {
+	return cmdutil.Noun("volume", "Manage volumes", []cmdutil.Verb{
+		{Names: "create", New: newCreate},
+		{Names: "exists", New: newExists},
+		{Names: "export", New: newExport},
+		{Names: "import", New: newImport},
+		{Names: "inspect", New: newInspect},
+		{Names: "ls list", New: newList},
+		{Names: "mount", New: newMount},
+		{Names: "prune", New: newPrune},
+		{Names: "rm remove", New: newRemove},
+		{Names: "unmount umount", New: newUnmount},
+	})
 }
 
 // open returns the volumes that belong to the store in use.

@@ -1,6 +1,6 @@
 // Command mklab makes the fixtures of package lab and prints their directories:
 //
-//	mklab [busybox] [debian] [registry]
+//	mklab [busybox] [debian] [registry] [machine] [disk]
 package main
 
 import (
@@ -16,6 +16,8 @@ func main() {
 		"busybox":  lab.Busybox,
 		"debian":   func() (string, error) { return lab.Debian(context.Background()) },
 		"registry": func() (string, error) { return lab.RegistryStore(context.Background()) },
+		"machine":  func() (string, error) { return lab.Machine(context.Background()) },
+		"disk":     func() (string, error) { return lab.Disk(context.Background()) },
 	}
 	for _, what := range os.Args[1:] {
 		mk, ok := makers[what]

@@ -1,0 +1,64 @@
+package monitor
+
+import (
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+// grace is how long a container may take to end once its monitor is told to:
+// what "nook stop" gives it by default, and well below the 90 s after which
+// systemd kills what is left of a unit (systemd-system.conf(5)).
+const grace = 10 * time.Second
+
+// terminator is what SIGTERM does to a monitor. A unit that is stopped, or a
+// system that shuts down, sends it to every process; the monitor's death would be
+// the container's, without a chance to finish and with the end of its output
+// lost. So it passes the wish on, and lives until the container has ended. The
+// policy must not start the container again now; that its user ended it, which
+// would outlast the next boot, nobody says.
+type terminator struct {
+	signals chan os.Signal
+	told    atomic.Bool
+}
+
+func newTerminator() *terminator {
+	t := &terminator{signals: make(chan os.Signal, 1)}
+	signal.Notify(t.signals, syscall.SIGTERM)
+	// systemd-logind adds a SIGHUP for shells when it ends a session. To ignore it
+	// would be inherited by whoever starts the container again.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	return t
+}
+
+// watch ends m's container when a signal comes, until it is stopped.
+func (t *terminator) watch(m *Monitor) (stop func()) {
+	ended, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		select {
+		case <-ended:
+			return
+		case <-t.signals:
+		}
+		t.told.Store(true)
+		sig, err := sys.ParseSignal(spec.StopSignal(m.Container.Spec, m.Container.Image))
+		if err != nil {
+			sig = syscall.SIGTERM // an image may name a signal that is none
+		}
+		_ = sys.PidfdSignal(m.First, sig) // unless it has just ended
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-ended:
+		case <-timer.C:
+			_ = sys.PidfdSignal(m.First, syscall.SIGKILL) // as above
+		}
+	}()
+	return func() { close(ended); <-gone }
+}

@@ -1,0 +1,115 @@
+package sys
+
+import (
+	"errors"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// MaxIOVec is the most buffers that Readv and Writev take at once.
+const MaxIOVec = 64
+
+// Readv reads once from fd, which does not block, into bufs in turn. Empty
+// buffers are skipped. EAGAIN is returned as it is, so that callers can compare.
+func Readv(fd int, bufs [][]byte) (int, error) { return vectorIO(unix.SYS_READV, fd, bufs) }
+
+// Writev writes bufs once to fd, which does not block.
+func Writev(fd int, bufs [][]byte) (int, error) { return vectorIO(unix.SYS_WRITEV, fd, bufs) }
+
+func vectorIO(call uintptr, fd int, bufs [][]byte) (int, error) {
+	var iov [MaxIOVec]unix.Iovec
+	n := 0
+	for _, b := range bufs {
+		if len(b) == 0 {
+			continue
+		}
+		if n == len(iov) {
+			break
+		}
+		iov[n].Base = &b[0]
+		iov[n].SetLen(len(b))
+		n++
+	}
+	for {
+		done, _, errno := unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(&iov)), uintptr(n))
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return 0, errno
+		}
+		return int(done), nil
+	}
+}
+
+// WouldBlock reports whether a call on a descriptor that does not block has to
+// be repeated when the descriptor is ready.
+func WouldBlock(err error) bool { return errors.Is(err, unix.EAGAIN) }
+
+// Unread returns how many bytes a TCP socket has received that nobody has read
+// (SIOCINQ, tcp(7)). 0 also means end of file or an error: see Peek.
+func Unread(fd int) (int, error) {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	return n, os.NewSyscallError("ioctl SIOCINQ", err)
+}
+
+// Peek says what reading the socket fd would do now: nil with more to read, false
+// at end of file, EAGAIN, or the error that the socket has.
+func Peek(fd int) (more bool, err error) {
+	var b [1]byte
+	err = retryEINTR(func() error {
+		n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		more = n > 0
+		return err
+	})
+	return more, err
+}
+
+// ReadFD reads once from fd, which does not block.
+func ReadFD(fd int, p []byte) (n int, err error) {
+	err = retryEINTR(func() (err error) {
+		n, err = unix.Read(fd, p)
+		return err
+	})
+	return max(n, 0), err
+}
+
+// WaitReadable waits until fd or stop is readable, or hung up, and reports
+// whether stop is.
+func WaitReadable(fd, stop int) (stopped bool, err error) {
+	fds := [2]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}} //nolint:gosec // descriptors
+	err = retryEINTR(func() error {
+		_, err := unix.Poll(fds[:], -1)
+		return err
+	})
+	return fds[1].Revents != 0, os.NewSyscallError("poll", err)
+}
+
+// NewEventFD returns a descriptor that is not readable until EventFDSet.
+func NewEventFD() (*os.File, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	return os.NewFile(uintptr(fd), "eventfd"), nil //nolint:gosec // a descriptor
+}
+
+// EventFDSet makes f, from NewEventFD, readable for good.
+func EventFDSet(f *os.File) error {
+	_, err := f.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0})
+	return err
+}
+
+// SocketError takes the pending error of the socket fd (SO_ERROR, socket(7)).
+func SocketError(fd int) error {
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return os.NewSyscallError("getsockopt SO_ERROR", err)
+	}
+	if errno != 0 {
+		return unix.Errno(errno) //nolint:gosec // an errno
+	}
+	return nil
+}

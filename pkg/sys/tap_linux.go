@@ -1,0 +1,92 @@
+package sys
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// VnetHeaderLen is the length of the header before each frame of a TAP that
+// OpenTAP opened: struct virtio_net_hdr (linux/virtio_net.h), ten bytes, little
+// endian.
+const VnetHeaderLen = 10
+
+// OpenTAP makes the TAP device name in this thread's network namespace, or opens
+// another queue of it, with a descriptor that does not block. queues is how many
+// times it will be opened. Frames carry a virtio header, and the kernel may hand
+// over TCP segments of up to 64 KiB and leave checksums to be completed
+// (Documentation/networking/tuntap.rst, TUNSETOFFLOAD).
+//
+// The device ends with its last descriptor. EPERM: no CAP_NET_ADMIN over the
+// network namespace. EBUSY: somebody has the name.
+func OpenTAP(name string, queues int) ([]*os.File, error) {
+	var files []*os.File
+	for range max(queues, 1) {
+		f, err := openTAPQueue(name, queues > 1)
+		if err != nil {
+			for _, f := range files {
+				_ = f.Close()
+			}
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func openTAPQueue(name string, multi bool) (*os.File, error) { //nolint:revive // IFF_MULTI_QUEUE
+	var fd int
+	err := retryEINTR(func() (err error) {
+		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
+	}
+	if err := setupTAP(fd, name, multi); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	// Non-blocking only now: os.NewFile would register the descriptor with Go's
+	// poller, which then wakes up for each frame though nobody asked.
+	f := os.NewFile(uintptr(fd), "tap "+name)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = f.Close()
+		return nil, os.NewSyscallError("fcntl O_NONBLOCK", err)
+	}
+	return f, nil
+}
+
+func setupTAP(fd int, name string, multi bool) error { //nolint:revive // IFF_MULTI_QUEUE
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return fmt.Errorf("interface name %q: %w", name, err)
+	}
+	flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if multi {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
+	ifr.SetUint16(flags)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+		return fmt.Errorf("ioctl TUNSETIFF %s: %w", name, err)
+	}
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, unix.TUN_F_CSUM|unix.TUN_F_TSO4|unix.TUN_F_TSO6); err != nil {
+		return fmt.Errorf("ioctl TUNSETOFFLOAD %s: %w", name, err)
+	}
+	return nil
+}
+
+// TakeFD closes f and returns a duplicate of its descriptor, close-on-exec and
+// non-blocking, that Go's poller does not watch. The caller closes it with CloseFD.
+func TakeFD(f *os.File) (int, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return -1, fmt.Errorf("fcntl F_DUPFD_CLOEXEC %s: %w", f.Name(), err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("fcntl O_NONBLOCK %s: %w", f.Name(), err)
+	}
+	return fd, f.Close()
+}

@@ -1,0 +1,197 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/slirp"
+)
+
+// DialTCP opens a connection to dst, waiting at most wait. Keep-alive is off:
+// probes are the affair of the two ends, and an idle guest must cost nothing.
+func DialTCP(ctx context.Context, dst netip.AddrPort, wait time.Duration) (*net.TCPConn, error) {
+	d := net.Dialer{Timeout: wait, KeepAlive: -1}
+	c, err := d.DialContext(ctx, "tcp", dst.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil //nolint:forcetypeassert // the network is tcp
+}
+
+// DialUDP opens a socket that sends to and receives from dst only, and reports
+// every ICMP error about it.
+func DialUDP(dst netip.AddrPort) (*net.UDPConn, error) {
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(dst))
+	if err != nil {
+		return nil, err
+	}
+	if err := withFD(c, func(fd int) error { return sys.WantErrors(fd, dst.Addr()) }); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// withFD runs fn on the descriptor of c.
+func withFD(c syscall.Conn, fn func(fd int) error) error {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := rc.Control(func(fd uintptr) { inner = fn(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
+}
+
+// CheckPing says why this process can't send echo requests; nil means it can.
+func CheckPing() error {
+	f, err := sys.OpenPing(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	if err == nil {
+		return f.Close()
+	}
+	if OutcomeOf(err) == Prohibited {
+		return problem.Hint(fmt.Errorf("ping: %w", err), `run: sudo sysctl -w net.ipv4.ping_group_range="0 2147483647"`)
+	}
+	return fmt.Errorf("ping: %w", err)
+}
+
+// hostAddrs are the addresses to listen on for p, with the network that net.Listen
+// is to use: "tcp6" does not take IPv4 clients.
+func hostAddrs(p slirp.Port) []netip.Addr {
+	if p.HostIP.IsValid() {
+		return []netip.Addr{p.HostIP}
+	}
+	return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+}
+
+func network(p slirp.Port, a netip.Addr) string {
+	if a.Is4() {
+		return p.Proto.String() + "4"
+	}
+	return p.Proto.String() + "6"
+}
+
+// Listen opens the sockets of p: listeners for TCP, bound ones that know where a
+// datagram came to for UDP. It returns p with the port that the kernel chose where
+// p.HostPort is 0, the same one for both families. A host without IPv6 has no
+// socket for it, where p asks for every address.
+func Listen(ctx context.Context, p slirp.Port) (slirp.Port, []Socket, error) {
+	if p.Listener != nil {
+		return inherited(p)
+	}
+	for try := 0; ; try++ {
+		chosen, socks, err := listenAll(ctx, p)
+		// The port that one family chose may be taken in the other.
+		if errors.Is(err, syscall.EADDRINUSE) && p.HostPort == 0 && try < 16 {
+			continue
+		}
+		return chosen, socks, explain(p, err)
+	}
+}
+
+// A Socket is one that Listen opened: one of its fields.
+type Socket struct {
+	TCP *net.TCPListener
+	UDP *net.UDPConn
+}
+
+// Close closes the socket.
+func (s Socket) Close() error {
+	if s.TCP != nil {
+		return s.TCP.Close()
+	}
+	return s.UDP.Close()
+}
+
+func (s Socket) port() uint16 {
+	var a net.Addr
+	if s.TCP != nil {
+		a = s.TCP.Addr()
+	} else {
+		a = s.UDP.LocalAddr()
+	}
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return 0
+	}
+	return ap.Port()
+}
+
+func listenAll(ctx context.Context, p slirp.Port) (slirp.Port, []Socket, error) {
+	var socks []Socket
+	for _, a := range hostAddrs(p) {
+		s, err := listenOne(ctx, p, a)
+		if errors.Is(err, syscall.EAFNOSUPPORT) && len(socks) > 0 {
+			continue // no IPv6 on this host
+		}
+		if err != nil {
+			for _, s := range socks {
+				_ = s.Close()
+			}
+			return p, nil, err
+		}
+		socks = append(socks, s)
+		p.HostPort = s.port()
+	}
+	return p, socks, nil
+}
+
+func listenOne(ctx context.Context, p slirp.Port, a netip.Addr) (Socket, error) {
+	lc := net.ListenConfig{KeepAlive: -1}
+	addr := netip.AddrPortFrom(a, p.HostPort).String()
+	if p.Proto == slirp.TCP {
+		l, err := lc.Listen(ctx, network(p, a), addr)
+		if err != nil {
+			return Socket{}, err
+		}
+		return Socket{TCP: l.(*net.TCPListener)}, nil //nolint:forcetypeassert // the network is tcp
+	}
+	c, err := lc.ListenPacket(ctx, network(p, a), addr)
+	if err != nil {
+		return Socket{}, err
+	}
+	u := c.(*net.UDPConn) //nolint:forcetypeassert // the network is udp
+	if err := withFD(u, func(fd int) error { return sys.WantPacketInfo(fd, a.Is6()) }); err != nil {
+		return Socket{}, errors.Join(err, u.Close())
+	}
+	return Socket{UDP: u}, nil
+}
+
+func inherited(p slirp.Port) (slirp.Port, []Socket, error) {
+	l, err := net.FileListener(p.Listener)
+	if err != nil {
+		return p, nil, fmt.Errorf("publish %s: descriptor: %w", p, err)
+	}
+	t, ok := l.(*net.TCPListener)
+	if !ok {
+		return p, nil, errors.Join(fmt.Errorf("publish %s: descriptor: not a TCP listener", p), l.Close())
+	}
+	s := Socket{TCP: t}
+	p.HostPort = s.port()
+	return p, []Socket{s}, nil
+}
+
+// explain adds advice to the error of a listen call.
+func explain(p slirp.Port, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("publish %s: %w", p, err)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return problem.Hint(err, "run: ss -lnp 'sport = :%d' (shows who has it), or publish another port", p.HostPort)
+	case errors.Is(err, syscall.EACCES):
+		return problem.Hint(err, "publish a port from 1024 up, or run: sudo sysctl -w net.ipv4.ip_unprivileged_port_start=%d", p.HostPort)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return problem.Hint(err, "run: ip address (the host does not have %s)", p.HostIP)
+	}
+	return err
+}

@@ -1,0 +1,12 @@
+package netstack_test
+
+import (
+	"testing"
+
+	"github.com/nook-containers/nook/slirp/netstack"
+	"github.com/nook-containers/nook/slirp/slirptest"
+)
+
+func TestMain(m *testing.M) { slirptest.Main(m) }
+
+func TestContract(t *testing.T) { slirptest.Run(t, slirptest.Suite{Backend: netstack.Backend{}}) }

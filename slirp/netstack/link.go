@@ -1,0 +1,397 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/nook-containers/nook/pkg/sys"
+)
+
+const (
+	// headLen is how much of a frame is surely in one piece: the headers that
+	// classify looks at.
+	headLen = 256
+
+	// bigFrame is from which size on a frame's buffer is handed to the stack. Smaller
+	// frames are copied to a buffer of their size: the stack counts bytes, not
+	// buffers, so a guest that sends small segments could make it hold many times what
+	// it counts.
+	bigFrame = 16 << 10
+)
+
+// receiver is what the link gives IP datagrams and echo requests to that need no
+// stack. parts are the payload, in one or two pieces, valid during the call.
+type receiver interface {
+	datagram(v *view, parts [2][]byte)
+	echo(v *view, parts [2][]byte)
+}
+
+// link is the stack's end of the TAP. It implements stack.LinkEndpoint and
+// stack.GSOEndpoint. It resolves hardware addresses itself, so that the stack,
+// which takes every address as its own, does not answer for guests.
+type link struct {
+	fds    []int
+	stop   *os.File // an event descriptor: readers end
+	mtu    int
+	filter *filter
+	neigh  *neighbours
+	recv   receiver
+	stats  *counters
+
+	disp    stack.NetworkDispatcher
+	readers sync.WaitGroup
+	fragID  atomic.Uint32
+	broken  func(error) // the TAP has gone
+
+	mu     sync.RWMutex // held shared while writing, exclusively to close
+	closed bool
+}
+
+var (
+	_ stack.LinkEndpoint = (*link)(nil)
+	_ stack.GSOEndpoint  = (*link)(nil)
+)
+
+func (l *link) MTU() uint32                      { return uint32(l.mtu) } //nolint:gosec // at most 65520
+func (l *link) SetMTU(uint32)                    {}
+func (l *link) MaxHeaderLength() uint16          { return ethLen }
+func (l *link) LinkAddress() tcpip.LinkAddress   { return tcpip.LinkAddress(l.filter.mac[:]) }
+func (l *link) SetLinkAddress(tcpip.LinkAddress) {}
+func (l *link) Capabilities() stack.LinkEndpointCapabilities {
+	return stack.CapabilityRXChecksumOffload
+}
+func (l *link) IsAttached() bool                        { return l.disp != nil }
+func (l *link) Wait()                                   { l.readers.Wait() }
+func (l *link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
+func (l *link) Close()                                  {}
+func (l *link) SetOnCloseAction(func())                 {}
+func (l *link) ParseHeader(*stack.PacketBuffer) bool    { return true }
+func (l *link) AddHeader(pkt *stack.PacketBuffer)       { pkt.LinkHeader().Push(ethLen) }
+func (l *link) SupportedGSO() stack.SupportedGSO        { return stack.HostGSOSupported }
+
+// GSOMaxSize is the most that one packet holds, less the longest TCP and IP
+// headers.
+func (l *link) GSOMaxSize() uint32 { return 65535 - 120 }
+
+// Attach remembers where packets go to; reading begins with start.
+func (l *link) Attach(d stack.NetworkDispatcher) { l.disp = d }
+
+func (l *link) start() {
+	for _, fd := range l.fds {
+		l.readers.Go(func() {
+			if err := l.read(fd); err != nil {
+				l.broken(fmt.Errorf("tap: %w", err))
+			}
+		})
+	}
+}
+
+// stopReading ends the readers.
+func (l *link) stopReading() error {
+	err := sys.EventFDSet(l.stop)
+	l.readers.Wait()
+	return err
+}
+
+// shut closes the descriptors, after stopReading. Writing afterwards is silent.
+func (l *link) shut() error {
+	l.neigh.close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	return errors.Join(closeAll(l.fds), l.stop.Close())
+}
+
+// read takes frames from one queue until stop.
+func (l *link) read(fd int) error {
+	var vnet [sys.VnetHeaderLen]byte
+	head := make([]byte, headLen)
+	big := newBig()
+	defer func() { big.Release() }()
+	bufs := [][]byte{vnet[:], head, big.AsSlice()}
+	stop := int(l.stop.Fd())
+	for {
+		n, err := sys.Readv(fd, bufs)
+		if sys.WouldBlock(err) {
+			stopped, err := sys.WaitReadable(fd, stop)
+			if stopped || err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if l.frame(head, big, n-sys.VnetHeaderLen) {
+			big = newBig()
+			bufs[2] = big.AsSlice()
+		}
+	}
+}
+
+func newBig() *buffer.View {
+	v := buffer.NewView(buffer.MaxChunkSize)
+	v.Grow(buffer.MaxChunkSize)
+	return v
+}
+
+// frame handles one frame of size bytes, the first headLen in head, the rest in
+// big, and reports whether it kept big.
+func (l *link) frame(head []byte, big *buffer.View, size int) bool {
+	if size <= 0 || size > headLen+buffer.MaxChunkSize {
+		l.stats.malformed.Add(1)
+		return false
+	}
+	l.stats.framesIn.Add(1)
+	v := l.filter.classify(head[:min(size, headLen)], size)
+	switch v.kind {
+	case notOurs:
+	case malformed:
+		l.stats.malformed.Add(1)
+	case spoofed:
+		l.stats.spoofed.Add(1)
+	case arp:
+		l.onARP(&v)
+	case ndp:
+		l.onNDP(&v, head)
+	case datagram, echo:
+		l.neigh.learn(v.src, v.srcMAC)
+		parts := payload(head, big.AsSlice(), v.l4+8, v.end)
+		if v.kind == datagram {
+			l.recv.datagram(&v, parts)
+		} else {
+			l.recv.echo(&v, parts)
+		}
+	case packet:
+		l.neigh.learn(v.src, v.srcMAC)
+		return l.deliver(head, big, size)
+	}
+	return false
+}
+
+// payload is what lies between from and to in the frame that begins in head and
+// goes on in rest.
+func payload(head, rest []byte, from, to int) (parts [2][]byte) {
+	if from < headLen {
+		parts[0] = head[from:min(to, headLen)]
+	}
+	if to > headLen {
+		parts[1] = rest[max(0, from-headLen) : to-headLen]
+	}
+	return parts
+}
+
+// deliver gives the frame to the stack, and reports whether that took big.
+func (l *link) deliver(head []byte, big *buffer.View, size int) bool {
+	var data buffer.Buffer
+	kept := size >= bigFrame
+	if kept {
+		data = buffer.MakeWithView(buffer.NewViewWithData(head))
+		big.CapLength(size - headLen)
+		_ = data.Append(big)
+	} else {
+		v := buffer.NewView(size)
+		_, _ = v.Write(head[:min(size, headLen)])
+		if size > headLen {
+			_, _ = v.Write(big.AsSlice()[:size-headLen])
+		}
+		data = buffer.MakeWithView(v)
+	}
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: data})
+	if h, ok := pkt.LinkHeader().Consume(ethLen); ok {
+		proto := tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(h[12:]))
+		pkt.NetworkProtocolNumber = proto
+		l.disp.DeliverNetworkPacket(proto, pkt)
+	}
+	pkt.DecRef()
+	return kept
+}
+
+// onARP answers requests for our addresses and learns from guests' own.
+func (l *link) onARP(v *view) {
+	if l.filter.guest(v.src) {
+		l.neigh.learn(v.src, v.srcMAC)
+	}
+	if l.filter.ours(v.dst) {
+		l.emit(arpPacket(2, l.filter.mac, v.srcMAC, v.dst, v.src), v.srcMAC, etherARP)
+	}
+}
+
+// onNDP does the same for IPv6. An address of ours that a guest is about to take
+// is announced to all (RFC 4861, section 7.2.4).
+func (l *link) onNDP(v *view, head []byte) {
+	msg := head[v.l4:]
+	if l.filter.guest(v.src) {
+		l.neigh.learn(v.src, v.srcMAC)
+	}
+	target := netip.AddrFrom16([16]byte(msg[8:]))
+	if msg[0] == ndpNeighborAdvert && l.filter.guest(target) {
+		l.neigh.learn(target, v.srcMAC)
+	}
+	if msg[0] != ndpNeighborSolicit || !l.filter.ours(target) {
+		return
+	}
+	to, at := v.src, v.srcMAC
+	if to.IsUnspecified() {
+		to = netip.IPv6LinkLocalAllNodes()
+		at = groupMAC(to)
+	}
+	l.emit(neighborPacket(ndpNeighborAdvert, l.filter.mac, target, to), at, etherIP6)
+}
+
+// solicit asks where a guest is.
+func (l *link) solicit(a netip.Addr) {
+	if a.Is4() {
+		l.emit(arpPacket(1, l.filter.mac, mac{}, l.filter.v4.Gateway, a), mac{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, etherARP)
+		return
+	}
+	l.emit(neighborPacket(ndpNeighborSolicit, l.filter.mac, l.filter.v6.Gateway, a), groupMAC(solicitedNode(a)), etherIP6)
+}
+
+// emit completes a frame that has room for its headers, and writes it.
+func (l *link) emit(frame []byte, to mac, ether uint16) {
+	l.putEthernet(frame[sys.VnetHeaderLen:], to, ether)
+	l.write([][]byte{frame}, 0)
+}
+
+func (l *link) putEthernet(b []byte, to mac, ether uint16) {
+	copy(b, to[:])
+	copy(b[6:], l.filter.mac[:])
+	binary.BigEndian.PutUint16(b[12:], ether)
+}
+
+// sendIP writes an IP packet to a guest, as udpPacket and icmpPacket make it,
+// in fragments if it is too long.
+func (l *link) sendIP(frame []byte, to netip.Addr) {
+	if len(frame)-sys.VnetHeaderLen-ethLen <= l.mtu {
+		l.sendFrame(frame, to)
+		return
+	}
+	fragments(frame, l.mtu, l.fragID.Add(1), func(f []byte) { l.sendFrame(f, to) })
+}
+
+func (l *link) sendFrame(frame []byte, to netip.Addr) {
+	ether := uint16(etherIP4)
+	if to.Is6() {
+		ether = etherIP6
+	}
+	m, ok := l.neigh.lookup(to)
+	if !ok {
+		l.putEthernet(frame[sys.VnetHeaderLen:], m, ether)
+		if !l.neigh.wait(to, frame) {
+			l.stats.limited.Add(1)
+		}
+		return
+	}
+	l.emit(frame, m, ether)
+}
+
+// sendWaited writes a frame that waited for its destination.
+func (l *link) sendWaited(frame []byte, to mac) {
+	copy(frame[sys.VnetHeaderLen:], to[:])
+	l.write([][]byte{frame}, 0)
+}
+
+// write writes one frame. A frame that the kernel does not take is lost, as on
+// any wire. Frames of one flow have one hash, because the kernel steers what the
+// guest sends to the queue that its flow was written to.
+func (l *link) write(bufs [][]byte, hash uint32) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return
+	}
+	fd := l.fds[0]
+	if len(l.fds) > 1 {
+		fd = l.fds[hash%uint32(len(l.fds))] //nolint:gosec // few queues
+	}
+	if _, err := sys.Writev(fd, bufs); err != nil {
+		l.stats.limited.Add(1)
+		return
+	}
+	l.stats.framesOut.Add(1)
+}
+
+// WritePackets writes packets of the stack. What it sends to groups concerns a
+// router or host on the link, which this stack is not.
+func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
+	n := 0
+	for _, pkt := range pkts.AsSlice() {
+		l.writePacket(pkt)
+		n++
+	}
+	return n, nil
+}
+
+func (l *link) writePacket(pkt *stack.PacketBuffer) {
+	dst, ok := destination(pkt)
+	if !ok || dst.IsMulticast() {
+		return
+	}
+	var vnet [sys.VnetHeaderLen]byte
+	putGSO(vnet[:], pkt)
+	m, known := l.neigh.lookup(dst)
+	l.putEthernet(pkt.LinkHeader().Slice(), m, uint16(pkt.NetworkProtocolNumber)) //nolint:gosec // an Ethernet type
+	var iov [8][]byte
+	bufs := append(append(iov[:0], vnet[:]), pkt.AsSlices()...)
+	if len(bufs) > sys.MaxIOVec {
+		bufs = [][]byte{flatten(bufs)}
+	}
+	if known {
+		l.write(bufs, pkt.Hash)
+	} else if !l.neigh.wait(dst, flatten(bufs)) {
+		l.stats.limited.Add(1)
+	}
+}
+
+func flatten(bufs [][]byte) []byte {
+	var b []byte
+	for _, p := range bufs {
+		b = append(b, p...)
+	}
+	return b
+}
+
+func destination(pkt *stack.PacketBuffer) (netip.Addr, bool) {
+	h := pkt.NetworkHeader().Slice()
+	switch {
+	case pkt.NetworkProtocolNumber == header.IPv4ProtocolNumber && len(h) >= ip4Len:
+		return netip.AddrFrom4([4]byte(h[16:])), true
+	case pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber && len(h) >= ip6Len:
+		return netip.AddrFrom16([16]byte(h[24:])), true
+	}
+	return netip.Addr{}, false
+}
+
+// putGSO fills in struct virtio_net_hdr (linux/virtio_net.h): which checksum the
+// receiver completes, and how long the segments of a large packet are.
+func putGSO(vnet []byte, pkt *stack.PacketBuffer) {
+	g := pkt.GSOOptions
+	if g.Type == stack.GSONone {
+		return
+	}
+	if g.NeedsCsum {
+		vnet[0] = vnetNeedsCsum
+		binary.LittleEndian.PutUint16(vnet[6:], ethLen+g.L3HdrLen)
+		binary.LittleEndian.PutUint16(vnet[8:], g.CsumOffset)
+	}
+	if pkt.Data().Size() <= int(g.MSS) {
+		return
+	}
+	vnet[1] = 1 // VIRTIO_NET_HDR_GSO_TCPV4
+	if g.Type == stack.GSOTCPv6 {
+		vnet[1] = 4 // VIRTIO_NET_HDR_GSO_TCPV6
+	}
+	binary.LittleEndian.PutUint16(vnet[2:], uint16(pkt.HeaderSize())) //nolint:gosec // headers are short
+	binary.LittleEndian.PutUint16(vnet[4:], g.MSS)
+}

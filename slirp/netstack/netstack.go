@@ -1,0 +1,291 @@
+// Package netstack is the backend that lives in this process: gVisor's TCP/IP
+// stack at the end of a TAP, and a socket of the host for each flow.
+//
+// # Theory of operation
+//
+// The link reads frames and looks at each before the stack sees it. It drops what
+// claims an impossible source, answers ARP and neighbour discovery for the
+// addresses that are ours, and hands whole UDP datagrams and echo requests to their
+// flows directly. Only TCP and fragments reach the stack. So the stack may take
+// every destination for its own (promiscuous), and send from any address
+// (spoofing), without ever speaking for a guest.
+//
+// TCP: a SYN starts a goroutine that asks the rules and connects on the host. Only
+// when that has succeeded does the stack shake hands with the guest; otherwise the
+// guest gets a reset or an ICMP error. Then a pump of two goroutines moves bytes
+// between the endpoint and the socket, without a buffer of its own: outward it
+// writes the received segments where they lie (writev), inward it reads from the
+// socket straight into the segments to send.
+//
+// UDP: a flow is a pair of addresses and ports. The reader of the TAP sends on the
+// flow's connected socket; a goroutine per flow brings answers back, and ICMP
+// errors of the host's side become ICMP errors of the guest's.
+//
+// Published ports: a client's connection is opened inside from the client's own
+// address, so the guest answers to it through its default route, the TAP.
+//
+// What a guest can make the process hold is bounded by slirp.Limits: flows by
+// gates, each with a share per guest; TCP buffers by a budget that is divided anew
+// when the number of flows doubles or halves.
+package netstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"github.com/nook-containers/nook/pkg/cleanup"
+	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/slirp"
+	"github.com/nook-containers/nook/slirp/forward"
+)
+
+const nicID tcpip.NICID = 1
+
+// Backend is the netstack backend.
+type Backend struct{}
+
+var _ slirp.Backend = Backend{}
+
+// Name is "netstack".
+func (Backend) Name() string { return "netstack" }
+
+// Check succeeds: nothing but a TAP is needed.
+func (Backend) Check() error { return nil }
+
+// Features are all that there are.
+func (Backend) Features() slirp.Features {
+	return slirp.Features{
+		ManyGuests: true, LiveTAP: true, IPv6: true, Ping: true, Publish: true, ClientSource: true, DNSHook: true,
+		Egress: true, HostAddrs: true, Refusals: true, Counters: true,
+	}
+}
+
+// network is a running stack.
+type network struct {
+	cfg   slirp.Config
+	stack *stack.Stack
+	link  *link
+	rules *forward.Rules
+	route *sys.Netlink
+	stats counters
+	buf   *budget
+	slow  *throttle
+
+	ctx    context.Context //nolint:containedctx // the life of the network, which outlives Start
+	cancel context.CancelFunc
+	work   sync.WaitGroup // every goroutine but the link's readers
+
+	tcp   tcpFlows
+	udp   udpFlows
+	ping  pingFlows
+	dns   *forward.Gate
+	ports ports
+
+	closing sync.Once
+	done    chan struct{}
+	err     error // valid after done
+}
+
+// Start runs a stack on link.TAP.
+func (Backend) Start(ctx context.Context, l slirp.Link, cfg slirp.Config) (_ slirp.Network, err error) {
+	var undo cleanup.Stack
+	defer undo.RunOnError(&err)
+	fds, err := takeTAP(l)
+	if err != nil {
+		return nil, err
+	}
+	undo.Push("close TAP", func() error { return closeAll(fds) })
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("network: %w", err)
+	}
+	route, err := sys.OpenNetlink()
+	if err != nil {
+		return nil, err
+	}
+	undo.Push("close routing socket", route.Close)
+	stop, err := sys.NewEventFD()
+	if err != nil {
+		return nil, err
+	}
+	undo.Push("close event descriptor", stop.Close)
+
+	n := newNetwork(ctx, cfg, route)
+	n.link.fds, n.link.stop = fds, stop
+	if err := n.newStack(); err != nil {
+		return nil, err
+	}
+	n.link.start()
+	n.work.Go(n.sweep)
+	undo = cleanup.Stack{} // from here on Close does it
+	for _, p := range cfg.Ports {
+		if _, err := n.Publish(ctx, p); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
+	return n, nil
+}
+
+func newNetwork(ctx context.Context, cfg slirp.Config, route *sys.Netlink) *network {
+	lim := cfg.Limits
+	n := &network{
+		cfg: cfg, route: route, rules: forward.NewRules(cfg, route.RouteTo),
+		dns: forward.NewGate(lim.DNSQueries, lim.Share(lim.DNSQueries)), slow: newThrottle(cfg.Log), done: make(chan struct{}),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	n.tcp.init(lim)
+	n.udp.init(lim)
+	n.ping.init(lim)
+	f := newFilter(cfg)
+	neigh := newNeighbours(lim.Neighbours)
+	n.link = &link{mtu: cfg.MTU, filter: f, neigh: neigh, recv: n, stats: &n.stats, broken: func(err error) { go n.shut(err) }}
+	neigh.ask, neigh.send = n.link.solicit, n.link.sendWaited
+	neigh.fail = func(a netip.Addr, lost int) {
+		n.stats.limited.Add(uint64(lost)) //nolint:gosec // a count
+		n.tcp.guestIsAway(a)
+	}
+	return n
+}
+
+// takeTAP takes over the descriptors of l.TAP.
+func takeTAP(l slirp.Link) ([]int, error) {
+	if len(l.TAP) == 0 {
+		return nil, errors.New("network: no TAP")
+	}
+	var fds []int
+	for i, f := range l.TAP {
+		fd, err := sys.TakeFD(f)
+		if err != nil {
+			for _, rest := range l.TAP[i:] {
+				_ = rest.Close()
+			}
+			return nil, errors.Join(err, closeAll(fds))
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+}
+
+func closeAll(fds []int) error {
+	var errs []error
+	for _, fd := range fds {
+		errs = append(errs, sys.CloseFD(fd))
+	}
+	return errors.Join(errs...)
+}
+
+// newStack makes the stack, with our addresses and handlers.
+func (n *network) newStack() error {
+	s := stack.New(stack.Options{
+		NetworkProtocols: []stack.NetworkProtocolFactory{
+			ipv4.NewProtocol,
+			// No duplicate address detection, no router discovery: addresses are fixed.
+			ipv6.NewProtocolWithOptions(ipv6.Options{}),
+		},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
+	})
+	n.stack = s
+	n.buf = newBudget(s, n.cfg.Limits.BufferBytes)
+	if err := setTCPOptions(s); err != nil {
+		return errors.Join(err, n.closeStack())
+	}
+	if err := n.addNIC(); err != nil {
+		return errors.Join(err, n.closeStack())
+	}
+	fw := tcp.NewForwarder(s, initialBuffer, n.cfg.Limits.TCPHalfOpen+1, n.tcpRequest)
+	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+		return n.tcpSYN(fw, id, pkt)
+	})
+	s.SetTransportProtocolHandler(udp.ProtocolNumber, n.udpReassembled)
+	s.SetTransportProtocolHandler(icmp.ProtocolNumber4, n.echoReassembled)
+	s.SetTransportProtocolHandler(icmp.ProtocolNumber6, n.echoReassembled)
+	return nil
+}
+
+func (n *network) addNIC() error {
+	if e := n.stack.CreateNIC(nicID, n.link); e != nil {
+		return stackError("make interface", e)
+	}
+	var routes []tcpip.Route
+	for _, sub := range n.cfg.Subnets() {
+		p := tcpip.ProtocolAddress{
+			Protocol:          protocolOf(sub.Gateway),
+			AddressWithPrefix: tcpip.AddressWithPrefix{Address: fromAddr(sub.Gateway), PrefixLen: sub.Prefix.Bits()},
+		}
+		if e := n.stack.AddProtocolAddress(nicID, p, stack.AddressProperties{}); e != nil {
+			return stackError("add address "+sub.Gateway.String(), e)
+		}
+		routes = append(routes, tcpip.Route{Destination: p.AddressWithPrefix.Subnet(), NIC: nicID})
+	}
+	n.stack.SetRouteTable(routes)
+	if e := n.stack.SetSpoofing(nicID, true); e != nil {
+		return stackError("set spoofing", e)
+	}
+	if e := n.stack.SetPromiscuousMode(nicID, true); e != nil {
+		return stackError("set promiscuous mode", e)
+	}
+	return nil
+}
+
+func stackError(step string, e tcpip.Error) error { return fmt.Errorf("network: %s: %s", step, e) }
+
+func (n *network) closeStack() error {
+	n.stack.Close()
+	n.stack.Wait()
+	return nil
+}
+
+// Done is closed when the network has ended.
+func (n *network) Done() <-chan struct{} { return n.done }
+
+// Err says why the network ended by itself.
+func (n *network) Err() error {
+	select {
+	case <-n.done:
+		return n.err
+	default:
+		return nil
+	}
+}
+
+// Close ends the network and waits for it.
+func (n *network) Close() error {
+	n.shut(nil)
+	<-n.done
+	return n.err
+}
+
+// shut ends the network, because of err if that is not nil, and waits for
+// everything that belongs to it.
+func (n *network) shut(err error) {
+	n.closing.Do(func() {
+		n.cancel()
+		linkErr := n.link.stopReading() // no new flow of a guest
+		n.ports.closeAll()
+		n.udp.closeAll()
+		n.ping.closeAll()
+		n.tcp.closeAll()
+		// Endpoints that outlive their pump, to send what is queued, end here.
+		n.stack.Close()
+		n.work.Wait()
+		n.stack.Wait()
+		linkErr = errors.Join(linkErr, n.link.shut())
+		n.buf.close()
+		if err == nil {
+			err = errors.Join(linkErr, n.route.Close())
+		}
+		n.err = err
+		close(n.done)
+	})
+}

@@ -1,0 +1,326 @@
+package netstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/slirp"
+	"github.com/nook-containers/nook/slirp/forward"
+)
+
+// ports are the published ports of a network.
+type ports struct {
+	mu     sync.Mutex
+	closed bool
+	list   []*published
+}
+
+// published is one port with its sockets and the flows through it.
+type published struct {
+	net   *network
+	port  slirp.Port
+	socks []forward.Socket
+	ctx   context.Context //nolint:containedctx // the life of the port
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+
+	mu      sync.Mutex
+	clients map[clientKey]*udpFlow
+}
+
+// Publish adds a port.
+func (n *network) Publish(ctx context.Context, p slirp.Port) (slirp.Port, error) {
+	if err := p.Validate(); err != nil {
+		return p, err
+	}
+	for _, g := range p.Guest {
+		if !n.link.filter.guest(g) {
+			return p, fmt.Errorf("publish %s: %s is no guest's address in this network", p, g)
+		}
+	}
+	n.ports.mu.Lock()
+	defer n.ports.mu.Unlock()
+	if n.ports.closed {
+		return p, fmt.Errorf("publish %s: %w", p, slirp.ErrClosed)
+	}
+	if slices.ContainsFunc(n.ports.list, func(o *published) bool { return o.port.Same(p) }) {
+		return p, fmt.Errorf("publish %s: %w", p, slirp.ErrPublished)
+	}
+	p, socks, err := forward.Listen(ctx, p)
+	if err != nil {
+		return p, err
+	}
+	pub := &published{net: n, port: p, socks: socks, clients: map[clientKey]*udpFlow{}}
+	pub.ctx, pub.stop = context.WithCancel(n.ctx)
+	n.ports.list = append(n.ports.list, pub)
+	for _, s := range socks {
+		if s.TCP != nil {
+			pub.work.Go(func() { pub.acceptTCP(s.TCP) })
+		} else {
+			pub.work.Go(func() { pub.readUDP(s.UDP) })
+		}
+	}
+	return p, nil
+}
+
+// Unpublish removes a port with its flows.
+func (n *network) Unpublish(p slirp.Port) error {
+	n.ports.mu.Lock()
+	i := slices.IndexFunc(n.ports.list, func(o *published) bool { return o.port.Same(p) })
+	if i < 0 {
+		n.ports.mu.Unlock()
+		return fmt.Errorf("unpublish %s: %w", p, slirp.ErrNotPublished)
+	}
+	pub := n.ports.list[i]
+	n.ports.list = slices.Delete(n.ports.list, i, i+1)
+	n.ports.mu.Unlock()
+	pub.close()
+	return nil
+}
+
+// Ports lists what is published.
+func (n *network) Ports() []slirp.Port {
+	n.ports.mu.Lock()
+	defer n.ports.mu.Unlock()
+	var all []slirp.Port
+	for _, p := range n.ports.list {
+		all = append(all, p.port)
+	}
+	return all
+}
+
+func (p *ports) closeAll() {
+	p.mu.Lock()
+	p.closed = true
+	list := p.list
+	p.list = nil
+	p.mu.Unlock()
+	for _, pub := range list {
+		pub.close()
+	}
+}
+
+// close ends p and everything through it.
+func (p *published) close() {
+	p.stop()
+	for _, s := range p.socks {
+		_ = s.Close()
+	}
+	p.work.Wait() // now nobody adds a client
+	p.mu.Lock()
+	flows := slices.Collect(maps.Values(p.clients))
+	p.mu.Unlock()
+	for _, f := range flows {
+		p.net.udp.end(f)
+	}
+}
+
+// acceptTCP takes clients until the listener is closed.
+func (p *published) acceptTCP(l *net.TCPListener) {
+	for {
+		c, err := l.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // no descriptor is left: later there may be one
+			p.net.noteShortage("accept", err)
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-p.ctx.Done():
+			}
+			continue
+		}
+		p.work.Go(func() { p.serve(c) })
+	}
+}
+
+// serve connects a client with the guest. The client is already accepted, so a
+// guest that refuses means a reset.
+func (p *published) serve(c *net.TCPConn) {
+	n := p.net
+	client := c.RemoteAddr().(*net.TCPAddr).AddrPort() //nolint:forcetypeassert // a TCP connection's
+	from, to := forward.Inner(n.cfg, p.port, client)
+	fail := func() {
+		_ = c.SetLinger(0)
+		_ = c.Close()
+	}
+	if !n.tcp.open.Enter(to.Addr()) {
+		n.stats.tcp.limited.Add(1)
+		fail()
+		return
+	}
+	defer n.tcp.open.Leave(to.Addr())
+	ep, wq, err := n.callGuest(p.ctx, from, to)
+	if err != nil {
+		n.stats.tcp.failed.Add(1)
+		fail()
+		return
+	}
+	n.pump(p.ctx, ep, wq, c)
+}
+
+// inner is a connection that waits for a guest to accept it.
+type inner struct {
+	to   netip.AddrPort
+	quit chan struct{}
+	once sync.Once
+}
+
+func (i *inner) giveUp() { i.once.Do(func() { close(i.quit) }) }
+
+var errNoGuest = errors.New("the guest does not answer")
+
+// callGuest opens a connection inside.
+func (n *network) callGuest(ctx context.Context, from, to netip.AddrPort) (tcpip.Endpoint, *waiter.Queue, error) {
+	call := &inner{to: to, quit: make(chan struct{})}
+	if !n.tcp.startCall(call) {
+		return nil, nil, slirp.ErrClosed
+	}
+	defer n.tcp.endCall(call)
+	var wq waiter.Queue
+	entry, changed := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
+	wq.EventRegister(&entry)
+	defer wq.EventUnregister(&entry)
+	ep, e := n.stack.NewEndpoint(tcp.ProtocolNumber, protocolOf(to.Addr()), &wq)
+	if e != nil {
+		return nil, nil, stackError("make endpoint", e)
+	}
+	e = ep.Bind(fullAddr(from))
+	if _, busy := e.(*tcpip.ErrPortInUse); busy {
+		e = ep.Bind(fullAddr(netip.AddrPortFrom(from.Addr(), 0)))
+	}
+	if e == nil {
+		e = ep.Connect(fullAddr(to))
+	}
+	if _, started := e.(*tcpip.ErrConnectStarted); e != nil && !started {
+		ep.Close()
+		return nil, nil, stackError("connect", e)
+	}
+	timer := time.NewTimer(n.cfg.Limits.HandshakeWait)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-call.quit:
+		ep.Abort()
+		return nil, nil, errNoGuest
+	case <-timer.C:
+		ep.Abort()
+		return nil, nil, errNoGuest
+	case <-ctx.Done():
+		ep.Abort()
+		return nil, nil, ctx.Err()
+	}
+	if e := ep.LastError(); e != nil {
+		ep.Close()
+		return nil, nil, stackError("connect", e)
+	}
+	return ep, &wq, nil
+}
+
+func (t *tcpFlows) startCall(c *inner) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.calling[c] = struct{}{}
+	return true
+}
+
+func (t *tcpFlows) endCall(c *inner) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.calling, c)
+}
+
+// clientKey is a client of a published UDP port, and the address of the host that
+// it wrote to.
+type clientKey struct{ client, local netip.AddrPort }
+
+// readUDP takes datagrams of clients until the socket is closed.
+func (p *published) readUDP(c *net.UDPConn) {
+	n := p.net
+	oob := make([]byte, sys.PacketInfoLen)
+	port := c.LocalAddr().(*net.UDPAddr).AddrPort().Port() //nolint:forcetypeassert // a UDP socket's
+	for {
+		buf := n.udp.bufs.Get().(*[]byte) //nolint:forcetypeassert // the pool has nothing else
+		size, oobn, _, client, err := c.ReadMsgUDPAddrPort((*buf)[headroom:], oob)
+		if errors.Is(err, net.ErrClosed) {
+			n.udp.bufs.Put(buf)
+			return
+		}
+		if err == nil {
+			key := clientKey{client, netip.AddrPortFrom(sys.PacketDestination(oob[:oobn]), port)}
+			if f := p.client(c, key); f != nil {
+				f.last.Store(time.Now().UnixNano())
+				n.toGuest((*buf)[:headroom+size], f.key)
+			}
+		}
+		n.udp.bufs.Put(buf)
+	}
+}
+
+// client returns the flow of a client, a new one if need be, or nil where there
+// is no room for it.
+func (p *published) client(c *net.UDPConn, key clientKey) *udpFlow {
+	p.mu.Lock()
+	f := p.clients[key]
+	p.mu.Unlock()
+	if f != nil {
+		return f
+	}
+	n := p.net
+	from, to := forward.Inner(n.cfg, p.port, key.client)
+	if !n.udp.gate.Enter(to.Addr()) {
+		n.stats.udp.limited.Add(1)
+		return nil
+	}
+	oob := sys.PacketSource(key.local.Addr())
+	f = &udpFlow{
+		back: func(b []byte) { _, _, _ = c.WriteMsgUDPAddrPort(b, oob, key.client) },
+		done: func() {
+			n.udp.gate.Leave(to.Addr())
+			n.stats.udp.leave()
+			p.mu.Lock()
+			delete(p.clients, key)
+			p.mu.Unlock()
+		},
+	}
+	f.last.Store(time.Now().UnixNano())
+	f.ready.Store(true)
+	n.stats.udp.enter()
+	p.mu.Lock()
+	p.clients[key] = f
+	p.mu.Unlock()
+	if !n.insertClient(f, from, to, key.client.Port()) {
+		f.done()
+		n.stats.udp.limited.Add(1)
+		return nil
+	}
+	return f
+}
+
+// insertClient enters f under the client's port, or another one that is free.
+func (n *network) insertClient(f *udpFlow, from, to netip.AddrPort, port uint16) bool {
+	for try := range uint16(512) {
+		if p := port + try; p != 0 {
+			f.key = udpKey{guest: to, remote: netip.AddrPortFrom(from.Addr(), p)}
+			if n.udp.insert(f) {
+				return true
+			}
+		}
+	}
+	return false
+}

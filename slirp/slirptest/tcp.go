@@ -1,0 +1,213 @@
+package slirptest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nook-containers/nook/slirp"
+)
+
+// noise is n bytes that are the same for the same seed.
+func noise(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(b)
+	return b
+}
+
+func testTCPData(t *testing.T, s Suite) {
+	for _, mtu := range []int{slirp.MaxMTU, 1500} {
+		cfg := s.Config
+		cfg.MTU = mtu
+		cfg.Host.Addrs = !s.Backend.Features().HostAddrs
+		guest, n := s.start(t, cfg)
+		for _, f := range s.families() {
+			t.Run(fmt.Sprintf("%s MTU %d", f.name, mtu), func(t *testing.T) {
+				l := Server().Listen(t, "tcp", join(f.far, "0"))
+				in, out := pair(t, guest, l, join(f.far, portOf(l.Addr())))
+				sum := func(b []byte) [32]byte { return sha256.Sum256(b) }
+				up, down := noise(1, 6<<20), noise(2, 5<<20)
+				got := make(chan []byte, 2)
+				for _, c := range []*net.TCPConn{in, out} {
+					go func() {
+						b, err := io.ReadAll(c)
+						if err != nil {
+							t.Error(err)
+						}
+						got <- b
+					}()
+				}
+				for _, w := range []struct {
+					c *net.TCPConn
+					b []byte
+				}{{in, up}, {out, down}} {
+					go func() {
+						if _, err := w.c.Write(w.b); err != nil {
+							t.Error(err)
+						}
+						_ = w.c.CloseWrite()
+					}()
+				}
+				a, b := <-got, <-got
+				if sum(a) == sum(down) {
+					a, b = b, a
+				}
+				if sum(a) != sum(up) || sum(b) != sum(down) {
+					t.Errorf("%d and %d bytes arrived, want %d and %d, unchanged", len(a), len(b), len(up), len(down))
+				}
+			})
+		}
+		if st := n.Stats(); s.Backend.Features().Counters && (st.BytesOut < 6<<20 || st.BytesIn < 5<<20 || st.TCP.Opened == 0) {
+			t.Errorf("counters: %+v", st)
+		}
+	}
+}
+
+func testTCPHalfClose(t *testing.T, s Suite) {
+	cfg := s.Config
+	cfg.Host.Addrs = !s.Backend.Features().HostAddrs
+	guest, _ := s.start(t, cfg)
+	for _, first := range []string{"guest", "host"} {
+		t.Run(first+" first", func(t *testing.T) {
+			l := Server().Listen(t, "tcp", join(Far4, "0"))
+			in, out := pair(t, guest, l, l.Addr().String())
+			a, b := in, out
+			if first == "host" {
+				a, b = out, in
+			}
+			if err := a.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if rest, err := io.ReadAll(b); err != nil || len(rest) > 0 {
+				t.Fatalf("after the other side ended: %q, %v", rest, err)
+			}
+			// The other direction goes on.
+			if _, err := b.Write([]byte("still there")); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if rest, err := io.ReadAll(a); err != nil || string(rest) != "still there" {
+				t.Errorf("got %q, %v", rest, err)
+			}
+		})
+	}
+}
+
+func testTCPRefusals(t *testing.T, s Suite) {
+	guest, n := s.start(t, s.Config)
+	for _, f := range s.families() {
+		t.Run(f.name, func(t *testing.T) {
+			wantDialError(t, guest, "tcp", join(f.far, "9"), syscall.ECONNREFUSED)
+			wantDialError(t, guest, "tcp", join(f.nowhere, "9"), syscall.EHOSTUNREACH, syscall.ENETUNREACH)
+			wantDialError(t, guest, "tcp", join(f.subnet.Gateway.String(), "9"), syscall.ECONNREFUSED)
+		})
+	}
+	wantDialError(t, guest, "tcp", join(Unrouted4, "9"), syscall.ENETUNREACH)
+	if st := n.Stats().TCP; st.Opened != 0 || st.Failed == 0 || st.Denied == 0 {
+		t.Errorf("counters: %+v", st)
+	}
+}
+
+// testTCPResets closes with SO_LINGER 0, which sends a reset, at one side and wants
+// to see it at the other, also when one direction has ended before.
+func testTCPResets(t *testing.T, s Suite) {
+	guest, n := s.start(t, s.Config)
+	for _, c := range []struct {
+		who  string
+		half string // who ended its direction before
+	}{{"guest", ""}, {"host", ""}, {"guest", "host"}, {"host", "guest"}, {"host", "host"}, {"guest", "guest"}} {
+		t.Run(c.who+" after half-close by "+c.half, func(t *testing.T) {
+			l := Server().Listen(t, "tcp", join(Far4, "0"))
+			in, out := pair(t, guest, l, l.Addr().String())
+			if half := map[string]*net.TCPConn{"guest": in, "host": out}[c.half]; half != nil {
+				if err := half.CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				other := map[*net.TCPConn]*net.TCPConn{in: out, out: in}[half]
+				if rest, err := io.ReadAll(other); err != nil || len(rest) > 0 {
+					t.Fatal(rest, err)
+				}
+			}
+			a, b := in, out
+			if c.who == "host" {
+				a, b = out, in
+			}
+			_ = a.SetLinger(0)
+			_ = a.Close()
+			wantReset(t, b)
+		})
+	}
+	eventually(t, "all flows are gone", func() bool { return n.Stats().TCP.Active == 0 })
+}
+
+// wantReset wants the connection to be reset. After an end of file only writing
+// shows it.
+func wantReset(t *testing.T, c *net.TCPConn) {
+	t.Helper()
+	var b [1]byte
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		_, err := c.Read(b[:])
+		if errors.Is(err, io.EOF) {
+			_, err = c.Write(b[:])
+		}
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("%v, want a reset", err)
+		}
+	}
+	t.Error("no reset came")
+}
+
+func testTCPMany(t *testing.T, s Suite) {
+	cfg := s.Config
+	cfg.Host.Addrs = !s.Backend.Features().HostAddrs
+	guest, n := s.start(t, cfg)
+	l := Server().Listen(t, "tcp", join(Far4, "0"))
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.Copy(c, c)
+				c.Close()
+			}()
+		}
+	}()
+	const flows = 100
+	var conns []net.Conn
+	for range flows {
+		conns = append(conns, dial(t, guest, "tcp", l.Addr().String()))
+	}
+	if s.Backend.Features().Counters {
+		if got := n.Stats().TCP.Active; got != flows {
+			t.Errorf("%d flows are counted, want %d", got, flows)
+		}
+	}
+	for i, c := range conns {
+		want := noise(uint64(i), 5000)
+		if _, err := c.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("flow %d: %v, or other bytes", i, err)
+		}
+		c.Close()
+	}
+	if s.Backend.Features().Counters {
+		eventually(t, "all flows are gone", func() bool { return n.Stats().TCP.Active == 0 })
+	}
+}

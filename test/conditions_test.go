@@ -1,0 +1,85 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// condition adds to testscript's own:
+//
+//	[root]               the user is root
+//	[kernel:5.11]        the kernel is that or newer
+//	[exists:/path]       there is such a file
+//	[cgroup2]            the unified hierarchy alone, with delegated controllers or not
+//	[controller:memory]  the user's own manager has that cgroup controller to give
+//	[systemd]            the user has a manager, and a session bus; see the command session
+//	[journald]           there is a journal, and journalctl
+//	[machine:vm]         it runs in such a machine; docs/testing.md
+func condition(cond string) (bool, error) {
+	name, arg, _ := strings.Cut(cond, ":")
+	switch name {
+	case "root":
+		return os.Getuid() == 0, nil
+	case "kernel":
+		return kernelAtLeast(arg)
+	case "exists":
+		return exists(arg), nil
+	case "cgroup2":
+		return exists("/sys/fs/cgroup/cgroup.controllers"), nil
+	case "controller":
+		return hasController(arg)
+	case "systemd":
+		return exists(sessionDir("bus")) && exists(sessionDir("systemd/private")), nil
+	case "journald":
+		_, err := exec.LookPath("journalctl")
+		return err == nil && exists("/run/systemd/journal/socket"), nil
+	case "machine":
+		return os.Getenv("NOOK_MACHINE") == arg, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// sessionDir is a path in the runtime directory that a login gives the user.
+// Scripts have directories of their own.
+func sessionDir(elem string) string {
+	return filepath.Join("/run/user", strconv.Itoa(os.Getuid()), elem)
+}
+
+// hasController looks into the part of the hierarchy that systemd delegates to
+// the user's manager.
+func hasController(name string) (bool, error) {
+	uid := os.Getuid()
+	file := fmt.Sprintf("/sys/fs/cgroup/user.slice/user-%d.slice/user@%d.service/cgroup.controllers", uid, uid)
+	data, err := os.ReadFile(file)
+	if !exists(file) {
+		return false, nil
+	}
+	return slices.Contains(strings.Fields(string(data)), name), err
+}
+
+func kernelAtLeast(want string) (bool, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return false, err
+	}
+	var have, need [2]int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &have[0], &have[1]); err != nil {
+		return false, err
+	}
+	if _, err := fmt.Sscanf(want, "%d.%d", &need[0], &need[1]); err != nil {
+		return false, fmt.Errorf("kernel:%s: want MAJOR.MINOR", want)
+	}
+	return have[0] > need[0] || have[0] == need[0] && have[1] >= need[1], nil
+}
