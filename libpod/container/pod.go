@@ -21,6 +21,9 @@ import (
 // ErrInfra means that a container goes only with its pod.
 var ErrInfra = errors.New("it holds the namespaces of a pod")
 
+// errNoFiles is why an infra container is no use to who wants files.
+var errNoFiles = errors.New("it has no files, only the namespaces of its pod")
+
 // CreatePod makes a pod and its infra container. command is the command line that
 // asks for it, for inspect. It needs no layers, and works anywhere.
 func CreatePod(s state.Store, p spec.Pod, command []string) (*pod.Pod, error) {

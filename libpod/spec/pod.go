@@ -38,9 +38,6 @@ type Pod struct {
 	Share      []string `json:"share,omitempty"`     // sorted; empty without Infra
 	Hostname   string   `json:"hostname,omitempty"`  // default: the name
 	ExitPolicy string   `json:"exitPolicy,omitempty"`
-	// ShareParent puts the containers below one cgroup of the pod where they have
-	// cgroups.
-	ShareParent bool `json:"shareParent,omitempty"`
 
 	// Of the namespaces that are shared.
 	Network string            `json:"network,omitempty"` // none (default), host or container:ID

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -130,8 +129,8 @@ func (o *createFlags) findPod(f *cmdutil.Factory, s state.Store) (p, made *pod.P
 		return nil, nil, err
 	}
 	p, err = container.CreatePod(s, spec.Pod{
-		Version: spec.Version, Name: fresh, Infra: true, Share: container.DefaultShare(), Network: ocispec.NetworkNone, ShareParent: true,
-	}, append([]string{os.Args[0]}, f.Args...))
+		Version: spec.Version, Name: fresh, Infra: true, Share: container.DefaultShare(), Network: ocispec.NetworkNone,
+	}, append([]string{"nook"}, f.Args...))
 	return p, p, err
 }
 
