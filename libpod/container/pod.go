@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -174,6 +175,9 @@ func (e *Engine) RemovePod(ctx context.Context, p *pod.Pod, o RemoveOptions) err
 			return err
 		}
 		for _, m := range members {
+			if err := neededOutside(m.Container); err != nil {
+				return fmt.Errorf("remove pod %s: %w", p.Name, err)
+			}
 			if m.Status.Monitor != 0 && !o.Force {
 				return problem.Hint(fmt.Errorf("remove pod %s: %s: %w", p.Name, m.Name, state.ErrRunning), "run: nook pod rm -f %s", p.Name)
 			}
@@ -188,6 +192,20 @@ func (e *Engine) RemovePod(ctx context.Context, p *pod.Pod, o RemoveOptions) err
 		events.TellPod(p, events.Remove)
 	}
 	return err
+}
+
+// neededOutside looks for containers of no pod, or of another, that have namespaces
+// of m.
+func neededOutside(m *state.Container) error {
+	dependents, err := Dependents(m)
+	if err != nil {
+		return err
+	}
+	dependents = slices.DeleteFunc(dependents, func(d *state.Container) bool { return d.Spec.Pod == m.Spec.Pod })
+	if len(dependents) == 0 {
+		return nil
+	}
+	return problem.Hint(fmt.Errorf("%s: %w: %s", m.Name, ErrDependents, namesOf(dependents)), "run: nook rm %s", namesOf(dependents))
 }
 
 // removeMembers deletes the containers of a pod that is out of sight, the infra

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -76,7 +77,7 @@ func failure(err error) int {
 	switch {
 	case errors.Is(err, pod.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, state.ErrRunning):
+	case errors.Is(err, state.ErrRunning), errors.Is(err, container.ErrDependents):
 		return exitInUse
 	default:
 		return cmdutil.ExitFailure
