@@ -50,28 +50,37 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 	if err := wake(c); err != nil {
 		return err
 	}
+	return end(ctx, c, sig, grace)
+}
+
+// begins is how often to look whether a container that is being started can be
+// signalled.
+const begins = 10 * time.Millisecond
+
+// end signals c until nobody looks after it. One that is being started has no
+// process to signal yet.
+func end(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
-	if err := c.Signal(sig); err != nil {
-		return err
-	}
-	timer := time.NewTimer(grace)
+	timer, again := time.NewTimer(grace), time.NewTicker(begins)
 	defer timer.Stop()
-	select {
-	case err := <-gone:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-	}
-	if err := c.Signal(syscall.SIGKILL); err != nil {
-		return err
-	}
-	select {
-	case err := <-gone:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	defer again.Stop()
+	for sent := false; ; {
+		if !sent {
+			var err error
+			if sent, err = c.Signal(sig); err != nil {
+				return err
+			}
+		}
+		select {
+		case err := <-gone:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+			sig, sent = syscall.SIGKILL, false
+		case <-again.C:
+		}
 	}
 }
 
@@ -98,7 +107,8 @@ func Kill(c *state.Container, sig syscall.Signal) error {
 		}
 	}
 	events.Tell(c, events.Kill, events.Attribute("signal", strconv.Itoa(int(sig))))
-	return c.Signal(sig)
+	_, err := c.Signal(sig)
+	return err
 }
 
 // wake ends the pause of a monitor that is about to start c again.

@@ -39,18 +39,31 @@ func (j *joined) close() {
 	}
 }
 
+// tries is how often an infra container may end between its start and the moment
+// that its namespaces are open: the last container of its pod has ended meanwhile.
+const tries = 5
+
 // join opens the namespaces that c has of other containers. They must run, and as
 // long as the files are open the namespaces are there.
-func (e *Engine) join(ctx context.Context, c *state.Container, o StartOptions) (_ *joined, err error) {
+func (e *Engine) join(ctx context.Context, c *state.Container, o StartOptions) (*joined, error) {
+	for try := 1; ; try++ {
+		if err := e.readyPod(ctx, c, o); err != nil {
+			return nil, err
+		}
+		j, err := e.joinOnce(c)
+		if !errors.Is(err, ErrNotRunning) || c.Spec.Pod == "" || try == tries {
+			return j, err
+		}
+	}
+}
+
+func (e *Engine) joinOnce(c *state.Container) (_ *joined, err error) {
 	j := &joined{spec: c.Spec}
 	defer func() {
 		if err != nil {
 			j.close()
 		}
 	}()
-	if err := e.readyPod(ctx, c, o); err != nil {
-		return nil, err
-	}
 	if c.Spec.Infra {
 		if err := e.inheritNamespaces(c, &j.spec); err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/pod"
+	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -80,13 +81,13 @@ func (m *Monitor) leavePod() {
 	if err != nil || infra == nil {
 		return // the pod is gone, or goes on
 	}
-	if st, err := infra.Status(); err != nil || st.Monitor == 0 {
+	if st, err := infra.Status(); err != nil || st.Word != state.Running {
 		return
 	}
 	if p, err := pods.Lookup(m.Container.Spec.Pod); err == nil {
 		events.TellPod(p, events.Stop)
 	}
-	if infra.Signal(syscall.SIGTERM) == nil {
+	if sent, err := infra.Signal(syscall.SIGTERM); err == nil && sent {
 		_ = infra.AwaitMonitor() // for those who hear of our end
 	}
 }

@@ -3,6 +3,7 @@ package pod
 import (
 	"errors"
 
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 )
 
@@ -70,7 +71,7 @@ func (s Store) Last(c *state.Container) (*state.Container, error) {
 		return nil, nil //nolint:nilnil // no pod to end
 	}
 	p, err := s.Lookup(c.Spec.Pod)
-	if err != nil || p.Spec.ExitPolicy != "stop" {
+	if err != nil || p.Spec.ExitPolicy != spec.ExitStop {
 		return nil, err
 	}
 	members, err := s.Members(p.ID)
@@ -84,7 +85,8 @@ func (s Store) Last(c *state.Container) (*state.Container, error) {
 		case m.Spec.Infra:
 			infra = m
 		default:
-			if st, err := m.Status(); err != nil || st.Monitor != 0 && st.Word != state.Exited {
+			// Also one that is ending: it asks too, and after it has let go.
+			if pid, err := m.Monitor(); err != nil || pid != 0 {
 				return nil, err
 			}
 		}

@@ -28,28 +28,32 @@ func StartTime(pid int) (uint64, error) {
 }
 
 // Signal signals the first process of the latest run of c, and nobody else: the
-// pid must still have the start time on record when a descriptor of it is open. A
-// process that is gone is no error.
-func (c *Container) Signal(sig syscall.Signal) error {
+// pid must still have the start time on record when a descriptor of it is open. It
+// reports false where there is no such process: it is gone, or not there yet.
+func (c *Container) Signal(sig syscall.Signal) (sent bool, err error) {
 	run, ran, err := c.LastRun()
 	if err != nil || !ran || !run.Finished.IsZero() {
-		return err
+		return false, err
 	}
 	p, err := sys.PidfdOpen(run.PID)
 	if errors.Is(err, syscall.ESRCH) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer p.Close()
 	if begun, err := StartTime(run.PID); err != nil || begun != run.PIDStart {
-		return nil // the pid is another process by now
+		return false, nil //nolint:nilerr // the pid is another process by now
 	}
-	if err := sys.PidfdSignal(p, sig); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("signal %s: %w", c.Name, err)
+	err = sys.PidfdSignal(p, sig)
+	if errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH) {
+		return false, nil
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("signal %s: %w", c.Name, err)
+	}
+	return true, nil
 }
 
 // OpenLive opens a file below /proc/PID of the first process of a running
