@@ -67,5 +67,8 @@ func run() int {
 	if os.Args[0] == launch.SessionName {
 		return root.Status(f, container.ServeExec(ctx, f))
 	}
+	if os.Args[0] == monitor.ProbeName {
+		return root.Status(f, container.ServeProbe(ctx, f))
+	}
 	return root.Main(ctx, f)
 }

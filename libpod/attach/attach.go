@@ -34,6 +34,7 @@ const (
 	Started  Type = 32 // Start as JSON
 	Exited   Type = 33 // Exit as JSON; the last frame
 	StdinAck Type = 34 // big-endian uint32: so many bytes of input were taken
+	Checked  Type = 35 // how a health check came out, as JSON; the last frame
 )
 
 // Window is how many bytes of input a client may have on the way. Input that the

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -35,9 +36,14 @@ func (c *Client) Run(conn *Conn) (Exit, error) {
 	w := &window{free: Window}
 	w.cond = sync.NewCond(&w.mu)
 	detached := make(chan struct{})
+	var leaving atomic.Bool // detached, before anybody is told
 	begun := func() {
 		if c.In != nil {
-			go c.sendInput(conn, w, detached)
+			go func() {
+				if c.sendInput(conn, w, &leaving) {
+					close(detached)
+				}
+			}()
 		}
 		go c.sendSignals(conn)
 	}
@@ -52,6 +58,9 @@ func (c *Client) Run(conn *Conn) (Exit, error) {
 	}()
 	select {
 	case r := <-done:
+		if errors.Is(r.err, ErrLost) && leaving.Load() { // it was told, and hung up
+			return Exit{}, ErrDetached
+		}
 		return r.exit, r.err
 	case <-detached:
 		return Exit{}, ErrDetached
@@ -115,7 +124,8 @@ func (o *output) write(conn *Conn, p []byte) {
 	}
 }
 
-func (c *Client) sendInput(conn *Conn, w *window, detached chan<- struct{}) {
+// sendInput returns when there is no more, or, with true, when the user leaves.
+func (c *Client) sendInput(conn *Conn, w *window, leaving *atomic.Bool) bool {
 	keys := NewKeyFilter(c.Keys)
 	buf := make([]byte, 32<<10)
 	var out []byte
@@ -125,17 +135,17 @@ func (c *Client) sendInput(conn *Conn, w *window, detached chan<- struct{}) {
 		if out, leave = keys.Filter(out[:0], buf[:n]); len(out) > 0 {
 			w.take(len(out))
 			if conn.Write(Stdin, out) != nil {
-				return
+				return false
 			}
 		}
 		if leave {
+			leaving.Store(true)
 			_ = conn.Write(Detach, nil) // leaving either way
-			close(detached)
-			return
+			return true
 		}
 		if err != nil {
 			_ = conn.Write(StdinEOF, nil)
-			return
+			return false
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -99,6 +100,27 @@ func TestDetachLeavesTheContainer(t *testing.T) {
 	}
 	if c := s.sessions(); len(c) > 0 {
 		<-c[0].Left()
+	}
+}
+
+// The monitor hangs up as soon as it is told: that is no loss of it.
+func TestDetachBeforeTheConnectionEnds(t *testing.T) {
+	for range 100 {
+		a, b := net.Pipe()
+		server := New(b)
+		go func() {
+			_ = server.WriteJSON(Started, Start{})
+			for {
+				if t, _, err := server.Read(); err != nil || t == Detach {
+					b.Close()
+					return
+				}
+			}
+		}()
+		_, err := (&Client{In: strings.NewReader("\x10\x11"), Out: io.Discard, Keys: []byte("\x10\x11")}).Run(New(a))
+		if !errors.Is(err, ErrDetached) {
+			t.Fatalf("got %v, want ErrDetached", err)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -73,6 +74,9 @@ func (e *Engine) Commit(ctx context.Context, c *state.Container, o CommitOptions
 		id, err = e.Layers.Put(ctx, made, o.Names, p)
 		return err
 	})
+	if err == nil {
+		events.Tell(c, events.Commit, events.Attribute("imageID", id))
+	}
 	return id, err
 }
 

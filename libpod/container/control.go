@@ -155,29 +155,3 @@ func Attach(c *state.Container, hello monitor.Hello) (*attach.Conn, error) {
 	}
 	return conn, nil
 }
-
-// Wait waits until a container does not run and returns its exit code. It hears
-// that from the monitor, so that it also knows of a container that is removed when
-// it ends. One that never ran has 0.
-func Wait(ctx context.Context, c *state.Container) (int, error) {
-	conn, err := Attach(c, monitor.Hello{Quiet: true, NoStdin: true})
-	if err == nil {
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		defer stop()
-		defer conn.Close()
-		exit, err := (&attach.Client{}).Run(conn)
-		if err == nil {
-			return exit.Code, nil
-		}
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
-	}
-	// It does not run, it is on its way in or out, or its monitor was killed: the
-	// record knows.
-	if err := c.AwaitMonitor(); err != nil {
-		return 0, err
-	}
-	st, err := c.Status()
-	return st.Run.ExitCode, err
-}

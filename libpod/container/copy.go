@@ -10,6 +10,7 @@ import (
 	"path"
 	"syscall"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/archive"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -57,6 +58,11 @@ func (e *Engine) Copy(ctx context.Context, src, dst CopyEnd, o CopyOptions) erro
 			return err
 		}
 		defer to.Close()
+	}
+	for _, c := range []*state.Container{src.Container, dst.Container} {
+		if c != nil {
+			events.Tell(c, events.Copy)
+		}
 	}
 	switch {
 	case dst.Stream != nil:

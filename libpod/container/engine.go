@@ -8,6 +8,7 @@ package container
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -59,6 +60,7 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 	if err := e.sweepPods(ctx); err != nil {
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
+	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
 	cfg, img, err := e.resolve(ctx, r)
 	if err == nil {
 		err = e.planMounts(ctx, &cfg, r.Pull)
@@ -149,13 +151,16 @@ func (e *Engine) resolve(ctx context.Context, r Request) (state.Config, *store.I
 	if r.Spec.RootFS != "" {
 		cmd, err := ocispec.Command(r.Spec, spec.ImageConfig{})
 		cfg.Command, cfg.ImageName = cmd, r.Spec.RootFS
-		return cfg, nil, err
+		return cfg, nil, errors.Join(err, checkHealth(r.Spec.Health, nil))
 	}
 	img, err := image.Ensure(ctx, e.Layers, r.Spec.Image, r.Pull)
 	if err != nil {
 		return cfg, nil, err
 	}
 	if cfg.Image, err = imageConfig(img); err != nil {
+		return cfg, nil, err
+	}
+	if err := checkHealth(r.Spec.Health, cfg.Image.Health); err != nil {
 		return cfg, nil, err
 	}
 	cfg.ImageID, cfg.ImageName = img.ID, nameOf(img, r.Spec.Image)
@@ -183,10 +188,20 @@ func imageConfig(img *store.Image) (spec.ImageConfig, error) {
 	if err != nil {
 		return spec.ImageConfig{}, err
 	}
+	raw, err := img.RawConfig()
+	if err != nil {
+		return spec.ImageConfig{}, err
+	}
+	var more struct { // Config knows no StartInterval
+		Config struct{ Healthcheck *spec.ImageHealth }
+	}
+	if err := json.Unmarshal(raw, &more); err != nil {
+		return spec.ImageConfig{}, fmt.Errorf("image %s: health check: %w", img.ID, err)
+	}
 	c := cfg.Config
 	return spec.ImageConfig{
 		Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, User: c.User,
-		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)),
+		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)), Health: more.Config.Healthcheck,
 	}, nil
 }
 

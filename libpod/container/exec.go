@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -32,6 +33,7 @@ type ExecOptions struct {
 	Privileged bool        `json:"privileged,omitempty"` // all capabilities of the container's user namespace
 	NoSession  bool        `json:"noSession,omitempty"`  // leave no record for inspect
 	Size       attach.Size `json:"size,omitzero"`        // of the terminal
+	Probe      bool        `json:"-"`                    // a health check: no events, and signals are for its process group, where the kernel can
 	Extra      []*os.File  `json:"-"`                    // become descriptors 3 and up
 	Started    func()      `json:"-"`                    // called once the command runs; may be nil
 }
@@ -76,6 +78,7 @@ func (x *execution) serve(conn *attach.Conn) {
 	if x.o.Started != nil {
 		x.o.Started()
 	}
+	x.tell(events.Exec)
 	_ = conn.WriteJSON(attach.Started, attach.Start{ID: x.id, PID: x.proc.PID}) // a client that is gone is the hub's matter
 	hub := attach.NewHub(x.server())
 	client := hub.Serve(conn, attach.Options{Owner: true, NoInput: !x.o.Stdin})
@@ -90,7 +93,14 @@ func (x *execution) serve(conn *attach.Conn) {
 	if err := x.undo.Run(); err != nil && exit.Error == "" {
 		exit.Error = err.Error() // the command's own exit code stays
 	}
+	x.tell(events.ExecDied, events.ExitCode(exit.Code))
 	hub.End(exit)
+}
+
+func (x *execution) tell(action string, more ...func(*events.Event)) {
+	if !x.o.Probe {
+		events.Tell(x.c, action, append(more, events.Attribute("execID", x.id))...)
+	}
 }
 
 // hangUp tells the command that its user's terminal is gone. Who left on purpose
@@ -209,7 +219,11 @@ func (x *execution) process(e *oci.Entrant) (*specs.Process, error) {
 // server shows the command's streams to a Hub. They end with the command: what it
 // left in the background may keep them open, and nobody waits for that.
 func (x *execution) server() attach.Container {
-	c := attach.Container{Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(x.first, sig) }}
+	signal := sys.PidfdSignal
+	if x.o.Probe {
+		signal = sys.PidfdSignalGroup
+	}
+	c := attach.Container{Signal: func(sig syscall.Signal) error { return signal(x.first, sig) }}
 	s := &x.streams
 	if s.master != nil {
 		c.TTY, c.Stdin, c.Stdout = true, s.master, untilEnd{s.master, x.first}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/archive"
 	"github.com/nook-containers/nook/pkg/store"
@@ -40,7 +41,11 @@ func (e *Engine) Export(ctx context.Context, c *state.Container, w io.Writer) er
 	if err := f.Now.Pack(ctx, p, nil); err != nil {
 		return fmt.Errorf("export %s: %w", c.Name, err)
 	}
-	return p.Close()
+	if err := p.Close(); err != nil {
+		return err
+	}
+	events.Tell(c, events.Export)
+	return nil
 }
 
 // Changes tells what f has that is not as it was before, less the places that nook

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -50,7 +51,11 @@ type InspectState struct {
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
+	Health     *health.Shown `json:",omitempty"` // nil without a health check
 }
+
+// Healthcheck is Health, as Podman named it once.
+func (s InspectState) Healthcheck() *health.Shown { return s.Health }
 
 // InspectMount is one mount that was asked for, by the user or by the image.
 type InspectMount struct {
@@ -83,6 +88,20 @@ type InspectConfig struct {
 	StopSignal  string
 	Volumes     map[string]struct{} // paths that the image wants volumes at
 	Secrets     []InspectSecret     `json:",omitempty"`
+
+	Healthcheck                *spec.ImageHealth     `json:",omitempty"`
+	StartupHealthCheck         *InspectStartupHealth `json:",omitempty"`
+	HealthcheckOnFailureAction string                `json:",omitempty"`
+	HealthLogDestination       string                `json:",omitempty"`
+	HealthMaxLogCount          int                   `json:",omitempty"`
+	HealthMaxLogSize           int                   `json:",omitempty"`
+}
+
+// InspectStartupHealth is what must succeed before the health check begins.
+type InspectStartupHealth struct {
+	spec.ImageHealth
+
+	Successes int `json:",omitempty"`
 }
 
 // InspectSecret names a secret, and says where the container has it.
@@ -186,6 +205,9 @@ func Describe(c *state.Container) (*Inspect, error) {
 		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}}, ExecIDs: execs,
 	}
 	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
+		return nil, err
+	}
+	if err := describeHealth(c, out); err != nil {
 		return nil, err
 	}
 	for _, sec := range c.Spec.Secrets {

@@ -11,6 +11,8 @@ import (
 type Listed struct {
 	*state.Container
 	state.Status
+
+	Health string // its status; empty if it does not run, or has no health check
 }
 
 // Labels are the image's and the container's own.
@@ -30,7 +32,15 @@ func List(s state.Store) ([]Listed, []error) {
 			errs = append(errs, err)
 			continue
 		}
-		out = append(out, Listed{c, st})
+		l := Listed{Container: c, Status: st}
+		if st.Word == state.Running {
+			r, _, err := HealthOf(c)
+			if err != nil {
+				errs = append(errs, err)
+			}
+			l.Health = r.Status
+		}
+		out = append(out, l)
 	}
 	return out, errs
 }

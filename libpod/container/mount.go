@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -54,7 +55,11 @@ func (e *Engine) Mount(c *state.Container) (string, error) {
 		return "", fmt.Errorf("mount %s: %w", c.Name, err)
 	}
 	defer target.Close()
-	return path, sys.Attach(root, target)
+	if err := sys.Attach(root, target); err != nil {
+		return path, err
+	}
+	events.Tell(c, events.Mount)
+	return path, nil
 }
 
 // Unmount takes back what Mount showed. It reports false where there was nothing.
@@ -66,6 +71,7 @@ func (e *Engine) Unmount(c *state.Container) (bool, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil
 		}
+		events.Tell(c, events.Unmount)
 	}
 	return was, err
 }

@@ -104,7 +104,7 @@ func PodMembers(p *pod.Pod) ([]PodMember, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Listed{c, st})
+		out = append(out, Listed{Container: c, Status: st})
 	}
 	return out, nil
 }

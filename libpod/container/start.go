@@ -14,6 +14,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
+	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -126,6 +127,11 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
 	}
+	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
+		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
+			return err
+		}
+	}
 	// On disk before the command runs: a container that ran can never look as if
 	// it had not.
 	if err := r.c.WriteRun(r.run); err != nil {
@@ -134,6 +140,7 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if err := writePID(o.PIDFile, pid); err != nil {
 		return err
 	}
+	events.Tell(r.c, events.Init)
 	return r.proc.Start()
 }
 
@@ -281,6 +288,12 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		e.bury(c)
 		return
 	}
+	if conn != nil && !o.Detach {
+		events.Tell(c, events.Attach)
+	}
+	if o.Again != nil {
+		events.Tell(c, events.Restart)
+	}
 	events.Tell(c, events.Start)
 	if conn != nil {
 		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
@@ -301,7 +314,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 			e.Notice(err.Error()) // then this process does it
 		}
 	}
-	m.Serve()
+	m.Serve(context.WithoutCancel(ctx))
 	e.bury(c)
 }
 
@@ -342,6 +355,9 @@ func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
+		StopGrace: DefaultStopTimeout,
 	}
+	// An image's may be none that exists; then SIGKILL alone ends the container.
+	m.StopSignal, _ = sys.ParseSignal(spec.StopSignal(r.c.Spec, r.c.Image))
 	return m
 }

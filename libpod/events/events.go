@@ -5,10 +5,12 @@
 // # Theory of operation
 //
 // Writers append whole lines with one write(2) each, which the kernel does not
-// mix (O_APPEND, open(2)), and take no lock. Who finds the file too long renames
-// it to the older one's name, under a lock, so that only one does. A reader takes
-// the older file and then the newer, and follows by watching the directory. A line
-// cut short by a crash or a full disk is skipped.
+// mix (O_APPEND, open(2)), under a lock that they share. Who finds the file too long
+// renames it to the older one's name, under the lock that nobody shares: so nobody
+// writes to a file that was renamed, and a reader, which takes the older file and then
+// the newer and follows by watching the directory, may leave the older one for good.
+// No lock is waited for: a process that was stopped holds up nobody. A line cut short
+// by a crash or a full disk is skipped.
 package events
 
 import (
@@ -31,27 +33,46 @@ const (
 	Container = "container"
 	Image     = "image"
 	Volume    = "volume"
+	Network   = "network"
 	Pod       = "pod"
 	System    = "system"
 )
 
 // Actions, as podman-events(1) has them.
 const (
-	Attach  = "attach"
-	Create  = "create"
-	Died    = "died"
-	Import  = "import"
-	Kill    = "kill"
-	Load    = "loadfromarchive"
-	Prune   = "prune"
-	Pull    = "pull"
-	Remove  = "remove"
-	Rename  = "rename"
-	Restart = "restart"
-	Start   = "start"
-	Stop    = "stop"
-	Tag     = "tag"
-	Untag   = "untag"
+	Attach   = "attach"
+	Build    = "build"
+	Cleanup  = "cleanup" // what a container had while it ran is given back
+	Commit   = "commit"
+	Copy     = "copy"
+	Create   = "create"
+	Died     = "died"
+	Exec     = "exec"
+	ExecDied = "exec_died"
+	Export   = "export"
+	// HealthStatus is told when the status changes, and of every check where the
+	// user wants the results here.
+	HealthStatus = "health_status"
+	Import       = "import"
+	Init         = "init" // a container has all but its command running
+	Kill         = "kill"
+	Load         = "loadfromarchive"
+	Mount        = "mount"
+	Pause        = "pause"
+	Prune        = "prune"
+	Pull         = "pull"
+	Push         = "push"
+	Remove       = "remove"
+	Rename       = "rename"
+	Restart      = "restart"
+	Save         = "save"
+	Start        = "start"
+	Stop         = "stop"
+	Tag          = "tag"
+	Unmount      = "unmount"
+	Unpause      = "unpause"
+	Untag        = "untag"
+	Update       = "update"
 )
 
 // Event is one thing that happened.
@@ -63,7 +84,9 @@ type Event struct {
 	Name       string            `json:"name,omitempty"`
 	Image      string            `json:"image,omitempty"` // of a container
 	ExitCode   *int              `json:"exitCode,omitempty"`
-	Attributes map[string]string `json:"attributes,omitempty"` // labels, and what an action adds
+	Health     string            `json:"health,omitempty"`        // status, of HealthStatus
+	Failing    int               `json:"failingStreak,omitempty"` // of HealthStatus
+	Attributes map[string]string `json:"attributes,omitempty"`    // labels, and what an action adds
 }
 
 const (
@@ -107,8 +130,23 @@ func TellPod(p *pod.Pod, action string, change ...func(*Event)) {
 	_ = Of(p.Containers()).Append(e)
 }
 
+// TellImage appends that action happened to an image, as Tell does.
+func TellImage(s state.Store, action, id, name string) {
+	_ = Of(s).Append(Event{Time: time.Now(), Type: Image, Action: action, ID: id, Name: name})
+}
+
+// TellType appends that action happened to the things of a kind, as Tell does.
+func TellType(s state.Store, kind, action string) {
+	_ = Of(s).Append(Event{Time: time.Now(), Type: kind, Action: action})
+}
+
 // ExitCode adds how a container ended.
 func ExitCode(code int) func(*Event) { return func(e *Event) { e.ExitCode = &code } }
+
+// Health adds what a container's health is.
+func Health(status string, failing int) func(*Event) {
+	return func(e *Event) { e.Health, e.Failing = status, failing }
+}
 
 // Attribute adds a detail.
 func Attribute(key, value string) func(*Event) {
@@ -121,7 +159,7 @@ func (l Log) Append(e Event) error {
 	if err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
-	f, err := l.open()
+	f, err := l.current()
 	if err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}
@@ -130,9 +168,37 @@ func (l Log) Append(e Event) error {
 		return fmt.Errorf("write event: %w", err)
 	}
 	if fi, err := f.Stat(); err == nil && fi.Size() > maxSize {
-		return l.rotate(f)
+		return l.rotate(f, fi.Size())
 	}
 	return nil
+}
+
+// patience bounds how often a writer tries to lock the file, a millisecond apart:
+// a process that was stopped in its rotation must not hold up all others.
+const patience = 50
+
+// current opens the newer file and locks it, so that it is not renamed before it is
+// closed again: a follower that has left a file behind has missed nothing.
+func (l Log) current() (*os.File, error) {
+	for tries := patience; ; tries-- {
+		f, err := l.open()
+		if err != nil {
+			return nil, err
+		}
+		err = sys.TryLockShared(f)
+		if err == nil {
+			now, serr := os.Stat(f.Name())
+			if mine, err := f.Stat(); tries == 0 || err == nil && serr == nil && os.SameFile(mine, now) {
+				return f, nil
+			}
+		} else if !errors.Is(err, sys.ErrLocked) || tries == 0 {
+			return f, nil // without a lock rather than not at all
+		}
+		f.Close()
+		if err != nil {
+			<-time.After(time.Millisecond)
+		}
+	}
 }
 
 func (l Log) open() (*os.File, error) {
@@ -147,9 +213,15 @@ func (l Log) open() (*os.File, error) {
 	return f, err
 }
 
-// rotate makes full the older file, unless somebody has.
-func (l Log) rotate(full *os.File) error {
-	if err := sys.Lock(full); err != nil {
+// rotate makes full, which has so many bytes, the older file, unless somebody has, or
+// somebody else is writing to it: then the next writer does. Of a writer that was
+// stopped the rest grow tired.
+func (l Log) rotate(full *os.File, size int64) error {
+	err := sys.TryLock(full)
+	if errors.Is(err, sys.ErrLocked) && size < 2*maxSize {
+		return nil
+	}
+	if err != nil && !errors.Is(err, sys.ErrLocked) {
 		return err
 	}
 	path := filepath.Join(l.Dir, logFile)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 func read(t *testing.T, l Log, q Query) []Event {
@@ -119,4 +121,79 @@ func TestCutLineIsSkipped(t *testing.T) {
 func TestUntilEndsFollowing(t *testing.T) {
 	l := Log{t.TempDir()}
 	read(t, l, Query{Follow: true, Until: time.Now().Add(50 * time.Millisecond)})
+}
+
+// hold opens the newer file and locks it.
+func hold(t *testing.T, l Log, lock func(*os.File) error) *os.File {
+	t.Helper()
+	f, err := l.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if err := lock(f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// fill appends events until the newer file has so many bytes.
+func fill(t *testing.T, l Log, size int64) {
+	t.Helper()
+	e := Event{Name: strings.Repeat("x", 64<<10)}
+	for range 2 + size>>16 {
+		if err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func rotated(l Log) bool {
+	_, err := os.Stat(filepath.Join(l.Dir, oldFile))
+	return err == nil
+}
+
+// A file that somebody is about to write to is not renamed under them: a follower
+// that has left it would not hear of the event.
+func TestNoRotationUnderAWriter(t *testing.T) {
+	l := Log{t.TempDir()}
+	late := hold(t, l, sys.TryLockShared)
+	fill(t, l, maxSize)
+	if rotated(l) {
+		t.Fatal("renamed under a writer")
+	}
+	late.Close()
+	if err := l.Append(Event{}); err != nil {
+		t.Fatal(err)
+	}
+	if !rotated(l) {
+		t.Error("not renamed once nobody writes")
+	}
+	// The next writer has the new file, whatever it opened first.
+	f, err := l.current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if fi, err := f.Stat(); err != nil || fi.Size() != 0 {
+		t.Errorf("%d bytes, %v", fi.Size(), err)
+	}
+}
+
+// A process that was stopped with a lock of either kind holds up nobody, and the log
+// stays in bounds.
+func TestStoppedWriters(t *testing.T) {
+	l := Log{t.TempDir()}
+	hold(t, l, sys.TryLockShared)
+	fill(t, l, 2*maxSize)
+	if !rotated(l) {
+		t.Error("grows for ever")
+	}
+	hold(t, l, sys.TryLock)
+	if err := l.Append(Event{Name: "last"}); err != nil {
+		t.Error(err)
+	}
+	if all := read(t, l, Query{Keep: func(e Event) bool { return e.Name == "last" }}); len(all) != 1 {
+		t.Errorf("got %v", all)
+	}
 }

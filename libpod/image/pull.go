@@ -55,6 +55,9 @@ type PullOptions struct {
 	Progress io.Writer `json:"-"`
 	Quiet    bool
 
+	// Pulled hears of every image that was pulled, with the name that it has got.
+	Pulled func(id, name string) `json:"-"`
+
 	// Helper runs credential helpers. Nil: in this process's namespaces.
 	Helper registry.HelperFunc `json:"-"`
 	// Clock is replaced by tests.
@@ -312,6 +315,9 @@ func (p *puller) one(ctx context.Context, ref registry.Reference, have *store.Im
 	id, err := p.s.Put(ctx, img, []string{storedName(ref)}, p.out)
 	if err != nil {
 		return nil, err
+	}
+	if p.o.Pulled != nil {
+		p.o.Pulled(id, storedName(ref))
 	}
 	return p.s.Lookup(id)
 }

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type brief struct {
 	Kept                            []int // stay open until the end
 	Pause                           time.Duration
 	Resume                          json.RawMessage
+	StopSignal                      syscall.Signal
+	StopGrace                       time.Duration
 }
 
 // Become replaces this program by the stage that does what Serve does, on the
@@ -49,7 +52,10 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	if err != nil {
 		return err
 	}
-	b := brief{Store: m.Container.Store(), Dir: m.Container.Dir(), Run: m.Run, Lock: lock, Pause: m.Pause, Resume: m.Resume}
+	b := brief{
+		Store: m.Container.Store(), Dir: m.Container.Dir(), Run: m.Run, Lock: lock, Pause: m.Pause, Resume: m.Resume,
+		StopSignal: m.StopSignal, StopGrace: m.StopGrace,
+	}
 	for _, p := range []struct {
 		fd *int
 		f  *os.File
@@ -125,7 +131,7 @@ func serveBrief() error {
 		return err
 	}
 	time.AfterFunc(settled, sys.DropProgramPages)
-	run, restart := m.Serve()
+	run, restart := m.Serve(context.Background()) //nolint:forbidigo // the process is this stage
 	if restart {
 		err = m.restart(run)
 	}
@@ -150,7 +156,7 @@ func readFD(fd int, v any) error {
 
 // monitor takes over the descriptors.
 func (b *brief) monitor() (*Monitor, error) {
-	m := &Monitor{Run: b.Run, Pause: b.Pause, Resume: b.Resume}
+	m := &Monitor{Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
 	for _, p := range []struct {
 		fd int
 		f  **os.File

@@ -15,6 +15,7 @@
 package monitor
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
+	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/sys"
@@ -36,7 +38,15 @@ const SocketName = "attach"
 type Hello struct {
 	NoStdin bool        `json:"noStdin,omitempty"`
 	Quiet   bool        `json:"quiet,omitempty"` // it wants to hear of the end only
+	Check   bool        `json:"check,omitempty"` // it wants a health check, and the Checked frame in answer
 	Size    attach.Size `json:"size,omitzero"`   // of its terminal; 0 by 0: it has none
+}
+
+// Checked is the Checked frame.
+type Checked struct {
+	health.Answer
+
+	Error string `json:"error,omitempty"` // there was no check
 }
 
 // A Monitor looks after one container, whose command runs.
@@ -56,7 +66,12 @@ type Monitor struct {
 	Free func() error
 
 	Pause  time.Duration   // before this run, where it is a restart
-	Resume json.RawMessage // for who starts the container again
+	Resume json.RawMessage // for who starts the container again, or runs a health check
+
+	// StopSignal asks the container to end, and StopGrace is how long it may take:
+	// where it is not healthy, or this process is told to end.
+	StopSignal syscall.Signal
+	StopGrace  time.Duration
 
 	term *terminator // what SIGTERM does to this process
 }
@@ -77,7 +92,7 @@ func Dial(c *state.Container) (*os.File, error) {
 // Serve looks after the container until it has ended and that is on disk, or it
 // is out of sight where it is to be removed. Only then clients hear of the end. If
 // its restart policy wants the container again this process still holds it.
-func (m *Monitor) Serve() (run state.Run, restart bool) {
+func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	m.term = newTerminator()
 	heeded := m.term.watch(m)
 	out := openLog(m.Container)
@@ -88,11 +103,13 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
 	}
 	hub.Start()
+	doctor := m.startDoctor(ctx)
 	if m.Listen != nil {
-		go m.accept(hub)
+		go m.accept(hub, doctor)
 	}
 	status, err := m.Wait()
 	heeded()
+	sick := doctor.stop()
 	m.endAll() // they may hold the streams
 	hub.Drained()
 	lost := out.close()
@@ -111,8 +128,10 @@ func (m *Monitor) Serve() (run state.Run, restart bool) {
 	if lost != nil && run.Error == "" {
 		run.Error = lost.Error() // for inspect; the user saw the output
 	}
-	restart = again(m.Container, run) && !m.term.told.Load()
+	restart = (sick || again(m.Container, run)) && !m.term.told.Load()
+	run.Again = restart
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
+	events.Tell(m.Container, events.Cleanup)
 	if m.Container.Spec.Remove {
 		events.Tell(m.Container, events.Remove)
 	}
@@ -149,7 +168,7 @@ func (m *Monitor) finish(run state.Run, restart bool, exit attach.Exit) attach.E
 // acceptPause is how long a client waits while the process can open nothing.
 const acceptPause = 100 * time.Millisecond
 
-func (m *Monitor) accept(hub *attach.Hub) {
+func (m *Monitor) accept(hub *attach.Hub, d *doctor) {
 	for {
 		client, err := sys.Accept(m.Listen)
 		if errors.Is(err, os.ErrClosed) {
@@ -159,11 +178,11 @@ func (m *Monitor) accept(hub *attach.Hub) {
 			<-time.After(acceptPause)
 			continue
 		}
-		go m.greet(hub, client)
+		go m.greet(hub, d, client)
 	}
 }
 
-func (m *Monitor) greet(hub *attach.Hub, client *os.File) {
+func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 	conn := attach.New(client)
 	t, p, err := conn.Read()
 	var hello Hello
@@ -171,14 +190,30 @@ func (m *Monitor) greet(hub *attach.Hub, client *os.File) {
 		conn.Close()
 		return
 	}
-	if m.Terminal != nil && hello.Size != (attach.Size{}) {
-		_ = sys.SetWindowSize(m.Terminal, hello.Size.Rows, hello.Size.Cols) // of the wrong size is no reason to refuse
+	if hello.Check {
+		defer conn.Close()
+		answer, err := d.ask()
+		checked := Checked{Answer: answer}
+		if err != nil {
+			checked.Error = err.Error()
+		}
+		_ = conn.WriteJSON(attach.Checked, checked) // it may have left
+		return
 	}
 	if err := conn.WriteJSON(attach.Started, attach.Start{ID: m.Container.ID, PID: m.Run.PID}); err != nil {
 		conn.Close()
 		return
 	}
+	if !hello.Quiet {
+		events.Tell(m.Container, events.Attach)
+	}
 	hub.Serve(conn, attach.Options{NoInput: hello.NoStdin, NoOutput: hello.Quiet})
+	if m.Terminal != nil && hello.Size != (attach.Size{}) {
+		// To a new client the screen is empty. Only a size that changes makes programs
+		// draw it again; a wrong one is no reason to refuse.
+		_ = sys.SetWindowSize(m.Terminal, hello.Size.Rows+1, hello.Size.Cols+1)
+		_ = sys.SetWindowSize(m.Terminal, hello.Size.Rows, hello.Size.Cols)
+	}
 }
 
 // streams shows the container's streams to a Hub.

@@ -7,21 +7,16 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/sys"
 )
-
-// grace is how long a container may take to end once its monitor is told to:
-// what "nook stop" gives it by default, and well below the 90 s after which
-// systemd kills what is left of a unit (systemd-system.conf(5)).
-const grace = 10 * time.Second
 
 // terminator is what SIGTERM does to a monitor. A unit that is stopped, or a
 // system that shuts down, sends it to every process; the monitor's death would be
 // the container's, without a chance to finish and with the end of its output
 // lost. So it passes the wish on, and lives until the container has ended. The
 // policy must not start the container again now; that its user ended it, which
-// would outlast the next boot, nobody says.
+// would outlast the next boot, nobody says. StopGrace is to be well below the 90 s
+// after which systemd kills what is left of a unit (systemd-system.conf(5)).
 type terminator struct {
 	signals chan os.Signal
 	told    atomic.Bool
@@ -47,12 +42,8 @@ func (t *terminator) watch(m *Monitor) (stop func()) {
 		case <-t.signals:
 		}
 		t.told.Store(true)
-		sig, err := sys.ParseSignal(spec.StopSignal(m.Container.Spec, m.Container.Image))
-		if err != nil {
-			sig = syscall.SIGTERM // an image may name a signal that is none
-		}
-		_ = sys.PidfdSignal(m.First, sig) // unless it has just ended
-		timer := time.NewTimer(grace)
+		_ = sys.PidfdSignal(m.First, m.StopSignal) // unless it has just ended
+		timer := time.NewTimer(m.StopGrace)
 		defer timer.Stop()
 		select {
 		case <-ended:

@@ -38,6 +38,7 @@ type Container struct {
 	// Life cycle.
 	Remove  bool    `json:"remove,omitempty"` // delete the container when it ends
 	Restart Restart `json:"restart,omitzero"`
+	Health  Health  `json:"health,omitzero"`
 
 	// Files.
 	Mounts      []Mount  `json:"mounts,omitempty"`
@@ -110,6 +111,7 @@ type ImageConfig struct {
 	StopSignal string            `json:"stopSignal,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	Volumes    []string          `json:"volumes,omitempty"` // paths that want a volume
+	Health     *ImageHealth      `json:"health,omitempty"`
 }
 
 // Mount kinds.

@@ -84,7 +84,8 @@ type Run struct {
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished,omitzero"`
 	ExitCode int       `json:"exitCode"`
-	Restarts int       `json:"restarts,omitempty"` // how often its restart policy has started it again
+	Restarts int       `json:"restarts,omitempty"` // how often its monitor has started it again
+	Again    bool      `json:"again,omitempty"`    // it has ended, and its monitor is about to start it again
 	Error    string    `json:"error,omitempty"`    // why it could not run, or ended without a record
 }
 

@@ -12,6 +12,10 @@ const (
 	Created = "created"
 	Running = "running"
 	Exited  = "exited"
+	// Initialized containers have all but their command running.
+	Initialized = "initialized"
+	// Paused containers run, but get no time.
+	Paused = "paused"
 	// Restarting containers have ended, and their monitor is about to start them
 	// again.
 	Restarting = "restarting"
@@ -43,7 +47,7 @@ func (c *Container) Status() (Status, error) {
 	switch {
 	case ran && pid != 0 && run.Finished.IsZero():
 		st.Word = Running
-	case ran && pid != 0 && c.Spec.Restart.Policy != "" && run.Boot != "":
+	case ran && pid != 0 && run.Again:
 		st.Word = Restarting
 	case ran:
 		st.Word = Exited

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -16,6 +17,9 @@ import (
 
 // Of returns the volumes that belong to a store of containers.
 func Of(s state.Store) Store { return Store{Dir: filepath.Join(s.Dir, "volumes")} }
+
+// log is that of the store of containers.
+func (s Store) log() events.Log { return events.Of(state.Store{Dir: filepath.Dir(s.Dir)}) }
 
 // Users lists the containers that each volume is used by, running or not.
 func Users(s state.Store) (map[string][]*state.Container, error) {

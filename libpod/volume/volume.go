@@ -34,6 +34,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -155,6 +156,7 @@ func (s Store) Create(c Config, d Durability) (*Volume, error) {
 		return nil, fmt.Errorf("create volume %s: %w", c.Name, err)
 	}
 	v := &Volume{Config: c, dir: final, backing: backing}
+	s.tell(events.Create, c)
 	if d == Volatile {
 		return v, nil
 	}
@@ -322,11 +324,28 @@ func (s Store) hide(name string, unused func() error) (gone string, err error) {
 	if err := unused(); err != nil {
 		return "", err
 	}
+	was := Config{Name: name}
+	if v, err := s.Get(name); err == nil { // a damaged one is removed too
+		was = v.Config
+	}
 	gone = filepath.Join(s.Dir, gonePrefix+unique())
 	if err := os.Rename(dir, gone); err != nil {
 		return "", fmt.Errorf("remove volume %s: %w", name, err)
 	}
+	s.tell(events.Remove, was)
 	return gone, nil
+}
+
+// tell has the log of events tell that action happened to a volume. It is no
+// failure that it cannot.
+func (s Store) tell(action string, c Config) {
+	e := events.Event{Time: time.Now(), Type: events.Volume, Action: action, Name: c.Name, Attributes: c.Labels}
+	_ = s.log().Append(e)
+}
+
+// Pruned tells that unused volumes were removed, each of which is told too.
+func (s Store) Pruned() {
+	_ = s.log().Append(events.Event{Time: time.Now(), Type: events.Volume, Action: events.Prune})
 }
 
 // Sweep deletes what killed processes left. It is quick when there is nothing.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"go.podman.io/storage"
 )
 
 // flagBoot is the flag of a volatile container's record that holds the boot it
@@ -55,8 +57,8 @@ func (s *Store) dropUnsynced() error {
 	return nil
 }
 
-// collectBoot removes what earlier boots left: volatile containers, then files
-// that no record knows.
+// collectBoot removes what earlier boots left: volatile containers, images that
+// are not whole, then files that no record knows.
 func (s *Store) collectBoot() error {
 	all, err := s.st.Containers()
 	if err != nil {
@@ -69,10 +71,30 @@ func (s *Store) collectBoot() error {
 			}
 		}
 	}
+	if err := s.collectHalves(); err != nil {
+		return err
+	}
 	if err := s.st.GarbageCollect(); err != nil {
 		return err
 	}
 	return s.markBoot()
+}
+
+// collectHalves deletes every image that is not whole: who made it is of another
+// boot.
+func (s *Store) collectHalves() error {
+	all, err := s.st.Images()
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if img := &all[i]; !whole(img) && !img.ReadOnly {
+			if _, err := s.st.DeleteImage(img.ID, true); err != nil && !errors.Is(err, storage.ErrImageUsedByContainer) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Store) markBoot() error {

@@ -304,6 +304,9 @@ func checkWhole(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for _, img := range images {
+		if _, err := img.RawManifest(); err != nil {
+			t.Error(err)
+		}
 		if err := s.CreateContainer(cid, img.ID, store.ContainerOptions{Volatile: true}); err != nil {
 			t.Fatalf("image %s: %v", img.ID, err)
 		}

@@ -74,7 +74,7 @@ func (s *Store) Images() ([]Image, error) {
 	seen := make(map[string]bool, len(all.Images))
 	var images []Image
 	for _, rec := range all.Images {
-		if !seen[rec.ID] { // the first is the one in our own store
+		if !seen[rec.ID] && whole(&rec) { // the first is the one in our own store
 			seen[rec.ID] = true
 			images = append(images, newImage(st, rec, layers))
 		}

@@ -108,7 +108,7 @@ func pick(images []storage.Image, want func(*storage.Image) bool) []*storage.Ima
 	var out []*storage.Image
 	seen := map[string]bool{}
 	for i := range images {
-		if img := &images[i]; !seen[img.ID] && want(img) {
+		if img := &images[i]; !seen[img.ID] && whole(img) && want(img) {
 			seen[img.ID] = true
 			out = append(out, img)
 		}

@@ -18,6 +18,7 @@ func (s *Store) Tag(id string, names ...string) error {
 		if err := s.storage().AddNames(id, names); err != nil {
 			return fmt.Errorf("tag image %s: %w", short(id), known(err))
 		}
+		s.tell(Tagged, id, names...)
 		return nil
 	})
 }
@@ -28,6 +29,7 @@ func (s *Store) Untag(id string, names ...string) error {
 		if err := s.storage().RemoveNames(id, names); err != nil {
 			return fmt.Errorf("untag image %s: %w", short(id), known(err))
 		}
+		s.tell(Untagged, id, names...)
 		return nil
 	})
 }
@@ -39,6 +41,10 @@ func (s *Store) Remove(id string) error {
 }
 
 func (s *Store) deleteImage(id string) error {
+	var names []string
+	if img, err := s.storage().Image(id); err == nil {
+		names = img.Names
+	}
 	_, err := s.storage().DeleteImage(id, true)
 	if errors.Is(err, storage.ErrImageUsedByContainer) {
 		users, uerr := s.Users(id)
@@ -50,6 +56,8 @@ func (s *Store) deleteImage(id string) error {
 	if err != nil {
 		return fmt.Errorf("remove image %s: %w", short(id), known(err))
 	}
+	s.tell(Untagged, id, names...)
+	s.tell(Removed, id, append(names, "")[0])
 	return nil
 }
 

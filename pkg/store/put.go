@@ -62,6 +62,7 @@ func (s *Store) Put(ctx context.Context, img v1.Image, names []string, p Progres
 		return "", err
 	}
 	w := &putter{s: s, st: st, plan: plan, progress: p}
+	dropHalves(st, plan.id)
 	if err := w.layers(ctx); err != nil {
 		return "", err
 	}
@@ -201,12 +202,7 @@ func (w *putter) record(names []string) error {
 		}
 	}
 	options := &storage.ImageOptions{
-		CreationDate: p.file.Created.Time, Digest: p.digest, Metadata: "{}",
-		BigData: []storage.ImageBigDataOption{
-			{Key: "sha256:" + p.id, Data: p.config, Digest: digest.NewDigestFromEncoded(digest.SHA256, p.id)},
-			{Key: manifestKey(p.digest), Data: p.manifest, Digest: p.digest},
-			{Key: storage.ImageDigestBigDataKey, Data: p.manifest, Digest: p.digest},
-		},
+		CreationDate: p.file.Created.Time, Digest: p.digest, Metadata: "{}", BigData: p.bigData(),
 	}
 	_, err := w.st.CreateImage(p.id, names, top, "", options)
 	if errors.Is(err, storage.ErrDuplicateName) {
@@ -233,16 +229,48 @@ func (w *putter) sameImage(top string) error {
 	if img.TopLayer != top {
 		return fmt.Errorf("%w: image %s is there with another top layer, %q", ErrDamaged, short(img.ID), img.TopLayer)
 	}
-	if img.ReadOnly || slices.Contains(img.Digests, w.plan.digest) {
+	if img.ReadOnly || whole(img) && slices.Contains(img.Digests, w.plan.digest) {
 		return nil
 	}
-	digestOf := func([]byte) (digest.Digest, error) { return w.plan.digest, nil }
-	for _, key := range []string{manifestKey(w.plan.digest), storage.ImageDigestBigDataKey} {
-		if err := w.st.SetImageBigData(img.ID, key, w.plan.manifest, digestOf); err != nil {
+	for _, d := range w.plan.bigData() {
+		digestOf := func([]byte) (digest.Digest, error) { return d.Digest, nil }
+		if err := w.st.SetImageBigData(img.ID, d.Key, d.Data, digestOf); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bigData is what an image's record carries. The manifest comes last; see whole.
+func (p *imagePlan) bigData() []storage.ImageBigDataOption {
+	return []storage.ImageBigDataOption{
+		{Key: "sha256:" + p.id, Data: p.config, Digest: digest.NewDigestFromEncoded(digest.SHA256, p.id)},
+		{Key: manifestKey(p.digest), Data: p.manifest, Digest: p.digest},
+		{Key: storage.ImageDigestBigDataKey, Data: p.manifest, Digest: p.digest},
+	}
+}
+
+// whole reports whether the image has all that Put gives it. containers/storage
+// saves the record, names included, before the first of its big data and again
+// after each, in one critical section: what others see without a manifest is of a
+// process that was killed in there.
+func whole(i *storage.Image) bool {
+	return slices.Contains(i.BigDataNames, storage.ImageDigestBigDataKey)
+}
+
+// dropHalves deletes images that are not whole, but for the one that is about to
+// be completed. Those without a name are left to the first Open of the next boot:
+// earlier versions of containers/image make an image so, and then complete it.
+func dropHalves(st storage.Store, keep string) {
+	all, err := st.Images()
+	if err != nil {
+		return
+	}
+	for i := range all {
+		if img := &all[i]; !whole(img) && !img.ReadOnly && img.ID != keep && len(img.Names) > 0 {
+			_, _ = st.DeleteImage(img.ID, true) // nobody sees it; the next Put tries again
+		}
+	}
 }
 
 func (w *putter) addNames(names []string) error {

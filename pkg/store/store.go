@@ -12,7 +12,8 @@
 // directory, checks every digest, and only then commits: layers from the bottom
 // up, then the image record. What is committed is durable before the next step
 // names it (containers/storage's "sync" mode: syncfs before a layer counts as
-// whole), so neither a kill nor a power cut leaves an image that lacks a part.
+// whole), and a record without its manifest, the last thing to be written, is no
+// image: so neither a kill nor a power cut shows an image that lacks a part.
 // What a killed process left in staging is collected by the next Open.
 //
 // A container's root is an overlay of its layer and those below it, mounted by
@@ -71,6 +72,28 @@ type Options struct {
 	MoreIDs func(missing uint32) (string, error)
 	// BootID tells boots apart; empty: the kernel's.
 	BootID string
+	// Changed hears that an image, by its id, got or lost a name, or is gone, name
+	// being one that it had; nil: nobody does.
+	Changed func(what Change, id, name string)
+}
+
+// Change is what happened to an image.
+type Change string
+
+// Changes, in the words of podman-events(1).
+const (
+	Tagged   Change = "tag"
+	Untagged Change = "untag"
+	Removed  Change = "remove"
+)
+
+func (s *Store) tell(what Change, id string, names ...string) {
+	if s.o.Changed == nil {
+		return
+	}
+	for _, n := range names {
+		s.o.Changed(what, id, n)
+	}
 }
 
 // Store is an open image store. It works only inside the user namespace. Its

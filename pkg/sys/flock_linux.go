@@ -12,6 +12,16 @@ import (
 // locked already it converts the lock: not atomically, others may be first.
 func LockShared(f *os.File) error { return flock(f, unix.LOCK_SH) }
 
+// TryLockShared is LockShared without waiting; it returns ErrLocked where another
+// open file has the lock alone.
+func TryLockShared(f *os.File) error {
+	err := flock(f, unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("%s: %w", f.Name(), ErrLocked)
+	}
+	return err
+}
+
 // Unlock drops the flock(2) of f, and of every duplicate and inherited copy of
 // it in any process: they share one lock.
 func Unlock(f *os.File) error { return flock(f, unix.LOCK_UN) }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch reports what happens to the files of one directory (inotify(7)). It
-// follows the directory, whatever it is renamed to.
+// Watch reports what happens to the files of directories (inotify(7)). It follows
+// a directory, whatever that is renamed to.
 type Watch struct {
 	f   *os.File
 	buf []byte
@@ -20,24 +20,49 @@ type Watch struct {
 
 // Change is one event of a Watch.
 type Change struct {
-	Name  string // of the file; empty: the kernel's queue overflowed, and anything may have happened
+	Name  string // of the file; empty: the directory was renamed, or anything may have happened, since the kernel's queue overflowed
 	Added bool   // the file was created or renamed to Name, else written to
 }
 
-// WatchDir watches the directory that dir is open on. EMFILE means that the user
-// has too many watches (fs.inotify.max_user_instances).
-func WatchDir(dir *os.File) (*Watch, error) {
+// NewWatch watches nothing yet. EMFILE means that the user has too many watches
+// (fs.inotify.max_user_instances).
+func NewWatch() (*Watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("inotify_init1", err)
 	}
-	path := fmt.Sprintf("/proc/self/fd/%d", dir.Fd())
-	if _, err := unix.InotifyAddWatch(fd, path, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR); err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("inotify_add_watch %s: %w", dir.Name(), err)
-	}
 	// Non-blocking: the Go poller waits, so that deadlines and Close work.
 	return &Watch{f: os.NewFile(uintptr(fd), "inotify"), buf: make([]byte, 4096)}, nil //nolint:gosec // a descriptor
+}
+
+// Add watches also the directory that dir is open on. To add it again is no error.
+func (w *Watch) Add(dir *os.File) error {
+	path := fmt.Sprintf("/proc/self/fd/%d", dir.Fd())
+	const mask = unix.IN_MODIFY | unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+	conn, err := w.f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var aerr error
+	if err := conn.Control(func(fd uintptr) { _, aerr = unix.InotifyAddWatch(int(fd), path, mask) }); err != nil {
+		return err
+	}
+	if aerr != nil {
+		return fmt.Errorf("inotify_add_watch %s: %w", dir.Name(), aerr)
+	}
+	return nil
+}
+
+// WatchDir watches the directory that dir is open on; see NewWatch.
+func WatchDir(dir *os.File) (*Watch, error) {
+	w, err := NewWatch()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.Add(dir); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
 }
 
 // Wait waits for changes and returns them in order. Past the deadline it returns
@@ -87,7 +112,7 @@ func changes(b []byte) []Change {
 		e := (*unix.InotifyEvent)(unsafe.Pointer(&b[0])) //nolint:gosec // the kernel wrote it, aligned
 		end := min(unix.SizeofInotifyEvent+int(e.Len), len(b))
 		name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:end]), "\x00")
-		if name != "" || e.Mask&unix.IN_Q_OVERFLOW != 0 {
+		if name != "" || e.Mask&(unix.IN_Q_OVERFLOW|unix.IN_MOVE_SELF) != 0 {
 			all = append(all, Change{Name: name, Added: e.Mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0})
 		}
 		b = b[end:]

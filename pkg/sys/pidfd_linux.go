@@ -31,6 +31,22 @@ func PidfdSignal(p *os.File, sig syscall.Signal) error {
 	return nil
 }
 
+// signalGroup is PIDFD_SIGNAL_PROCESS_GROUP of linux/pidfd.h.
+const signalGroup = 1 << 2
+
+// PidfdSignalGroup signals the process group that the process p was opened for
+// leads; before Linux 6.9 that process alone.
+func PidfdSignalGroup(p *os.File, sig syscall.Signal) error {
+	err := unix.PidfdSendSignal(int(p.Fd()), sig, nil, signalGroup)
+	if errors.Is(err, unix.EINVAL) {
+		return PidfdSignal(p, sig)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Name(), err)
+	}
+	return nil
+}
+
 // Ended reports whether the process that p was opened for has ended, or does so
 // within wait (pidfd_open(2): then it is readable).
 func Ended(p *os.File, wait time.Duration) bool {

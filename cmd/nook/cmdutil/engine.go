@@ -11,6 +11,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/config/regconf"
@@ -73,11 +74,23 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	st, err := f.State()
+	if err != nil {
+		return nil, err
+	}
 	return store.Open(store.Options{
 		Root: root, RunRoot: runRoot,
 		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: candidates,
 		MoreIDs: userns.MoreIDs,
+		Changed: func(what store.Change, id, name string) { events.TellImage(st, string(what), id, name) },
 	})
+}
+
+// TellImage has the log of events tell that action happened to an image.
+func (f *Factory) TellImage(action, id, name string) {
+	if st, err := f.State(); err == nil {
+		events.TellImage(st, action, id, name)
+	}
 }
 
 // StoreDirs are the graph root and the run root of the store that the global

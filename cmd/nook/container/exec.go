@@ -76,7 +76,7 @@ func (o *execOptions) exec(ctx context.Context, f *cmdutil.Factory, args []strin
 	if err := o.complete(f, args); err != nil {
 		return err
 	}
-	variables, err := secretVariables(ctx, f, c.Spec.Secrets)
+	variables, err := secretVariables(ctx, f, c.Spec.Secrets, nil)
 	if err != nil {
 		return err
 	}

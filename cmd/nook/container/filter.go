@@ -12,6 +12,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -32,6 +33,7 @@ func filters(s state.Store) cmdutil.Filters[container.Listed] {
 		}),
 		"pod":    inPod(s),
 		"status": status,
+		"health": healthIs,
 		"exited": exited,
 		"restart-policy": simple(func(l container.Listed, v string) bool {
 			return l.Spec.Restart.Policy == v || v == "no" && l.Spec.Restart.Policy == ""
@@ -91,6 +93,20 @@ func status(v string) (test, error) {
 		return nil, errors.New("unknown status; there are created, running, restarting and exited")
 	}
 	return func(l container.Listed) bool { return l.Word == v }, nil
+}
+
+// healthIs takes docker-ps(1)'s words; none is a container without a health check,
+// or one that does not run.
+func healthIs(v string) (test, error) {
+	want := v
+	switch v {
+	case health.Starting, health.Healthy, health.Unhealthy:
+	case "none":
+		want = ""
+	default:
+		return nil, errors.New("want starting, healthy, unhealthy or none")
+	}
+	return func(l container.Listed) bool { return l.Health == want }, nil
 }
 
 func exited(v string) (test, error) {

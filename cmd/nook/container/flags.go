@@ -39,6 +39,7 @@ type createFlags struct {
 	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
+	health                          healthFlags
 	pull                            cmdutil.PullFlags
 	set                             *pflag.FlagSet
 }
@@ -71,6 +72,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.req.PIDFile, "pidfile", "", "write the process id to this file")
 	o.addFiles(f)
 	o.addSecurity(f)
+	o.health.add(f)
 	o.pull.Define(f)
 	f.StringVar(&o.pull.Policy, "pull", image.Missing, "when to pull the image: always, missing, never or newer")
 }
@@ -125,7 +127,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 		}
 	}
 	for _, step := range []func(*container.Request, host) error{
-		o.readName, o.readProcess, o.readLog, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
+		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
 	} {
 		if err := step(&r, h); err != nil {
 			return r, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 )
 
@@ -93,5 +94,6 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 			errs = append(errs, err)
 		}
 	}
+	events.TellType(e.State, events.Container, events.Prune)
 	return errors.Join(errs...)
 }

@@ -211,7 +211,11 @@ func (r psRow) Status() string {
 	run := r.c.Status.Run
 	switch r.c.Word {
 	case state.Running:
-		return "Up " + ago(run.Started)
+		up := "Up " + ago(run.Started)
+		if r.c.Health != "" {
+			up += " (" + r.c.Health + ")"
+		}
+		return up
 	case state.Exited:
 		return "Exited (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
 	case state.Restarting:
@@ -247,6 +251,9 @@ func (r psRow) Pod() string {
 	}
 	return r.c.Spec.Pod[:min(len(r.c.Spec.Pod), 12)]
 }
+
+// HealthStatus is the health check's, in Docker's name for it.
+func (r psRow) HealthStatus() string { return r.c.Health }
 
 func (r psRow) Pid() int {
 	if r.c.Word != state.Running {

@@ -33,11 +33,16 @@ func sessionSecrets(ctx context.Context, f *cmdutil.Factory, secrets []spec.Secr
 }
 
 // secretVariables reads the secrets that are variables anew, for a command that
-// joins the container: no file remembers what its first process got.
-func secretVariables(ctx context.Context, f *cmdutil.Factory, secrets []spec.Secret) ([]string, error) {
+// joins the container: no file remembers what its first process got. known are those
+// that need not be read.
+func secretVariables(ctx context.Context, f *cmdutil.Factory, secrets []spec.Secret, known map[string][]byte) ([]string, error) {
 	var env []string
 	for _, want := range secrets {
 		if want.Type != spec.SecretEnv {
+			continue
+		}
+		if data, ok := known[want.Name]; ok {
+			env = append(env, want.Target+"="+string(data))
 			continue
 		}
 		store, err := openSecrets(f)

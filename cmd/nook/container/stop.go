@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -124,75 +124,6 @@ func newKill(f *cmdutil.Factory) *cobra.Command {
 	return cmd
 }
 
-type waitOptions struct {
-	targets
-	conditions []string
-}
-
-func newWait(f *cmdutil.Factory) *cobra.Command {
-	o := &waitOptions{}
-	cmd := &cobra.Command{
-		Use:   "wait [flags] CONTAINER...",
-		Short: "Wait until containers have ended and print their exit codes",
-		Long: `Wait until containers do not run, and print their exit codes, one a line, in
-the order of the arguments. A container that never ran has 0.`,
-		Example: "  nook wait job",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(); err != nil {
-				return err
-			}
-			s, err := f.State()
-			if err != nil {
-				return err
-			}
-			found, err := o.find(f, s, args)
-			if err != nil {
-				return err
-			}
-			return waitFor(cmd.Context(), f, found)
-		},
-	}
-	o.add(cmd.Flags(), "wait", "every container")
-	cmd.Flags().StringArrayVar(&o.conditions, "condition", []string{"stopped"}, "what to wait for: stopped, exited or not-running, which are the same")
-	return cmd
-}
-
-func (o *waitOptions) check() error {
-	for _, c := range o.conditions {
-		switch c {
-		case "stopped", state.Exited, "not-running":
-		case "next-exit", "removed", state.Running, "paused", "healthy", "unhealthy", "configured", "created", "initialized", "removing", "stopping":
-			return cmdutil.NotYet("wait for "+c, "wait for: stopped")
-		default:
-			return fmt.Errorf("--condition %q: unknown; there are stopped, exited and not-running", c)
-		}
-	}
-	return nil
-}
-
-func waitFor(ctx context.Context, f *cmdutil.Factory, found []target) error {
-	failed := false
-	for _, t := range found {
-		code, err := 0, t.err
-		if err == nil {
-			code, err = container.Wait(ctx, t.c)
-		}
-		if errors.Is(err, state.ErrNotFound) && t.c != nil {
-			err = nil // it has ended, and is removed
-		}
-		if err != nil {
-			f.Report(err)
-			failed = true
-			continue
-		}
-		fmt.Fprintln(f.Out, code)
-	}
-	if failed {
-		return &cmdutil.ExitError{Code: cmdutil.ExitFailure}
-	}
-	return nil
-}
-
 type restartOptions struct {
 	targets
 	ending
@@ -226,6 +157,7 @@ func newRestart(f *cmdutil.Factory) *cobra.Command {
 				if err := container.Stop(ctx, c, sig, grace); err != nil {
 					return err
 				}
+				events.Tell(c, events.Restart)
 				return startAgain(ctx, f, c)
 			})
 		},

@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/pkg/archive"
 	"github.com/nook-containers/nook/pkg/containerfile"
@@ -53,6 +55,7 @@ is printed.`,
 				if err != nil {
 					return fmt.Errorf("import: %w", err)
 				}
+				f.TellImage(events.Import, id, strings.Join(names, ","))
 				_, err = fmt.Fprintln(f.Out, "sha256:"+id)
 				return err
 			})

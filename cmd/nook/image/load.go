@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/pkg/archive"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -69,6 +70,7 @@ func load(ctx context.Context, f *cmdutil.Factory, s *store.Store, o loadOptions
 		if len(names) == 0 {
 			names = []string{"sha256:" + id}
 		}
+		f.TellImage(events.Load, id, names[0])
 		for _, n := range names {
 			fmt.Fprintln(f.Out, "Loaded image:", n)
 		}

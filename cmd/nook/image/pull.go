@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/pkg/store"
 )
@@ -35,6 +36,7 @@ each image to standard output.`,
 			}
 			return f.InStore(cmd.Context(), func(ctx context.Context, s *store.Store) error {
 				o.Progress, o.Helper = f.Err, f.CredentialHelper()
+				o.Pulled = func(id, name string) { f.TellImage(events.Pull, id, name) }
 				return pull(ctx, f, s, args, o)
 			})
 		},

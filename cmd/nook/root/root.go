@@ -44,7 +44,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 
 func verbs() []cmdutil.Verb {
 	return slices.Concat(
-		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), pod.Noun(), secret.Noun(), {Names: "oci", New: oci.New}},
+		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), pod.Noun(), secret.Noun(), container.HealthNoun(), {Names: "oci", New: oci.New}},
 		container.Verbs(), image.Verbs(), system.Verbs(),
 	)
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"text/template"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,9 +27,9 @@ func newEvents(f *cmdutil.Factory) *cobra.Command {
 	o := &eventsOptions{}
 	cmd := &cobra.Command{
 		Use:   "events [flags]",
-		Short: "Show what happens to containers",
-		Long: `Show what happens to containers from now on, or what happened since a moment,
-one event a line, until --until or for ever.`,
+		Short: "Show what happens to containers, images and volumes",
+		Long: `Show what happens to containers, images and volumes from now on, or what happened
+since a moment, one event a line, until --until or for ever.`,
 		Example: "  nook events --filter event=died --format json\n  nook events --since 1h --stream=false",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,7 +42,7 @@ one event a line, until --until or for ever.`,
 	fl.StringVar(&o.format, "format", "", "json, or a Go template")
 	fl.BoolVar(&o.stream, "stream", true, "wait for more; false: show what happened, and end")
 	fl.BoolVar(&o.noTrunc, "no-trunc", true, "do not shorten ids")
-	fl.StringArrayVarP(&o.filters, "filter", "f", nil, "only events with `KEY=VALUE`: container, event, image, label, pod, type")
+	fl.StringArrayVarP(&o.filters, "filter", "f", nil, "only events with `KEY=VALUE`: container, event, image, label, network, pod, type, volume")
 	return cmd
 }
 
@@ -84,6 +84,11 @@ func eventFilters() cmdutil.Filters[events.Event] {
 			return func(e events.Event) bool { return match(e, v) }, nil
 		}
 	}
+	named := func(kind string) func(string) (test, error) {
+		return plain(func(e events.Event, v string) bool {
+			return e.Type == kind && (e.Name == v || v != "" && strings.HasPrefix(e.ID, v))
+		})
+	}
 	action := plain(func(e events.Event, v string) bool { return e.Action == podmanWord(v) })
 	f := cmdutil.Filters[events.Event]{
 		"container": plain(func(e events.Event, v string) bool {
@@ -92,11 +97,11 @@ func eventFilters() cmdutil.Filters[events.Event] {
 		"image": plain(func(e events.Event, v string) bool {
 			return e.Type == events.Image && (e.Name == v || strings.HasPrefix(e.ID, v)) || e.Image == v
 		}),
-		"pod": plain(func(e events.Event, v string) bool {
-			return e.Type == events.Pod && (e.Name == v || strings.HasPrefix(e.ID, v))
-		}),
 		"event": action, "status": action,
-		"type": plain(func(e events.Event, v string) bool { return e.Type == v }),
+		"volume":  named(events.Volume),
+		"pod":     named(events.Pod),
+		"network": named(events.Network),
+		"type":    plain(func(e events.Event, v string) bool { return e.Type == v }),
 	}
 	cmdutil.LabelFilters(f, func(e events.Event) map[string]string { return e.Attributes })
 	return f
@@ -109,6 +114,12 @@ func podmanWord(v string) string {
 		return events.Died
 	case "destroy", "delete":
 		return events.Remove
+	case "exec_die":
+		return events.ExecDied
+	case "exec_start":
+		return events.Exec
+	case "load":
+		return events.Load
 	}
 	return v
 }
@@ -122,7 +133,10 @@ func (r eventRow) Image() string { return r.e.Image }
 func (r eventRow) From() string  { return r.e.Image }
 func (r eventRow) Type() string  { return r.e.Type }
 
+func (r eventRow) HealthStatus() string          { return r.e.Health }
 func (r eventRow) Status() string                { return r.e.Action }
+func (r eventRow) Network() string               { return r.e.Attributes["network"] }
+func (r eventRow) PodID() string                 { return "" }
 func (r eventRow) Action() string                { return r.e.Action }
 func (r eventRow) Time() time.Time               { return r.e.Time }
 func (r eventRow) TimeNano() int64               { return r.e.Time.UnixNano() }
@@ -138,6 +152,8 @@ func (r eventRow) ContainerExitCode() int {
 type eventJSON struct {
 	Attributes        map[string]string `json:"Attributes,omitempty"`
 	ContainerExitCode *int              `json:"ContainerExitCode,omitempty"`
+	HealthStatus      string            `json:"HealthStatus,omitempty"`
+	FailingStreak     int               `json:"health_failing_streak,omitempty"`
 	ID                string            `json:"ID,omitempty"`
 	Image             string            `json:"Image,omitempty"`
 	Name              string            `json:"Name,omitempty"`
@@ -153,15 +169,17 @@ func (o *eventsOptions) printer(f *cmdutil.Factory) (func(events.Event) error, e
 		enc := json.NewEncoder(f.Out)
 		return func(e events.Event) error {
 			return enc.Encode(eventJSON{
-				e.Attributes, e.ExitCode, e.ID, e.Image, e.Name, e.Action, e.Time.Unix(), e.Time.UnixNano(), e.Type,
+				e.Attributes, e.ExitCode, e.Health, e.Failing, e.ID, e.Image, e.Name, e.Action, e.Time.Unix(), e.Time.UnixNano(), e.Type,
 			})
 		}, nil
 	case o.format != "":
-		tmpl, err := template.New("format").Parse(o.format + "\n")
-		if err != nil {
-			return nil, fmt.Errorf("--format: %w", err)
+		// A mistake shows now, not with the first event.
+		if err := cmdutil.Render(io.Discard, o.format, cmdutil.List[eventRow]{}, nil); err != nil {
+			return nil, err
 		}
-		return func(e events.Event) error { return tmpl.Execute(f.Out, eventRow{e}) }, nil
+		return func(e events.Event) error {
+			return cmdutil.Render(f.Out, o.format, cmdutil.List[eventRow]{}, []eventRow{{e}})
+		}, nil
 	}
 	return func(e events.Event) error {
 		_, err := fmt.Fprintln(f.Out, line(e, o.noTrunc))
@@ -182,6 +200,9 @@ func line(e events.Event, whole bool) string { //nolint:revive // the flag's val
 	details := []string{"image=" + e.Image, "name=" + e.Name}
 	if e.ExitCode != nil {
 		details = append(details, "exitCode="+strconv.Itoa(*e.ExitCode))
+	}
+	if e.Health != "" {
+		details = append(details, "health_status="+e.Health, "health_failing_streak="+strconv.Itoa(e.Failing))
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.Attributes)) {
 		details = append(details, k+"="+e.Attributes[k])

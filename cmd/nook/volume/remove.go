@@ -193,6 +193,7 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 	}
 	if !o.dryRun {
 		errs = append(errs, e.Volumes().Sweep())
+		e.Volumes().Pruned()
 	}
 	return errors.Join(errs...)
 }
