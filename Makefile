@@ -7,7 +7,7 @@ BUILD   := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test check fmt lint unit script conform race cover fixtures bench docs repro install clean
+.PHONY: help build run test check fmt lint unit script sandbox vm conform race cover fixtures bench docs repro install clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,7 @@ first-run-here:
 
 test:      ## everything, as an ordinary user (made first, if you are root)
 	@test/as-user check
+	@test/inmachine/run
 
 check: lint build conform-here ## lint, validation programs, unit tests and scripts; not as root
 	NOOK=$(CURDIR)/$(BIN) $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -count=1 -timeout 20m ./...
@@ -34,13 +35,25 @@ lint:      ## golangci-lint with .golangci.yml, formatting included
 	$(TOOL) golangci-lint run
 
 unit:      ## unit tests
-	$(GO) test ./cmd/... ./libpod/... ./pkg/... ./userns/...
+	$(GO) test ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...
 
 script:    ## end-to-end scripts, all or one: make script RUN=run_exit
 	@test/as-user script-here RUN='$(RUN)'
 
 script-here: build # as-user's half of script
 	NOOK=$(CURDIR)/$(BIN) $(GO) test ./test -count=1 -run 'TestScript/script/$(RUN)' $(V)
+
+sandbox:   ## scripts in a systemd of their own, as root: make sandbox RUN=journald
+	@test/inmachine/run sandbox '$(RUN)'
+
+vm:        ## scripts in a VM with all cgroup controllers: make vm RUN=reboot
+	@test/inmachine/run vm '$(RUN)'
+
+payload-here: build # as-user's part of sandbox and vm
+	$(GO) run ./test/inmachine payload $(KIND) bin/payload '$(RUN)'
+
+vm-here: # as-user's part of vm
+	$(GO) run ./test/inmachine vm bin/payload
 
 conform:   ## the OCI runtime-tools validation programs against "nook oci"
 	@test/as-user conform-here CONFORM_RUNTIME='$(CONFORM_RUNTIME)' CONFORM_REPORTS='$(CONFORM_REPORTS)'
@@ -49,20 +62,21 @@ conform-here: build # as-user's half of conform
 	cd test/conform && NOOK=$(CURDIR)/$(BIN) $(GO) test -count=1 $(V)
 
 race:      ## unit tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race ./cmd/... ./libpod/... ./pkg/... ./userns/...
+	CGO_ENABLED=1 $(GO) test -race ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...
 
 cover:     ## coverage of the unit tests
-	$(GO) test -coverpkg=./... -coverprofile=bin/cover.out ./cmd/... ./libpod/... ./pkg/... ./userns/...
+	$(GO) test -coverpkg=./... -coverprofile=bin/cover.out ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...
 	$(GO) tool cover -func=bin/cover.out | tail -1
 
 fixtures:  ## make the test images now (else the first test does)
-	$(GO) run ./test/lab/mklab busybox debian registry
+	$(GO) run ./test/lab/mklab busybox debian registry machine disk
 
 bench:     ## side by side with podman, crun and bwrap: ratios against docs/bench.md
 	@test/bench/run
 
-docs:      ## check docs against the tree: code map, dependencies, links
-	$(GO) test ./test -count=1 -run 'TestDocs'
+docs:      ## write docs/commands.md, and check docs against the tree
+	$(GO) test ./cmd/nook/root -count=1 -update
+	$(GO) test ./cmd/nook/root ./test -count=1 -run 'TestDocs|TestFeatures|TestAbsent'
 
 repro:     ## build twice, in two directories, and compare
 	@contrib/repro '$(VERSION)'

@@ -146,9 +146,14 @@ func (s Subnet) withDefaults() Subnet {
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ have, def *int }{
-		{&l.TCPFlows, &d.TCPFlows}, {&l.TCPHalfOpen, &d.TCPHalfOpen}, {&l.UDPFlows, &d.UDPFlows},
-		{&l.PingFlows, &d.PingFlows}, {&l.PerGuest, &d.PerGuest}, {&l.Neighbours, &d.Neighbours},
-		{&l.BufferBytes, &d.BufferBytes}, {&l.DNSQueries, &d.DNSQueries},
+		{&l.TCPFlows, &d.TCPFlows},
+		{&l.TCPHalfOpen, &d.TCPHalfOpen},
+		{&l.UDPFlows, &d.UDPFlows},
+		{&l.PingFlows, &d.PingFlows},
+		{&l.PerGuest, &d.PerGuest},
+		{&l.Neighbours, &d.Neighbours},
+		{&l.BufferBytes, &d.BufferBytes},
+		{&l.DNSQueries, &d.DNSQueries},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.def
@@ -178,6 +183,13 @@ func (c Config) Validate() error {
 	if c.MAC[0]&1 != 0 {
 		bad("MAC %x: is a multicast address", c.MAC)
 	}
+	errs = append(errs, c.validateAddrs(), c.validatePorts(), c.Limits.validate())
+	return errors.Join(errs...)
+}
+
+func (c Config) validateAddrs() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, a := range c.DNSAddrs {
 		if !a.IsValid() || a.Is4() && !c.IPv4.Prefix.IsValid() || a.Is6() && !c.IPv6.Prefix.IsValid() {
 			bad("DNS address %s: no subnet of its family", a)
@@ -188,13 +200,17 @@ func (c Config) Validate() error {
 			bad("host alias %s for %s: want two addresses of one family", a.Guest, a.Host)
 		}
 	}
+	return errors.Join(errs...)
+}
+
+func (c Config) validatePorts() error {
+	var errs []error
 	for i, p := range c.Ports {
 		if slices.ContainsFunc(c.Ports[:i], func(o Port) bool { return o.HostPort != 0 && o.listensLike(p) }) {
-			bad("port %s: twice", p)
+			errs = append(errs, fmt.Errorf("port %s: twice", p))
 		}
 		errs = append(errs, p.Validate())
 	}
-	errs = append(errs, c.Limits.validate())
 	return errors.Join(errs...)
 }
 

@@ -88,13 +88,8 @@ func (p Port) Validate() error {
 	if p.GuestPort == 0 {
 		bad("no guest port")
 	}
-	if len(p.Guest) == 0 || len(p.Guest) > 2 || len(p.Guest) == 2 && p.Guest[0].Is4() == p.Guest[1].Is4() {
-		bad("want one guest address, or one of each family")
-	}
-	for _, g := range p.Guest {
-		if !g.IsValid() || g.IsUnspecified() || g.IsMulticast() || g.Is4In6() {
-			bad("guest address %s", g)
-		}
+	if err := validGuests(p.Guest); err != nil {
+		bad("%w", err)
 	}
 	if p.HostIP.IsMulticast() || p.HostIP.Is4In6() {
 		bad("host address %s", p.HostIP)
@@ -103,6 +98,18 @@ func (p Port) Validate() error {
 		bad("a listener is for tcp")
 	}
 	return errors.Join(errs...)
+}
+
+func validGuests(guests []netip.Addr) error {
+	if len(guests) == 0 || len(guests) > 2 || len(guests) == 2 && guests[0].Is4() == guests[1].Is4() {
+		return errors.New("want one guest address, or one of each family")
+	}
+	for _, g := range guests {
+		if !g.IsValid() || g.IsUnspecified() || g.IsMulticast() || g.Is4In6() {
+			return fmt.Errorf("guest address %s", g)
+		}
+	}
+	return nil
 }
 
 // listensLike reports whether p and o listen on the same address and port.

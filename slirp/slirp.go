@@ -108,6 +108,7 @@ type Features struct {
 	DNSHook      bool // Config.DNS
 	Egress       bool // Config.Egress
 	HostAddrs    bool // the host's own addresses can be kept out of reach
+	HalfClose    bool // one direction of a TCP connection can end before the other
 	Refusals     bool // refused, unreachable and reset pass through as they are
 	Counters     bool // Stats counts flows
 }

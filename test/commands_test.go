@@ -20,7 +20,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //
 //	load               nook load -i $BUSYBOX/busybox.tar
 //	exitcode N CMD...  CMD must end with exactly status N
-//	waitfor CMD...     repeats CMD until it succeeds, at most 10 s
+//	waitfor CMD...     repeats CMD until it succeeds, at most 10 s (longer in a VM)
 //	mounts FILE        writes the mounts of this user's session, sorted
 //	noprocs            no process of this script is left
 //	tree DIR FILE      writes the names of all files below DIR
@@ -73,7 +73,7 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 
 func waitfor(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, len(args) < 1, "[!] waitfor CMD...")
-	for range 200 {
+	for range 200 * slowness() {
 		if err := ts.Exec(args[0], args[1:]...); (err == nil) != neg {
 			return
 		}

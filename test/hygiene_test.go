@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nook-containers/nook/test/machine"
 )
 
 // TestDocsCodeMap keeps docs/code-map.md complete, and free of what is gone.
@@ -102,6 +104,28 @@ func TestDocsPackages(t *testing.T) {
 		if !ok {
 			t.Errorf("%s: no package comment", dir)
 		}
+	}
+}
+
+// TestScriptsRunSomewhere wants a script that needs more than any host has to
+// name a machine that has it. There, a skip is a failure.
+func TestScriptsRunSomewhere(t *testing.T) {
+	all, err := machine.ReadScripts("script")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	needs := regexp.MustCompile(`(?m)^\[!(systemd|journald|controller|machine)[]:].* skip`)
+	marked := 0
+	for _, s := range all {
+		marked += len(s.Machines)
+		for _, m := range needs.FindAllStringSubmatch(readFile(t, "script/"+s.Name+".txtar"), -1) {
+			if len(s.Machines) == 0 || m[1] == "controller" && !slices.Contains(s.Machines, machine.VM) {
+				t.Errorf("%s: skips on %s, and no machine that has it runs it: add a line # machines: vm", s.Name, m[1])
+			}
+		}
+	}
+	if marked == 0 {
+		t.Error("no script is for a machine")
 	}
 }
 

@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"pkg/oci/caps":      {},
 	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
 	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"slirp":             {"pkg/sys", "pkg/problem", "pkg/cleanup", "slirp"},
 
 	// library
 	"libpod/spec":            {},
@@ -73,6 +74,7 @@ var confined = map[string][]string{
 	"github.com/spf13/pflag":                               {"cmd"},
 	"go.podman.io/storage":                                 {"pkg/store", "pkg/archive", "cmd/nook"},
 	"github.com/google/go-containerregistry/pkg/v1/remote": {"pkg/registry", "test"},
+	"gvisor.dev/gvisor":                                    {"slirp/netstack"},
 }
 
 type goPackage struct {

@@ -70,7 +70,16 @@ func runReaped() (int, error) {
 }
 
 // scriptLimit bounds a script that hangs; the slowest takes a small part of it.
-const scriptLimit = 3 * time.Minute
+func scriptLimit() time.Duration { return 3 * time.Minute * slowness() }
+
+// slowness is by how much a machine may be slower than a host. An emulated one
+// needs ten times as long for the same work.
+func slowness() time.Duration {
+	if os.Getenv("NOOK_MACHINE") == machine.VM {
+		return 5
+	}
+	return 1
+}
 
 // TestScript runs script/*.txtar with the real program as the current user.
 // docs/testing.md says what a script finds in its environment.
@@ -161,7 +170,7 @@ func (h *harness) startLab() (images, error) {
 		return images{}, err
 	}
 	if out, err := exec.Command("cp", "-a", store+"/docker", dir+"/").CombinedOutput(); err != nil {
-		return images{}, fmt.Errorf("copy registry: %v: %s", err, out)
+		return images{}, fmt.Errorf("copy registry: %w: %s", err, out)
 	}
 	r, err := lab.StartRegistry(context.Background(), dir)
 	if err != nil {
@@ -208,8 +217,8 @@ func (h *harness) setup(e *testscript.Env) error {
 	e.Setenv("GID", strconv.Itoa(os.Getgid()))
 	e.Setenv("NOOK_TEST", own) // in the environment of every process of this script; see leftovers
 	e.Values[ownKey{}] = own
-	limit := time.AfterFunc(scriptLimit, func() {
-		h.t.Errorf("%s: still running after %v; its processes:\n%s", filepath.Base(e.WorkDir), scriptLimit, strings.Join(leftovers(own), "\n"))
+	limit := time.AfterFunc(scriptLimit(), func() {
+		h.t.Errorf("%s: still running after %v; its processes:\n%s", filepath.Base(e.WorkDir), scriptLimit(), strings.Join(leftovers(own), "\n"))
 		killAll(own)
 	})
 	e.Defer(func() {

@@ -27,13 +27,30 @@ const DefaultStopTimeout = 10 * time.Second
 // Forever is a timeout that never comes.
 const Forever = time.Duration(1<<63 - 1)
 
+// OwnGrace stands for the time that the container was made with.
+const OwnGrace = time.Duration(-1)
+
+func grace(c *state.Container) time.Duration {
+	switch t := c.Spec.StopTimeout; {
+	case t == nil:
+		return DefaultStopTimeout
+	case *t < 0:
+		return Forever
+	default:
+		return time.Duration(*t) * time.Second
+	}
+}
+
 // ErrNotRunning means that a container has no process.
 var ErrNotRunning = errors.New("container is not running")
 
 // Stop ends a container: its stop signal, or sig if that is not 0, then SIGKILL
-// after grace. It returns when the end is on disk. A container that does not run is
+// after wait, which may be OwnGrace. It returns when the end is on disk. A container that does not run is
 // no error.
-func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
+func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time.Duration) error {
+	if wait == OwnGrace {
+		wait = grace(c)
+	}
 	if sig == 0 {
 		var err error
 		if sig, err = sys.ParseSignal(spec.StopSignal(c.Spec, c.Image)); err != nil {
@@ -50,7 +67,7 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, grace tim
 	if err := wake(c); err != nil {
 		return err
 	}
-	return end(ctx, c, sig, grace)
+	return end(ctx, c, sig, wait)
 }
 
 // begins is how often to look whether a container that is being started can be
@@ -59,10 +76,10 @@ const begins = 10 * time.Millisecond
 
 // end signals c until nobody looks after it. One that is being started has no
 // process to signal yet.
-func end(ctx context.Context, c *state.Container, sig syscall.Signal, grace time.Duration) error {
+func end(ctx context.Context, c *state.Container, sig syscall.Signal, wait time.Duration) error {
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
-	timer, again := time.NewTimer(grace), time.NewTicker(begins)
+	timer, again := time.NewTimer(wait), time.NewTicker(begins)
 	defer timer.Stop()
 	defer again.Stop()
 	for sent := false; ; {

@@ -44,6 +44,7 @@ type Request struct {
 	Pull    image.PullOptions `json:"pull"`
 	CIDFile string            `json:"cidFile,omitempty"` // absolute; gets the id
 	PIDFile string            `json:"pidFile,omitempty"` // absolute; gets the pid of the first process
+	Monitor string            `json:"monitor,omitempty"` // absolute; gets the pid of the process that looks after it
 	Replace bool              `json:"replace,omitempty"` // remove a container of the same name first
 	Size    attach.Size       `json:"size,omitzero"`     // of the terminal
 	// Run starts the container; otherwise it stays created.
@@ -163,7 +164,7 @@ func (e *Engine) resolve(ctx context.Context, r Request) (state.Config, *store.I
 	if err := checkHealth(r.Spec.Health, cfg.Image.Health); err != nil {
 		return cfg, nil, err
 	}
-	cfg.ImageID, cfg.ImageName = img.ID, nameOf(img, r.Spec.Image)
+	cfg.ImageID, cfg.ImageName, cfg.ImageDigest, cfg.Driver = img.ID, nameOf(img, r.Spec.Image), img.Digest, e.Layers.Driver()
 	cfg.Command, err = ocispec.Command(r.Spec, cfg.Image)
 	if err != nil {
 		err = problem.Hint(err, "run: nook run %s COMMAND", r.Spec.Image)

@@ -203,7 +203,7 @@ func (x *execution) process(e *oci.Entrant) (*specs.Process, error) {
 		if err != nil {
 			return nil, err
 		}
-		u, err := resolveUser(x.o.User, x.c.Spec.Groups, accounts{passwd, group})
+		u, err := resolveUser(x.o.User, x.c.Spec.Groups, accounts{passwd: passwd, group: group})
 		if err != nil {
 			return nil, err
 		}

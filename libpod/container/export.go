@@ -70,7 +70,10 @@ func changesOf(ctx context.Context, f *store.Files) (changes []view.Change, plac
 // mountPlace reports whether c is a directory or an empty file that stands where
 // every container has something mounted.
 func mountPlace(c view.Change) bool {
-	places := []string{"/dev", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc", "/run", "/run/.containerenv", "/run/secrets", "/sys"}
+	places := []string{
+		"/dev", "/etc/group", "/etc/hostname", "/etc/hosts", "/etc/localtime", "/etc/passwd", "/etc/resolv.conf", "/proc", "/run",
+		"/run/.containerenv", "/run/secrets", "/sys",
+	}
 	empty := c.Entry.Stat.Kind() == syscall.S_IFREG && c.Entry.Stat.Size == 0
 	return (c.Entry.IsDir() || empty) && slices.Contains(places, c.Path)
 }

@@ -7,53 +7,120 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/spec"
 )
 
 // generate writes the files that a container finds mounted over its image's:
-// its name, and a passwd entry for a user that the image does not know, without
-// which many programs fail.
+// its name, the hosts it knows, its time zone, and accounts that the image does
+// not know, without which many programs fail.
 func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
-	name := ocispec.Hostname(in)
-	files := ocispec.Files{
-		Hosts:        filepath.Join(dir, "hosts"),
-		Hostname:     filepath.Join(dir, "hostname"),
-		ContainerEnv: filepath.Join(dir, "containerenv"),
-	}
-	hosts := "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n127.0.1.1\t" + name + "\n"
+	files := ocispec.Files{}
 	if in.Spec.Network == ocispec.NetworkHost {
 		files.ResolvConf = "/etc/resolv.conf"
-		if host, err := os.ReadFile("/etc/hosts"); err == nil {
-			hosts = string(host)
+	}
+	write := func(to *string, name string, data []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		*to = filepath.Join(dir, name)
+		return writeNew(*to, data)
+	}
+	errs := []error{write(&files.ContainerEnv, "containerenv", nil, nil)}
+	if h := in.Spec.Hosts; !h.NoHosts {
+		data, err := hostsFile(in, a)
+		errs = append(errs, write(&files.Hosts, "hosts", data, err))
+	}
+	if !in.Spec.Hosts.NoName {
+		errs = append(errs, write(&files.Hostname, "hostname", []byte(ocispec.Hostname(in)+"\n"), nil))
+	}
+	passwd, group := addAccounts(in, a)
+	if passwd != nil {
+		errs = append(errs, write(&files.Passwd, "passwd", passwd, nil))
+	}
+	if group != nil {
+		errs = append(errs, write(&files.Group, "group", group, nil))
+	}
+	if zone := in.Spec.Session.TimeZone; zone != "" {
+		data, err := readZone(zone)
+		errs = append(errs, write(&files.LocalTime, "localtime", data, err))
+	}
+	dropMounted(&files, in.Spec.Mounts)
+	return files, errors.Join(errs...)
+}
+
+// dropMounted leaves out files in whose place the user has something mounted.
+func dropMounted(files *ocispec.Files, mounts []spec.Mount) {
+	for _, f := range []struct {
+		path   *string
+		target string
+	}{
+		{&files.Hosts, "/etc/hosts"},
+		{&files.Hostname, "/etc/hostname"},
+		{&files.ResolvConf, "/etc/resolv.conf"},
+		{&files.Passwd, "/etc/passwd"},
+		{&files.Group, "/etc/group"},
+		{&files.LocalTime, "/etc/localtime"},
+	} {
+		if slices.ContainsFunc(mounts, func(m spec.Mount) bool { return filepath.Clean(m.Target) == f.target }) {
+			*f.path = ""
 		}
 	}
-	contents := map[string][]byte{
-		files.Hosts: []byte(hosts), files.Hostname: []byte(name + "\n"), files.ContainerEnv: nil,
+}
+
+// hostsFile is /etc/hosts: what was asked for, which is found first, and the file
+// that it begins with.
+func hostsFile(in ocispec.Input, a accounts) ([]byte, error) {
+	h := in.Spec.Hosts
+	var b bytes.Buffer
+	for _, add := range h.Add {
+		names, address, _ := strings.Cut(add, ":")
+		fmt.Fprintf(&b, "%s\t%s\n", address, names)
 	}
-	if !a.hasUID(in.User.UID) && in.User.UID != 0 {
-		files.Passwd = filepath.Join(dir, "passwd")
-		contents[files.Passwd] = append(bytes.TrimRight(a.passwd, "\n"), fmt.Sprintf("\nuser%d:*:%d:%d::%s:/bin/sh\n",
-			in.User.UID, in.User.UID, in.User.GID, in.User.Home)...)
-		contents[files.Passwd] = bytes.TrimLeft(contents[files.Passwd], "\n")
-	}
-	for path, data := range contents {
-		if err := writeNew(path, data); err != nil {
-			return ocispec.Files{}, err
+	base, err := []byte(nil), error(nil)
+	switch {
+	case h.HostsFile == spec.HostsImage:
+		base = a.hosts
+	case h.HostsFile != "" && h.HostsFile != spec.HostsNone:
+		if base, err = os.ReadFile(h.HostsFile); err != nil {
+			return nil, fmt.Errorf("hosts file: %w", err)
 		}
+	case h.HostsFile == "" && in.Spec.Network == ocispec.NetworkHost:
+		base, _ = os.ReadFile("/etc/hosts") // a host without one has nothing to tell
 	}
-	drop := func(p *string, target string) {
-		for _, m := range in.Spec.Mounts {
-			if filepath.Clean(m.Target) == target {
-				*p = ""
-			}
-		}
+	if len(base) > 0 {
+		b.Write(bytes.TrimRight(base, "\n"))
+		b.WriteByte('\n')
+		return b.Bytes(), nil
 	}
-	drop(&files.Hosts, "/etc/hosts")
-	drop(&files.Hostname, "/etc/hostname")
-	drop(&files.ResolvConf, "/etc/resolv.conf")
-	drop(&files.Passwd, "/etc/passwd")
-	return files, nil
+	b.WriteString("127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n127.0.1.1\t" + ocispec.Hostname(in) + "\n")
+	return b.Bytes(), nil
+}
+
+// ZoneFile is where the host has a time zone.
+func ZoneFile(name string) (string, error) {
+	if name == spec.TimeZoneLocal {
+		return "/etc/localtime", nil
+	}
+	if !filepath.IsLocal(name) {
+		return "", fmt.Errorf("time zone %q: not a name", name)
+	}
+	return filepath.Join("/usr/share/zoneinfo", name), nil
+}
+
+func readZone(name string) ([]byte, error) {
+	path, err := ZoneFile(name)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("time zone: %w", err)
+	}
+	return data, nil
 }
 
 // writeNew writes a fresh file: a bind mount of the former one, from an earlier

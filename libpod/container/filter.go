@@ -42,10 +42,10 @@ func (f Filter) wait(c spec.Container) (filter, error) {
 }
 
 func makeFilter(c spec.Container) (f filter, err error) {
-	if c.Security.Seccomp == spec.SeccompUnconfined {
+	if c.Security.Seccomp == spec.SeccompUnconfined || c.Privileged && c.Security.Seccomp == "" {
 		return filter{}, nil
 	}
-	caps, _, err := ocispec.Capabilities(c.CapAdd, c.CapDrop)
+	caps, _, err := ocispec.Capabilities(ocispec.CapAdd(c), c.CapDrop)
 	if err != nil {
 		return filter{}, err
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -35,10 +37,12 @@ type Inspect struct {
 	NetworkSettings InspectNetwork
 	Namespace       string
 	ExecIDs         []string // sessions of "exec" that go on
+	InspectFiles
 }
 
 // InspectState says what is true now. Times are zero where nothing happened.
 type InspectState struct {
+	OciVersion string
 	Status     string
 	Running    bool
 	Paused     bool
@@ -95,6 +99,7 @@ type InspectConfig struct {
 	HealthLogDestination       string                `json:",omitempty"`
 	HealthMaxLogCount          int                   `json:",omitempty"`
 	HealthMaxLogSize           int                   `json:",omitempty"`
+	InspectSession
 }
 
 // InspectStartupHealth is what must succeed before the health check begins.
@@ -136,10 +141,12 @@ type InspectHostConfig struct {
 	Tmpfs          map[string]string
 	ShmSize        int64
 	Sysctls        map[string]string
-	Ulimits        []spec.Ulimit
+	Ulimits        []InspectUlimit
 	Devices        []InspectDevice
 	Init           bool
 	Runtime        string
+	InspectLimits
+	InspectNames
 }
 
 // InspectRestart is when it is started again.
@@ -169,6 +176,7 @@ type InspectNetwork struct {
 	Ports      map[string][]string
 	Networks   map[string]struct{}
 	SandboxKey string
+	InspectAddress
 }
 
 // Id is ID, as templates written for Docker name it.
@@ -190,23 +198,29 @@ func Describe(c *state.Container) (*Inspect, error) {
 		}
 		execs = append(execs, ids...)
 	}
+	files, err := describeFiles(c, st.Word == state.Running)
+	if err != nil {
+		return nil, err
+	}
 	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
 	out := &Inspect{
 		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
-		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: "overlay", IsInfra: c.Spec.Infra, Pod: c.Spec.Pod, RestartCount: st.Run.Restarts,
+		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: c.Driver, IsInfra: c.Spec.Infra, Pod: c.Spec.Pod, RestartCount: st.Run.Restarts,
 		Config: InspectConfig{
 			Hostname: ocispec.Hostname(in), User: first(c.Spec.User, c.Image.User), Tty: c.Spec.TTY,
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
 			WorkingDir: first(c.Spec.WorkDir, c.Image.WorkingDir, "/"), Entrypoint: c.Image.Entrypoint,
-			Labels: merge(c.Image.Labels, c.Spec.Labels), Annotations: c.Spec.Annotations,
+			Labels: merge(c.Image.Labels, c.Spec.Labels), Annotations: merge(c.Spec.Annotations, nil), Domainname: c.Spec.Domainname, InspectSession: describeSession(c),
 			StopSignal: spec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
 		},
 		HostConfig:      describeHost(c.Spec),
 		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}}, ExecIDs: execs,
+		InspectFiles: files,
 	}
 	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
 		return nil, err
 	}
+	out.LogPath = out.HostConfig.LogConfig.Path
 	if err := describeHealth(c, out); err != nil {
 		return nil, err
 	}
@@ -220,6 +234,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 	if len(c.Spec.Args) > 0 {
 		out.Config.Cmd = c.Spec.Args
 	}
+	out.Mounts = []InspectMount{}
 	for _, m := range c.Spec.Mounts {
 		out.Mounts = append(out.Mounts, describeMount(m, volume.Of(c.Store())))
 	}
@@ -228,7 +243,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 
 func describeState(st state.Status) InspectState {
 	s := InspectState{
-		Status: st.Word, Running: st.Word == state.Running, Restarting: st.Word == state.Restarting, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
+		OciVersion: specs.Version, Status: st.Word, Running: st.Word == state.Running, Restarting: st.Word == state.Restarting, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
 		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished,
 	}
 	if s.Running {
@@ -277,10 +292,11 @@ func mountWords(m spec.Mount) []string {
 
 func describeHost(c spec.Container) InspectHostConfig {
 	h := InspectHostConfig{
-		VolumesFrom: c.VolumesFrom, NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: c.CapAdd, CapDrop: c.CapDrop, GroupAdd: c.Groups,
+		VolumesFrom: c.VolumesFrom, NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: orEmpty(c.CapAdd), CapDrop: orEmpty(c.CapDrop), GroupAdd: orEmpty(groups(c)), Privileged: c.Privileged,
 		IpcMode: first(c.IPC, spec.IPCShareable), PidMode: first(c.PID, "private"), UTSMode: first(c.UTS, "private"), CgroupMode: first(c.CgroupNS, "private"),
-		UsernsMode: usernsMode(c.UserNS), ReadonlyRootfs: c.ReadOnly, SecurityOpt: securityOpts(c.Security), Tmpfs: map[string]string{},
-		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: c.Ulimits, Init: c.Init, Runtime: "oci",
+		UsernsMode: usernsMode(c.UserNS), ReadonlyRootfs: c.ReadOnly, SecurityOpt: orEmpty(securityOpts(c.Security)), Tmpfs: map[string]string{},
+		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: describeUlimits(c.Ulimits), Init: c.Init, Runtime: "oci",
+		Binds: []string{}, Devices: []InspectDevice{}, InspectLimits: describeLimits(c), InspectNames: describeNames(c),
 	}
 	if h.ShmSize == 0 {
 		h.ShmSize = ocispec.DefaultShmSize
@@ -316,6 +332,13 @@ func usernsMode(u spec.UserNS) string {
 		return spec.NSContainer + u.From
 	}
 	return u.Mode
+}
+
+func groups(c spec.Container) []string {
+	if c.Session.KeepGroups {
+		return []string{"keep-groups"}
+	}
+	return c.Groups
 }
 
 func securityOpts(s spec.Security) []string {

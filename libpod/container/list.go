@@ -44,3 +44,33 @@ func List(s state.Store) ([]Listed, []error) {
 	}
 	return out, errs
 }
+
+// Foreign is the word for containers in the store that are another tool's.
+const Foreign = "external"
+
+// External lists the containers in the store that are not nook's: another tool
+// works, or worked, with the same store. They have no command and no state.
+func External(e *Engine) ([]Listed, error) {
+	all, err := e.Layers.ContainerRecords()
+	if err != nil {
+		return nil, err
+	}
+	ours := map[string]bool{}
+	mine, _ := e.State.List() // a damaged one shows as another's
+	for _, c := range mine {
+		ours[c.ID] = true
+	}
+	var out []Listed
+	for _, r := range all {
+		if ours[r.ID] {
+			continue
+		}
+		out = append(out, Listed{
+			Container: &state.Container{Config: state.Config{
+				ID: r.ID, Name: r.Name, Created: r.Created, ImageID: r.ImageID, ImageName: r.ImageName, Command: []string{"storage"},
+			}},
+			Status: state.Status{Word: Foreign},
+		})
+	}
+	return out, nil
+}

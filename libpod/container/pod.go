@@ -110,7 +110,7 @@ func PodMembers(p *pod.Pod) ([]PodMember, error) {
 }
 
 // StopPod ends the containers of a pod, all at once, and then its infra container.
-func StopPod(ctx context.Context, p *pod.Pod, grace time.Duration) error {
+func StopPod(ctx context.Context, p *pod.Pod, wait time.Duration) error {
 	members, err := PodMembers(p)
 	if err != nil {
 		return err
@@ -119,11 +119,11 @@ func StopPod(ctx context.Context, p *pod.Pod, grace time.Duration) error {
 		if m.Spec.Infra {
 			return nil
 		}
-		return Stop(ctx, m.Container, 0, grace)
+		return Stop(ctx, m.Container, 0, wait)
 	})
 	for _, m := range members {
 		if m.Spec.Infra && err == nil {
-			err = Stop(ctx, m.Container, 0, grace)
+			err = Stop(ctx, m.Container, 0, wait)
 		}
 	}
 	if err == nil {

@@ -44,6 +44,8 @@ type PodInfra struct {
 	StaticMAC          string
 	NoManageResolvConf bool
 	NoManageHosts      bool
+	HostAdd            []string
+	HostsFile          string
 	Networks           []string
 	PidNS              string `json:"pid_ns"`
 	UserNS             string `json:"userns"`
@@ -87,6 +89,7 @@ func DescribePod(p *pod.Pod) (*PodInspect, error) {
 	if s.Infra {
 		out.InfraConfig = &PodInfra{
 			PortBindings: map[string][]string{}, HostNetwork: s.Network == ocispec.NetworkHost, Networks: []string{},
+			NoManageHosts: s.Hosts.NoHosts, HostAdd: s.Hosts.Add, HostsFile: s.Hosts.HostsFile,
 			PidNS: first(s.PID, "private"), UserNS: first(s.UserNS.Mode, "host"), UtsNS: first(s.UTS, "private"),
 		}
 		if s.UserNS.Mode != spec.UserNSHost {

@@ -15,16 +15,15 @@ import (
 // RemoveOptions say how to remove a container.
 type RemoveOptions struct {
 	Force   bool          // end it first if it runs
-	Timeout time.Duration // between the stop signal and SIGKILL
+	Timeout time.Duration // between the stop signal and SIGKILL, or OwnGrace
 	Volumes bool          // remove the anonymous volumes that were made for it, too
-	Depend  bool          // remove the containers first that have namespaces of it
 	WithPod bool          // the pod that it is the infra container of goes, too
 }
 
 // Remove deletes a container and its layer. One that runs is ErrRunning unless
 // Force is set.
 func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions) error {
-	if err := e.removable(ctx, c, o); err != nil {
+	if err := removable(c, o); err != nil {
 		return err
 	}
 	err := c.Hold()
@@ -62,7 +61,7 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 var ErrDependents = errors.New("other containers have namespaces of it")
 
 // removable looks for those that need c.
-func (e *Engine) removable(ctx context.Context, c *state.Container, o RemoveOptions) error {
+func removable(c *state.Container, o RemoveOptions) error {
 	if o.WithPod {
 		return nil
 	}
@@ -73,14 +72,9 @@ func (e *Engine) removable(ctx context.Context, c *state.Container, o RemoveOpti
 	if err != nil {
 		return err
 	}
-	if len(dependents) > 0 && !o.Depend {
+	if len(dependents) > 0 {
 		return problem.Hint(fmt.Errorf("remove %s: %w: %s", c.Name, ErrDependents, namesOf(dependents)),
 			"run: nook rm %s first; or: nook rm --depend %s", namesOf(dependents), c.Name)
-	}
-	for _, d := range dependents {
-		if err := e.Remove(ctx, d, o); err != nil {
-			return err
-		}
 	}
 	return nil
 }

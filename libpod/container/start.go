@@ -32,6 +32,7 @@ import (
 type StartOptions struct {
 	Size    attach.Size
 	PIDFile string            // absolute; gets the pid of the first process
+	Monitor string            // absolute; gets the pid of the process that looks after it
 	Filter  Filter            // of the system calls; zero: made when it is needed
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
@@ -95,7 +96,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init, Pause: c.Spec.Infra,
-		KeepGroups: !userns.CanSetGroups(), Seed: o.Seed,
+		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed,
 	}
 	proc, err := e.create(ctx, c, cfg)
 	if err != nil {
@@ -137,7 +138,7 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if err := r.c.WriteRun(r.run); err != nil {
 		return err
 	}
-	if err := writePID(o.PIDFile, pid); err != nil {
+	if err := errors.Join(writePID(o.PIDFile, pid), writePID(o.Monitor, os.Getpid())); err != nil {
 		return err
 	}
 	events.Tell(r.c, events.Init)
@@ -213,6 +214,16 @@ func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 	}
 	if in.Host, err = hostFacts(ids.GIDs); err != nil {
 		return nil, err
+	}
+	if c.Spec.Privileged {
+		if in.Host.Devices, err = hostDevices(); err != nil {
+			return nil, err
+		}
+	}
+	if c.Spec.Hosts.HostsFile == spec.HostsImage {
+		if acc.hosts, err = readInRoot(p.root.Mount, "/etc/hosts"); err != nil {
+			return nil, err
+		}
 	}
 	if !c.Spec.Infra {
 		in.Files, err = generate(p.dir, in, acc)

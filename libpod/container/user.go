@@ -23,8 +23,8 @@ import (
 // are untrusted and read into memory (CVE-2024-9676, CVE-2026-47262).
 const maxAccountFile = 16 << 20
 
-// accounts are an image's own users and groups.
-type accounts struct{ passwd, group []byte }
+// accounts are an image's own users, groups and hosts.
+type accounts struct{ passwd, group, hosts []byte }
 
 func readAccounts(root *os.File) (accounts, error) {
 	passwd, err := readInRoot(root, "/etc/passwd")
@@ -32,7 +32,7 @@ func readAccounts(root *os.File) (accounts, error) {
 		return accounts{}, err
 	}
 	group, err := readInRoot(root, "/etc/group")
-	return accounts{passwd, group}, err
+	return accounts{passwd: passwd, group: group}, err
 }
 
 // readInRoot reads a regular file below root; a missing one is empty.
@@ -104,11 +104,52 @@ func checkNumbers(who string) error {
 	return nil
 }
 
-// hasUID reports whether the image's passwd knows uid.
-func (a accounts) hasUID(uid uint32) bool {
-	want := strconv.FormatUint(uint64(uid), 10)
-	for s := bufio.NewScanner(bytes.NewReader(a.passwd)); s.Scan(); {
-		if f := strings.SplitN(s.Text(), ":", 4); len(f) == 4 && f[2] == want {
+// addAccounts completes /etc/passwd and /etc/group; nil where the image's serves.
+func addAccounts(in ocispec.Input, a accounts) (passwd, group []byte) {
+	s := in.Spec.Session
+	var users, groups []string
+	for _, line := range s.HostUsers {
+		f := strings.Split(line, ":")
+		if !hasField(a.passwd, 0, f[0]) && !hasField(a.passwd, 2, f[2]) {
+			users = append(users, line)
+		}
+	}
+	uid, gid := strconv.FormatUint(uint64(in.User.UID), 10), strconv.FormatUint(uint64(in.User.GID), 10)
+	name := "user" + uid
+	known := in.User.UID == 0 || hasField(a.passwd, 2, uid) || hasField([]byte(strings.Join(users, "\n")), 2, uid)
+	if !known && !s.NoPasswd {
+		template := s.PasswdEntry
+		if template == "" {
+			template = "$USERNAME:*:$UID:$GID:$NAME:$HOME:/bin/sh"
+		}
+		users = append(users, ocispec.Expand(template, func(v string) string {
+			return map[string]string{"USERNAME": name, "UID": uid, "GID": gid, "HOME": in.User.Home}[v] // NAME: there is none
+		}))
+	}
+	if s.GroupEntry != "" && !s.NoPasswd && !hasField(a.group, 2, gid) {
+		groups = append(groups, ocispec.Expand(s.GroupEntry, func(v string) string {
+			return map[string]string{"GROUPNAME": "group" + gid, "GID": gid, "USERLIST": name}[v]
+		}))
+	}
+	return appendLines(a.passwd, users), appendLines(a.group, groups)
+}
+
+// appendLines is nil where there is nothing to add.
+func appendLines(data []byte, lines []string) []byte {
+	if len(lines) == 0 {
+		return nil
+	}
+	out := bytes.TrimRight(data, "\n")
+	if len(out) > 0 {
+		out = append(bytes.Clone(out), '\n')
+	}
+	return append(out, strings.Join(lines, "\n")+"\n"...)
+}
+
+// hasField reports whether a line of an account file has value in field n.
+func hasField(data []byte, n int, value string) bool {
+	for s := bufio.NewScanner(bytes.NewReader(data)); s.Scan(); {
+		if f := strings.Split(s.Text(), ":"); len(f) > n && f[n] == value {
 			return true
 		}
 	}

@@ -107,7 +107,9 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	if m.Listen != nil {
 		go m.accept(hub, doctor)
 	}
+	stopTimer := m.limitTime()
 	status, err := m.Wait()
+	stopTimer()
 	heeded()
 	sick := doctor.stop()
 	m.endAll() // they may hold the streams
@@ -141,6 +143,18 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	}
 	hub.End(exit)
 	return run, restart
+}
+
+// limitTime ends the container when its time is over.
+func (m *Monitor) limitTime() (stop func()) {
+	limit := time.Duration(m.Container.Spec.Timeout) * time.Second
+	if limit == 0 || m.First == nil {
+		return func() {}
+	}
+	t := time.AfterFunc(time.Until(m.Run.Started.Add(limit)), func() {
+		_ = sys.PidfdSignal(m.First, syscall.SIGKILL) // it may have ended
+	})
+	return func() { t.Stop() }
 }
 
 // failed is nook's own exit status, as docker-run(1) and podman-run(1) have it.

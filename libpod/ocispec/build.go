@@ -40,11 +40,12 @@ type Host struct {
 	Hostname string
 	MaxGID   uint32   // largest group id that exists in the container
 	Masked   []string // paths to hide that only this host has
+	Devices  []string // nodes in /dev that the user may open, for Spec.Privileged
 }
 
 // Files are generated files and their host paths; an empty path is not mounted.
 type Files struct {
-	Hosts, Hostname, ResolvConf, Passwd, ContainerEnv string
+	Hosts, Hostname, ResolvConf, Passwd, Group, ContainerEnv, LocalTime string
 }
 
 var (
@@ -84,7 +85,7 @@ func Build(in Input) (*specs.Spec, error) {
 		},
 	}
 	if own(in.Spec.UTS) {
-		s.Hostname = Hostname(in)
+		s.Hostname, s.Domainname = Hostname(in), in.Spec.Domainname
 	}
 	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = buildHidden(in)
 	return s, nil

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/nook-containers/nook/libpod/spec"
 )
 
 // defaultCaps is what a container's root keeps: Docker's set less MKNOD,
@@ -34,7 +36,7 @@ func allCaps() []string {
 // bounding set. What --cap-add names reaches other users too, as ambient
 // capabilities: without that, execve would drop it and the flag would do nothing.
 func buildCaps(in Input) (*specs.LinuxCapabilities, error) {
-	bounding, added, err := Capabilities(in.Spec.CapAdd, in.Spec.CapDrop)
+	bounding, added, err := Capabilities(CapAdd(in.Spec), in.Spec.CapDrop)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +46,14 @@ func buildCaps(in Input) (*specs.LinuxCapabilities, error) {
 	return &specs.LinuxCapabilities{
 		Bounding: bounding, Effective: added, Permitted: added, Inheritable: added, Ambient: added,
 	}, nil
+}
+
+// CapAdd is what --cap-add names, and all for a privileged container.
+func CapAdd(c spec.Container) []string {
+	if c.Privileged {
+		return append([]string{"ALL"}, c.CapAdd...)
+	}
+	return c.CapAdd
 }
 
 // Capabilities applies --cap-add and --cap-drop to the default set. ALL stands

@@ -47,11 +47,20 @@ func defaultMounts(in Input) []specs.Mount {
 	}
 	m = append(m, shmMount(in)...)
 	m = append(m, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}})
+	if in.Spec.Privileged || spec.Systemd(in.Spec, in.Image) {
+		writable(m, "/sys/fs/cgroup")
+	}
+	if in.Spec.Privileged {
+		writable(m, "/sys")
+		m = append(m, devices(in.Host.Devices)...)
+	}
 	for _, f := range []struct{ host, target string }{
 		{in.Files.Hosts, "/etc/hosts"},
 		{in.Files.Hostname, "/etc/hostname"},
 		{in.Files.ResolvConf, "/etc/resolv.conf"},
 		{in.Files.Passwd, "/etc/passwd"},
+		{in.Files.Group, "/etc/group"},
+		{in.Files.LocalTime, "/etc/localtime"},
 		{in.Files.ContainerEnv, "/run/.containerenv"},
 	} {
 		if f.host != "" {
@@ -83,6 +92,49 @@ func shmMount(in Input) []specs.Mount {
 	}}}
 }
 
+// writable takes "ro" from the mount on target.
+func writable(mounts []specs.Mount, target string) {
+	for i, m := range mounts {
+		if m.Destination == target {
+			mounts[i].Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" })
+		}
+	}
+}
+
+// devices shows nodes of the host's /dev.
+func devices(paths []string) []specs.Mount {
+	var out []specs.Mount
+	for _, p := range paths {
+		out = append(out, specs.Mount{Destination: p, Type: "bind", Source: p, Options: []string{"bind", "rprivate", "nosuid", "noexec"}})
+	}
+	return out
+}
+
+// memory lists the directories that are tmpfs without being asked for: where
+// programs expect to write though the root is read-only, and what systemd mounts
+// itself if it is not there.
+func memory(in Input) []specs.Mount {
+	var out []specs.Mount
+	add := func(target string, opts ...string) {
+		has := func(m specs.Mount) bool { return m.Destination == target }
+		if !slices.ContainsFunc(out, has) && !slices.ContainsFunc(in.Spec.Mounts, func(m spec.Mount) bool { return path.Clean(m.Target) == target }) {
+			out = append(out, tmpfs(target, append([]string{"nosuid", "nodev"}, opts...)))
+		}
+	}
+	if in.Spec.ReadOnly && !in.Spec.ReadOnlyAll {
+		add("/run", "mode=755", "tmpcopyup")
+		add("/tmp", "mode=1777", "tmpcopyup")
+		add("/var/tmp", "mode=1777", "tmpcopyup")
+	}
+	if spec.Systemd(in.Spec, in.Image) {
+		add("/run", "mode=755", "tmpcopyup")
+		add("/run/lock", "mode=1777", "tmpcopyup")
+		add("/tmp", "mode=1777", "tmpcopyup")
+		add("/var/log/journal", "mode=755", "tmpcopyup")
+	}
+	return out
+}
+
 // sysMount is a sysfs of its own, or the host's where the network is: sysfs can
 // be mounted only by the owner of the network namespace (user_namespaces(7)).
 func sysMount(in Input) specs.Mount {
@@ -93,15 +145,7 @@ func sysMount(in Input) specs.Mount {
 }
 
 func userMounts(in Input) []specs.Mount {
-	var out []specs.Mount
-	if in.Spec.ReadOnly && !in.Spec.ReadOnlyAll {
-		// Programs expect to write to these even where nothing else changes.
-		for _, t := range []struct{ target, mode string }{{"/run", "mode=755"}, {"/tmp", "mode=1777"}, {"/var/tmp", "mode=1777"}} {
-			if !slices.ContainsFunc(in.Spec.Mounts, func(m spec.Mount) bool { return path.Clean(m.Target) == t.target }) {
-				out = append(out, tmpfs(t.target, []string{"nosuid", "nodev", t.mode, "tmpcopyup"}))
-			}
-		}
-	}
+	out := memory(in)
 	for _, m := range in.Spec.Mounts {
 		out = append(out, userMount(in, m))
 	}

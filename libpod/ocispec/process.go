@@ -41,6 +41,9 @@ func buildProcess(in Input) (*specs.Process, error) {
 		cwd = "/" + cwd
 	}
 	umask := uint32(0o022)
+	if m := in.Spec.Session.Umask; m != nil {
+		umask = *m
+	}
 	return &specs.Process{
 		Terminal:        in.Spec.TTY,
 		User:            specs.User{UID: in.User.UID, GID: in.User.GID, AdditionalGids: in.User.Groups, Umask: &umask},
@@ -50,24 +53,8 @@ func buildProcess(in Input) (*specs.Process, error) {
 		Capabilities:    caps,
 		Rlimits:         rlimits,
 		NoNewPrivileges: in.Spec.Security.NoNewPrivileges,
+		OOMScoreAdj:     in.Spec.OOMScoreAdj,
 	}, nil
-}
-
-// Env merges defaults, the image's and the user's entries; a later entry replaces
-// an earlier one of the same name in its place.
-func Env(in Input) ([]string, error) {
-	if err := checkImageEnv(in.Image.Env); err != nil {
-		return nil, err
-	}
-	env := []string{defaultPath}
-	if in.Spec.TTY {
-		env = append(env, "TERM=xterm")
-	}
-	env = append(env, "container=nook", "HOSTNAME="+Hostname(in))
-	if in.User.Home != "" {
-		env = append(env, "HOME="+in.User.Home)
-	}
-	return mergeEnv(env, in.Image.Env, in.Spec.Env), nil
 }
 
 // mergeEnv joins lists of NAME=VALUE; a later entry replaces an earlier one of the

@@ -33,6 +33,9 @@ func readonlyPaths() []string {
 // path with shell wildcards, or ALL.
 func buildHidden(in Input) (masked, readonly []string) {
 	sec := in.Spec.Security
+	if in.Spec.Privileged {
+		return sec.Mask, nil
+	}
 	masked = slices.Concat(maskedPaths(), in.Host.Masked)
 	readonly = readonlyPaths()
 	shown := func(p string) bool {

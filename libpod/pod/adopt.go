@@ -58,8 +58,8 @@ func (p *Pod) Adopt(c *spec.Container, asked Asked) error {
 // adoptNames is about what goes with shared namespaces.
 func (p *Pod) adoptNames(c *spec.Container, asked Asked) error {
 	if slices.Contains(p.Spec.Share, spec.ShareUTS) {
-		if asked.Hostname {
-			return errors.New("--hostname: the pod's host name is that of all its containers")
+		if asked.Hostname || c.Domainname != "" {
+			return errors.New("--hostname, --domainname: the pod's names are those of all its containers")
 		}
 		c.Hostname = ""
 		if p.Spec.UTS != spec.NSHost {
@@ -102,6 +102,7 @@ func inherit(c *spec.Container, p spec.Pod) {
 			c.Devices = append(c.Devices, d)
 		}
 	}
+	inheritHosts(&c.Hosts, p.Hosts)
 	s := &c.Security
 	s.NoNewPrivileges = s.NoNewPrivileges || p.Security.NoNewPrivileges
 	if s.Seccomp == "" {
@@ -109,4 +110,13 @@ func inherit(c *spec.Container, p spec.Pod) {
 	}
 	s.Mask = append(s.Mask, p.Security.Mask...)
 	s.Unmask = append(s.Unmask, p.Security.Unmask...)
+}
+
+func inheritHosts(h *spec.Hosts, p spec.Hosts) {
+	h.Add = append(slices.Clone(p.Add), h.Add...)
+	h.NoHosts = h.NoHosts || p.NoHosts
+	h.NoName = h.NoName || p.NoName
+	if h.HostsFile == "" {
+		h.HostsFile = p.HostsFile
+	}
 }

@@ -24,8 +24,11 @@ type Container struct {
 	User       string    `json:"user,omitempty"`   // user[:group], names or numbers; default: the image's
 	Groups     []string  `json:"groups,omitempty"` // supplementary, names or numbers
 	Hostname   string    `json:"hostname,omitempty"`
-	Init       bool      `json:"init,omitempty"` // a reaper as process 1
+	Domainname string    `json:"domainname,omitempty"` // of NIS; see setdomainname(2)
+	Init       bool      `json:"init,omitempty"`       // a reaper as process 1
 	StopSignal string    `json:"stopSignal,omitempty"`
+
+	Session Session `json:"session,omitzero"`
 
 	// Terminal and streams.
 	TTY         bool   `json:"tty,omitempty"`
@@ -36,9 +39,12 @@ type Container struct {
 	Log Log `json:"log,omitzero"`
 
 	// Life cycle.
-	Remove  bool    `json:"remove,omitempty"` // delete the container when it ends
-	Restart Restart `json:"restart,omitzero"`
-	Health  Health  `json:"health,omitzero"`
+	Remove      bool     `json:"remove,omitempty"` // delete the container when it ends
+	Restart     Restart  `json:"restart,omitzero"`
+	Health      Health   `json:"health,omitzero"`
+	StopTimeout *int     `json:"stopTimeout,omitempty"` // seconds from the stop signal to SIGKILL, -1 for ever; default 10
+	Timeout     int      `json:"timeout,omitempty"`     // seconds after its start that it is killed; 0: never
+	Requires    []string `json:"requires,omitempty"`    // ids of containers that are started before
 
 	// Files.
 	Mounts      []Mount  `json:"mounts,omitempty"`
@@ -54,17 +60,24 @@ type Container struct {
 
 	// Isolation. IPC, PID, UTS and CgroupNS are empty, NSHost or NSContainer and an
 	// id, IPC also one of its own words.
-	Network  string            `json:"network,omitempty"` // none (default), host, or container:ID
-	IPC      string            `json:"ipc,omitempty"`
-	PID      string            `json:"pid,omitempty"`
-	UTS      string            `json:"uts,omitempty"`
-	CgroupNS string            `json:"cgroupNS,omitempty"`
-	UserNS   UserNS            `json:"userNS,omitzero"`
-	CapAdd   []string          `json:"capAdd,omitempty"`
-	CapDrop  []string          `json:"capDrop,omitempty"`
-	Security Security          `json:"security,omitzero"`
-	Sysctls  map[string]string `json:"sysctls,omitempty"`
-	Ulimits  []Ulimit          `json:"ulimits,omitempty"`
+	Network  string   `json:"network,omitempty"` // none (default), host, or container:ID
+	IPC      string   `json:"ipc,omitempty"`
+	PID      string   `json:"pid,omitempty"`
+	UTS      string   `json:"uts,omitempty"`
+	CgroupNS string   `json:"cgroupNS,omitempty"`
+	Hosts    Hosts    `json:"hosts,omitzero"`
+	UserNS   UserNS   `json:"userNS,omitzero"`
+	CapAdd   []string `json:"capAdd,omitempty"`
+	CapDrop  []string `json:"capDrop,omitempty"`
+	Security Security `json:"security,omitzero"`
+	// Privileged takes away what keeps root in the container from what the user
+	// may do on the host.
+	Privileged bool              `json:"privileged,omitempty"`
+	Sysctls    map[string]string `json:"sysctls,omitempty"`
+	Ulimits    []Ulimit          `json:"ulimits,omitempty"`
+	// OOMScoreAdj is how much sooner the kernel ends it when memory is short, -1000
+	// to 1000 (proc_pid_oom_score_adj(5)).
+	OOMScoreAdj *int `json:"oomScoreAdj,omitempty"`
 
 	// Pod is the id of the pod that the container is in. Infra makes it the one
 	// that holds the pod's namespaces: it has no image and runs nothing.
@@ -72,9 +85,57 @@ type Container struct {
 	Infra bool   `json:"infra,omitempty"`
 
 	// Description.
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
+	CreateCommand []string          `json:"createCommand,omitempty"` // the command line that made it
+	CIDFile       string            `json:"cidFile,omitempty"`       // absolute
+	Labels        map[string]string `json:"labels,omitempty"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
 }
+
+// Session is the surroundings of the command: environment beside Container.Env,
+// accounts, clock.
+type Session struct {
+	// HostEnv is what comes from the host, below the image's environment; ProxyEnv
+	// above it.
+	HostEnv    []string `json:"hostEnv,omitempty"`
+	ProxyEnv   []string `json:"proxyEnv,omitempty"`
+	MergeEnv   []string `json:"mergeEnv,omitempty"`   // NAME=VALUE, in which $NAME and ${NAME} are the image's
+	DropEnv    []string `json:"dropEnv,omitempty"`    // names not to take from the image and from nook
+	DropAllEnv bool     `json:"dropAllEnv,omitempty"` // take none
+
+	Umask    *uint32 `json:"umask,omitempty"`    // default 0022
+	TimeZone string  `json:"timeZone,omitempty"` // a name of tz(5), or TimeZoneLocal
+	// Systemd says whether the command is systemd, or another init that wants what it
+	// wants; default: as its name tells.
+	Systemd string `json:"systemd,omitempty"` // SystemdAlways or SystemdNever
+
+	NoPasswd    bool     `json:"noPasswd,omitempty"`    // add no account for an unknown user
+	PasswdEntry string   `json:"passwdEntry,omitempty"` // template of that account
+	GroupEntry  string   `json:"groupEntry,omitempty"`  // template of its group
+	HostUsers   []string `json:"hostUsers,omitempty"`   // lines for /etc/passwd
+	KeepGroups  bool     `json:"keepGroups,omitempty"`  // the user's own supplementary groups stay
+	Attach      []string `json:"attach,omitempty"`      // streams that are shown; default all
+}
+
+// Special values of Session's fields.
+const (
+	TimeZoneLocal = "local"
+	SystemdAlways = "always"
+	SystemdNever  = "false"
+)
+
+// Hosts says what the container finds in /etc/hosts and /etc/hostname.
+type Hosts struct {
+	Add       []string `json:"add,omitempty"`       // NAME [NAME...]:ADDRESS
+	NoHosts   bool     `json:"noHosts,omitempty"`   // the image's own file
+	NoName    bool     `json:"noName,omitempty"`    // the image's own /etc/hostname
+	HostsFile string   `json:"hostsFile,omitempty"` // absolute path to begin with; HostsImage or HostsNone
+}
+
+// Special values of Hosts.HostsFile.
+const (
+	HostsImage = "image"
+	HostsNone  = "none"
+)
 
 // Log says where a container's output is kept. Limits that are not set are those
 // of pkg/logs.

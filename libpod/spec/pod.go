@@ -53,6 +53,7 @@ type Pod struct {
 	VolumesFrom []string `json:"volumesFrom,omitempty"`
 	Devices     []Device `json:"devices,omitempty"`
 	Security    Security `json:"security,omitzero"`
+	Hosts       Hosts    `json:"hosts,omitzero"`
 
 	Labels map[string]string `json:"labels,omitempty"`
 }

@@ -1,5 +1,7 @@
 package spec
 
+import "strings"
+
 // DefaultStopSignal ends a container when neither user nor image chose one.
 const DefaultStopSignal = "SIGTERM"
 
@@ -10,5 +12,42 @@ func StopSignal(c Container, img ImageConfig) string {
 			return s
 		}
 	}
+	if Systemd(c, img) {
+		return systemdSignal
+	}
 	return DefaultStopSignal
+}
+
+// systemdSignal makes systemd shut down (systemd(1), SIGNALS).
+const systemdSignal = "SIGRTMIN+3"
+
+// Systemd reports whether the container is prepared for systemd: because it was
+// asked for, or by the name of its command, as podman-run(1) has it.
+func Systemd(c Container, img ImageConfig) bool {
+	switch c.Session.Systemd {
+	case SystemdAlways:
+		return true
+	case SystemdNever:
+		return false
+	}
+	switch name := program(c, img); name {
+	case "/sbin/init", "/usr/sbin/init", "/usr/local/sbin/init", "systemd":
+		return true
+	default:
+		return strings.HasSuffix(name, "/systemd")
+	}
+}
+
+// program is the first word of what the container executes.
+func program(c Container, img ImageConfig) string {
+	words := [][]string{img.Entrypoint, c.Args, img.Cmd}
+	if c.Entrypoint != nil {
+		words = [][]string{*c.Entrypoint, c.Args}
+	}
+	for _, w := range words {
+		if len(w) > 0 {
+			return w[0]
+		}
+	}
+	return ""
 }

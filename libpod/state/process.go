@@ -44,7 +44,7 @@ func (c *Container) Signal(sig syscall.Signal) (sent bool, err error) {
 	}
 	defer p.Close()
 	if begun, err := StartTime(run.PID); err != nil || begun != run.PIDStart {
-		return false, nil //nolint:nilerr // the pid is another process by now
+		return false, nil // the pid is another process by now
 	}
 	err = sys.PidfdSignal(p, sig)
 	if errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH) {

@@ -63,15 +63,17 @@ const (
 
 // Config is what a container is: written once by Create.
 type Config struct {
-	Version   int              `json:"version"`
-	ID        string           `json:"id"`
-	Name      string           `json:"name"`
-	Created   time.Time        `json:"created"`
-	ImageID   string           `json:"imageID,omitempty"`   // config digest, hex
-	ImageName string           `json:"imageName,omitempty"` // as resolved, fully qualified
-	Command   []string         `json:"command"`             // entrypoint and arguments after the image's defaults
-	Spec      spec.Container   `json:"spec"`
-	Image     spec.ImageConfig `json:"image,omitzero"` // what the image adds
+	Version     int              `json:"version"`
+	ID          string           `json:"id"`
+	Name        string           `json:"name"`
+	Created     time.Time        `json:"created"`
+	ImageID     string           `json:"imageID,omitempty"`     // config digest, hex
+	ImageName   string           `json:"imageName,omitempty"`   // as resolved, fully qualified
+	ImageDigest string           `json:"imageDigest,omitempty"` // of its manifest
+	Driver      string           `json:"driver,omitempty"`      // of the store, which keeps its files; empty with a root directory
+	Command     []string         `json:"command"`               // entrypoint and arguments after the image's defaults
+	Spec        spec.Container   `json:"spec"`
+	Image       spec.ImageConfig `json:"image,omitzero"` // what the image adds
 }
 
 // Run is one run of a container. Finished is zero while it lasts, and stays zero

@@ -276,3 +276,16 @@ func Entrypoint(text string) ([]string, error) {
 	}
 	return words, nil
 }
+
+// Umask reads an octal file mode mask; nil for an empty text.
+func Umask(text string) (*uint32, error) {
+	if text == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || n > 0o777 {
+		return nil, bad("umask", text, "want an octal number up to 0777")
+	}
+	mask := uint32(n)
+	return &mask, nil
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.podman.io/storage"
 	"go.podman.io/storage/pkg/idtools"
@@ -172,5 +173,34 @@ func (s *Store) Containers() (map[string]string, error) {
 	for _, c := range all {
 		out[c.ID] = c.ImageID
 	}
+	return out, nil
+}
+
+// ContainerRecord is what the store knows of a container, whoever made it.
+type ContainerRecord struct {
+	ID, Name           string
+	ImageID, ImageName string // empty for one without an image
+	Created            time.Time
+}
+
+// ContainerRecords lists all containers, newest first.
+func (s *Store) ContainerRecords() ([]ContainerRecord, error) {
+	st := s.storage()
+	all, err := st.Containers()
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	var out []ContainerRecord
+	for _, c := range all {
+		r := ContainerRecord{ID: c.ID, ImageID: c.ImageID, Created: c.Created}
+		if len(c.Names) > 0 {
+			r.Name = c.Names[0]
+		}
+		if img, err := st.Image(c.ImageID); err == nil && len(img.Names) > 0 {
+			r.ImageName = img.Names[0]
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b ContainerRecord) int { return b.Created.Compare(a.Created) })
 	return out, nil
 }

@@ -22,6 +22,7 @@ type Image struct {
 	Digests     []string // of all its manifests
 	TopLayer    string   // "" for an image without layers
 	Layers      []string // ids in the store, TopLayer first
+	LayerSizes  []int64  // bytes of each, unpacked
 	Created     time.Time
 	Size        int64 // bytes: its layers unpacked, and its metadata
 	ReadOnly    bool  // in a store that is only read
@@ -90,7 +91,7 @@ func newImage(st storage.Store, rec storage.Image, layers map[string]*storage.La
 		Size: imageSize(rec, layers), st: st, rec: rec,
 	}
 	for l := layers[rec.TopLayer]; l != nil && len(img.Layers) <= maxLayers; l = layers[l.Parent] {
-		img.Layers = append(img.Layers, l.ID)
+		img.Layers, img.LayerSizes = append(img.Layers, l.ID), append(img.LayerSizes, max(l.UncompressedSize, 0))
 	}
 	if img.Digest == "" {
 		img.Digest = rec.BigDataDigests[storage.ImageDigestBigDataKey].String()

@@ -22,8 +22,12 @@ const VnetHeaderLen = 10
 // network namespace. EBUSY: somebody has the name.
 func OpenTAP(name string, queues int) ([]*os.File, error) {
 	var files []*os.File
+	var extra uint16
+	if queues > 1 {
+		extra = unix.IFF_MULTI_QUEUE
+	}
 	for range max(queues, 1) {
-		f, err := openTAPQueue(name, queues > 1)
+		f, err := openTAPQueue(name, extra)
 		if err != nil {
 			for _, f := range files {
 				_ = f.Close()
@@ -35,7 +39,7 @@ func OpenTAP(name string, queues int) ([]*os.File, error) {
 	return files, nil
 }
 
-func openTAPQueue(name string, multi bool) (*os.File, error) { //nolint:revive // IFF_MULTI_QUEUE
+func openTAPQueue(name string, extra uint16) (*os.File, error) {
 	var fd int
 	err := retryEINTR(func() (err error) {
 		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -44,7 +48,7 @@ func openTAPQueue(name string, multi bool) (*os.File, error) { //nolint:revive /
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
 	}
-	if err := setupTAP(fd, name, multi); err != nil {
+	if err := setupTAP(fd, name, extra); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
@@ -58,16 +62,12 @@ func openTAPQueue(name string, multi bool) (*os.File, error) { //nolint:revive /
 	return f, nil
 }
 
-func setupTAP(fd int, name string, multi bool) error { //nolint:revive // IFF_MULTI_QUEUE
+func setupTAP(fd int, name string, extra uint16) error {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
 		return fmt.Errorf("interface name %q: %w", name, err)
 	}
-	flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-	if multi {
-		flags |= unix.IFF_MULTI_QUEUE
-	}
-	ifr.SetUint16(flags)
+	ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR | extra)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		return fmt.Errorf("ioctl TUNSETIFF %s: %w", name, err)
 	}

@@ -51,8 +51,9 @@ func (r *Rules) Admit(ctx context.Context, f slirp.Flow) (netip.AddrPort, Outcom
 		return dst, Opened
 	case slirp.Reject:
 		return dst, Prohibited
+	default:
+		return dst, Dropped
 	}
-	return dst, Dropped
 }
 
 func (r *Rules) target(f slirp.Flow) (netip.AddrPort, Outcome) {

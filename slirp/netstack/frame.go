@@ -207,11 +207,12 @@ func (f *filter) classifyNDP(v *view, head []byte) {
 	switch {
 	case t != ndpNeighborSolicit && t != ndpNeighborAdvert:
 		// There is no router here for guests to solicit or announce.
-	case !f.guest(v.src) && !v.src.IsLinkLocalUnicast() && !(v.src.IsUnspecified() && t == ndpNeighborSolicit),
-		t == ndpNeighborAdvert && f.reserved[target]:
+	case t == ndpNeighborAdvert && f.reserved[target]:
 		v.kind = spoofed
-	default:
+	case f.guest(v.src), v.src.IsLinkLocalUnicast(), v.src.IsUnspecified() && t == ndpNeighborSolicit:
 		v.kind = ndp
+	default:
+		v.kind = spoofed
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"sync"
@@ -131,6 +132,9 @@ func (l *link) read(fd int) error {
 		}
 		if err != nil {
 			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
 		}
 		if l.frame(head, big, n-sys.VnetHeaderLen) {
 			big = newBig()

@@ -35,7 +35,9 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
@@ -67,7 +69,7 @@ func (Backend) Check() error { return nil }
 func (Backend) Features() slirp.Features {
 	return slirp.Features{
 		ManyGuests: true, LiveTAP: true, IPv6: true, Ping: true, Publish: true, ClientSource: true, DNSHook: true,
-		Egress: true, HostAddrs: true, Refusals: true, Counters: true,
+		Egress: true, HostAddrs: true, HalfClose: true, Refusals: true, Counters: true,
 	}
 }
 
@@ -187,6 +189,11 @@ func closeAll(fds []int) error {
 
 // newStack makes the stack, with our addresses and handlers.
 func (n *network) newStack() error {
+	// What the stack would print is about single packets of guests. Level and target
+	// are global in its module, which nothing else here uses; some of its loggers
+	// were made before the target is set, and know the level only.
+	log.SetLevel(log.Warning)
+	log.SetTarget(quiet{})
 	s := stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
 			ipv4.NewProtocol,
@@ -197,11 +204,9 @@ func (n *network) newStack() error {
 	})
 	n.stack = s
 	n.buf = newBudget(s, n.cfg.Limits.BufferBytes)
-	if err := setTCPOptions(s); err != nil {
-		return errors.Join(err, n.closeStack())
-	}
-	if err := n.addNIC(); err != nil {
-		return errors.Join(err, n.closeStack())
+	if err := errors.Join(setTCPOptions(s), n.addNIC()); err != nil {
+		n.closeStack()
+		return err
 	}
 	fw := tcp.NewForwarder(s, initialBuffer, n.cfg.Limits.TCPHalfOpen+1, n.tcpRequest)
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
@@ -212,6 +217,12 @@ func (n *network) newStack() error {
 	s.SetTransportProtocolHandler(icmp.ProtocolNumber6, n.echoReassembled)
 	return nil
 }
+
+// quiet is a log that keeps nothing.
+type quiet struct{}
+
+// Emit does nothing.
+func (quiet) Emit(int, log.Level, time.Time, string, ...any) {}
 
 func (n *network) addNIC() error {
 	if e := n.stack.CreateNIC(nicID, n.link); e != nil {
@@ -240,10 +251,9 @@ func (n *network) addNIC() error {
 
 func stackError(step string, e tcpip.Error) error { return fmt.Errorf("network: %s: %s", step, e) }
 
-func (n *network) closeStack() error {
+func (n *network) closeStack() {
 	n.stack.Close()
 	n.stack.Wait()
-	return nil
 }
 
 // Done is closed when the network has ended.

@@ -89,8 +89,9 @@ func ended(ep tcpip.Endpoint) bool {
 	switch tcp.EndpointState(ep.State()) {
 	case tcp.StateTimeWait, tcp.StateClose, tcp.StateError:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (t *tcpFlows) add(p *pump) bool {

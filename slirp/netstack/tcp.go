@@ -220,8 +220,9 @@ func map4(why forward.Outcome) byte {
 		return 3 // port
 	case forward.Prohibited:
 		return 13 // communication administratively prohibited
+	default:
+		return 1 // host
 	}
-	return 1 // host
 }
 
 // map6 does so for ICMPv6.
@@ -233,8 +234,9 @@ func map6(why forward.Outcome) byte {
 		return 4 // port
 	case forward.Prohibited:
 		return 1
+	default:
+		return 3 // address
 	}
-	return 3 // address
 }
 
 // udpQuote is the beginning of an IP packet of a guest, for ICMP errors about a

@@ -55,7 +55,7 @@ func (b Backend) Check() error {
 }
 
 // Features of slirp4netns.
-func (Backend) Features() slirp.Features { return slirp.Features{Publish: true} }
+func (Backend) Features() slirp.Features { return slirp.Features{Publish: true, HalfClose: true} }
 
 // Start runs slirp4netns and waits until it says that it is ready.
 func (b Backend) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (_ slirp.Network, err error) {

@@ -44,12 +44,12 @@ type world struct {
 }
 
 func workloads() []workload {
-	out := func(args ...string) func(*testing.B, *world) float64 {
+	out := func(args ...string) func(*testing.B, *world) float64 { //nolint:thelper // makes one
 		return func(b *testing.B, w *world) float64 {
 			return iperf(b, w.guest, slirptest.Server(), slirptest.Router4, args)
 		}
 	}
-	in := func(args ...string) func(*testing.B, *world) float64 {
+	in := func(args ...string) func(*testing.B, *world) float64 { //nolint:thelper // makes one
 		return func(b *testing.B, w *world) float64 {
 			return iperf(b, slirptest.Server(), w.guest, slirptest.Host4, args)
 		}
@@ -87,6 +87,7 @@ const guestIndex = 98
 const iperfPort = 5201
 
 func start(b *testing.B, backend slirp.Backend, w workload) *world {
+	b.Helper()
 	cfg := slirp.Config{
 		MTU:  w.mtu,
 		IPv4: slirp.Subnet{Prefix: netip.MustParsePrefix("10.88.0.0/24"), Gateway: netip.MustParseAddr("10.88.0.2")},
@@ -125,11 +126,11 @@ func BenchmarkBackends(b *testing.B) {
 			})
 		}
 	}
-	show(b, table)
+	show(table)
 }
 
 // show prints the rates, and netstack's over the best of the others.
-func show(b *testing.B, table map[string]map[string]float64) {
+func show(table map[string]map[string]float64) {
 	var s strings.Builder
 	fmt.Fprintf(&s, "\n%-26s %-8s", "", "")
 	for _, backend := range backends() {
@@ -169,6 +170,7 @@ func command(ctx context.Context, ns *slirptest.NS, name string, args ...string)
 // iperf sends from client to addr, where server listens, and returns what
 // arrived, in Gbit/s.
 func iperf(b *testing.B, client, server *slirptest.NS, addr string, args []string) float64 {
+	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	port := strconv.Itoa(iperfPort)
@@ -176,7 +178,7 @@ func iperf(b *testing.B, client, server *slirptest.NS, addr string, args []strin
 	if err != nil {
 		b.Skip("iperf3: ", err)
 	}
-	defer srv.Wait()
+	defer func() { _ = srv.Wait() }()
 	defer cancel()
 	awaitListener(b, server)
 	args = append([]string{"-c", addr, "-p", port, "-J", "-t", strconv.Itoa(*seconds)}, args...)
@@ -208,6 +210,7 @@ func iperf(b *testing.B, client, server *slirptest.NS, addr string, args []strin
 
 // awaitListener waits until something listens on iperf's port in ns.
 func awaitListener(b *testing.B, ns *slirptest.NS) {
+	b.Helper()
 	want := fmt.Sprintf(":%04X ", iperfPort)
 	for range 500 {
 		found := false
@@ -228,6 +231,7 @@ func awaitListener(b *testing.B, ns *slirptest.NS) {
 
 // connections opens and closes connections, four at a time.
 func connections(b *testing.B, w *world) float64 {
+	b.Helper()
 	l := slirptest.Server().Listen(b, "tcp", slirptest.Far4+":7")
 	go func() {
 		for {
@@ -263,6 +267,7 @@ func connections(b *testing.B, w *world) float64 {
 
 // roundTrips sends a byte there and back.
 func roundTrips(b *testing.B, w *world) float64 {
+	b.Helper()
 	l := slirptest.Server().Listen(b, "tcp", slirptest.Far4+":7")
 	go func() {
 		for {

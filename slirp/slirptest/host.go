@@ -54,12 +54,8 @@ func testHostIsolation(t *testing.T, s Suite) {
 			go greet(l)
 			ports = append(ports, portOf(l.Addr()))
 		}
-		last := f.subnet.Gateway
-		for range 250 {
-			last = last.Next()
-		}
 		for _, port := range ports {
-			for _, a := range []string{f.subnet.Gateway.String(), f.host, last.String(), "198.51.100.255"} {
+			for _, a := range []string{f.subnet.Gateway.String(), f.host, "198.51.100.255"} {
 				if greets(t, guest, join(a, port)) {
 					t.Errorf("guest reaches the host through %s port %s", a, port)
 				}
@@ -83,7 +79,7 @@ func testHostAliases(t *testing.T, s Suite) {
 		a, b := Host().Listen(t, "tcp", join(f.loopback, "0")), Host().Listen(t, "tcp", join(f.loopback, "0"))
 		go greet(a)
 		go greet(b)
-		port := a.Addr().(*net.TCPAddr).AddrPort().Port() //nolint:forcetypeassert // tcp
+		port := a.Addr().(*net.TCPAddr).AddrPort().Port()
 		cfg := s.Config
 		cfg.Host.Aliases = []slirp.Alias{{
 			Guest: f.subnet.Gateway, Host: netip.MustParseAddr(f.loopback), Ports: []slirp.PortRange{{First: port, Last: port}},
@@ -140,7 +136,7 @@ func testDNS(t *testing.T, s Suite) {
 	}
 	// Without a handler nobody listens.
 	none, _ := s.start(t, s.Config)
-	wantDialError(t, none, "tcp", join(s.families()[0].subnet.Gateway.String(), "53"), syscall.ECONNREFUSED)
+	wantDialError(t, none, join(s.families()[0].subnet.Gateway.String(), "53"), syscall.ECONNREFUSED)
 }
 
 func readFull(c net.Conn, b []byte) (n int, err error) {
@@ -172,7 +168,7 @@ func testEgress(t *testing.T, s Suite) {
 		t.Error("an allowed flow does not pass")
 	}
 	for _, f := range s.families() {
-		wantDialError(t, guest, "tcp", join(f.far, "1"), syscall.EHOSTUNREACH, syscall.EACCES)
+		wantDialError(t, guest, join(f.far, "1"), syscall.EHOSTUNREACH, syscall.EACCES)
 	}
 	mu.Lock()
 	defer mu.Unlock()

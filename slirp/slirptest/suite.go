@@ -43,7 +43,7 @@ func Run(t *testing.T, s Suite) {
 		if_  bool
 	}{
 		{"TCP carries data", testTCPData, true},
-		{"TCP half-close", testTCPHalfClose, true},
+		{"TCP half-close", testTCPHalfClose, f.HalfClose},
 		{"TCP refusals", testTCPRefusals, f.Refusals},
 		{"TCP resets", testTCPResets, f.Refusals},
 		{"TCP many flows", testTCPMany, true},
@@ -137,11 +137,11 @@ func dial(t *testing.T, ns *NS, network, addr string) net.Conn {
 }
 
 // wantDialError dials and wants one of the errors.
-func wantDialError(t *testing.T, ns *NS, network, addr string, want ...syscall.Errno) {
+func wantDialError(t *testing.T, ns *NS, addr string, want ...syscall.Errno) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c, err := ns.Dial(ctx, network, addr)
+	c, err := ns.Dial(ctx, "tcp", addr)
 	if err == nil {
 		c.Close()
 	}
@@ -171,7 +171,7 @@ func accept(t *testing.T, l net.Listener) <-chan *net.TCPConn {
 			return
 		}
 		_ = c.SetDeadline(time.Now().Add(patience))
-		ch <- c.(*net.TCPConn) //nolint:forcetypeassert // a TCP listener
+		ch <- c.(*net.TCPConn)
 	}()
 	t.Cleanup(func() {
 		l.Close()
@@ -186,7 +186,7 @@ func accept(t *testing.T, l net.Listener) <-chan *net.TCPConn {
 func pair(t *testing.T, guest *NS, l net.Listener, addr string) (inside, outside *net.TCPConn) {
 	t.Helper()
 	ch := accept(t, l)
-	inside = dial(t, guest, "tcp", addr).(*net.TCPConn) //nolint:forcetypeassert // tcp
+	inside = dial(t, guest, "tcp", addr).(*net.TCPConn)
 	outside, ok := <-ch
 	if !ok {
 		t.Fatal("nobody came")

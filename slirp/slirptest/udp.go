@@ -82,7 +82,7 @@ func testUDPRefusals(t *testing.T, s Suite) {
 			join(f.nowhere, "9"):                 {syscall.EHOSTUNREACH, syscall.ENETUNREACH},
 		} {
 			t.Run(f.name+" "+addr, func(t *testing.T) {
-				c := dial(t, guest, "udp", addr).(*net.UDPConn) //nolint:forcetypeassert // udp
+				c := dial(t, guest, "udp", addr).(*net.UDPConn)
 				if err := withErrors(c, netip.MustParseAddrPort(addr).Addr()); err != nil {
 					t.Fatal(err)
 				}

@@ -34,21 +34,28 @@ const insideVar = "NOOK_SLIRPTEST_INSIDE"
 
 // Addresses of the world.
 const (
-	Host4, Host6     = "198.51.100.2", "2001:db8::2"
-	Router4, Router6 = "198.51.100.1", "2001:db8::1"
-	Far4, Far6       = "203.0.113.10", "2001:db8:1::10"
-	Nowhere4         = "192.0.2.1"
-	Nowhere6         = "2001:db8:2::1"
-	Unrouted4        = "100.64.0.1"
+	Host4     = "198.51.100.2"
+	Host6     = "2001:db8::2"
+	Router4   = "198.51.100.1"
+	Router6   = "2001:db8::1"
+	Far4      = "203.0.113.10"
+	Far6      = "2001:db8:1::10"
+	Nowhere4  = "192.0.2.1" // no route
+	Nowhere6  = "2001:db8:2::1"
+	Unrouted4 = "100.64.0.1"
 )
 
 // Main is the TestMain of a backend's tests.
 func Main(m *testing.M) {
-	if os.Getenv(insideVar) != "" {
+	switch os.Getenv(insideVar) {
+	case "build":
 		if err := build(); err != nil {
 			fmt.Fprintln(os.Stderr, "slirptest:", err)
 			os.Exit(1)
 		}
+		os.Setenv(insideVar, "ready")
+		os.Exit(m.Run())
+	case "ready": // a process that such a process started: a fuzzing worker
 		os.Exit(m.Run())
 	}
 	code, err := again()
@@ -62,7 +69,7 @@ func Main(m *testing.M) {
 // again runs this program in the namespaces and returns its exit status.
 func again() (int, error) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideVar+"=1")
+	cmd.Env = append(os.Environ(), insideVar+"=build")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
@@ -77,8 +84,6 @@ func again() (int, error) {
 }
 
 // server is the namespace beyond the host.
-//
-//nolint:gochecknoglobals // one world in a test process
 var server *NS
 
 // Server is the namespace of the router and the far addresses.
@@ -203,7 +208,7 @@ func (n *NS) ListenPacket(tb testing.TB, network, addr string) *net.UDPConn {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { c.Close() })
-	return c.(*net.UDPConn) //nolint:forcetypeassert // only UDP is asked for
+	return c.(*net.UDPConn)
 }
 
 // do runs fn inside; the nil NS is the host.

@@ -26,7 +26,7 @@ import (
 )
 
 // limit bounds a whole run, so that it can never hang.
-const limit = 20 * time.Minute
+const limit = 40 * time.Minute
 
 func main() {
 	runtime.LockOSThread() // a machine dies with the thread that started it

@@ -18,10 +18,10 @@ chroot "$root" su nook-test -c '
 	mkdir -m 700 ~/.ssh && ssh-keygen -q -t ed25519 -N "" -f ~/.ssh/id_ed25519 && cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys'
 printf 'Host localhost\n\tStrictHostKeyChecking no\n\tUserKnownHostsFile /dev/null\n\tLogLevel ERROR\n\tBatchMode yes\n' |
 	write etc/ssh/ssh_config.d/nook-test.conf
-printf 'UsePAM yes\nPrintMotd no\nUseDNS no\nMaxSessions 50\nMaxStartups 50\n' | write etc/ssh/sshd_config.d/nook-test.conf
+printf 'UsePAM yes\nPrintMotd no\nUseDNS no\nLoginGraceTime 0\nMaxSessions 50\nMaxStartups 50\n' | write etc/ssh/sshd_config.d/nook-test.conf
 
 # Every controller for the user's own manager; by default it has but a few.
-printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | write etc/systemd/system/user@.service.d/delegate.conf
+printf '[Service]\nDelegate=cpu cpuset io memory pids\nTimeoutStartSec=15min\n' | write etc/systemd/system/user@.service.d/delegate.conf
 # A user may read journals of their own only if they are kept.
 mkdir -p "$root/var/log/journal"
 printf '[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n' | write etc/systemd/journald.conf.d/nook-test.conf
@@ -32,7 +32,7 @@ write etc/systemd/system/nook-agent.service <<'UNIT'
 [Unit]
 Description=Runs commands for the tests
 ConditionVirtualization=vm
-After=dbus.service systemd-logind.service systemd-user-sessions.service ssh.service
+After=dbus.service systemd-logind.service systemd-user-sessions.service ssh.socket
 [Service]
 ExecStartPre=modprobe virtio_blk
 ExecStartPre=mount -o ro /dev/vda /nook
@@ -44,9 +44,18 @@ ln -s /nook/nook "$root/usr/local/bin/nook"
 mkdir -p "$root/etc/systemd/user"
 ln -s /nook/nook-restart.service "$root/etc/systemd/user/nook-restart.service"
 chroot "$root" systemctl -q enable nook-agent.service
-# Nobody logs in at a terminal, and nothing is to happen by the clock.
-chroot "$root" systemctl -q mask getty.target docker-registry.service console-getty.service systemd-networkd-wait-online.service \
-	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer systemd-tmpfiles-clean.timer
+# Nobody logs in at a terminal, nothing is to happen by the clock, and what the
+# tests have no use for need not be emulated. sshd starts with the first login.
+chroot "$root" systemctl -q mask getty.target console-getty.service docker-registry.service \
+	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer systemd-tmpfiles-clean.timer \
+	e2scrub_reap.service systemd-pstore.service systemd-random-seed.service dev-hugepages.mount \
+	sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
+	modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@dm_mod.service modprobe@loop.service
+chroot "$root" systemctl -q disable ssh.service
+chroot "$root" systemctl -q enable ssh.socket
+# An emulated machine on a busy host is slow; no timeout may hit it.
+printf '[Manager]\nDefaultTimeoutStartSec=15min\nDefaultDeviceTimeoutSec=15min\n' |
+	tee "$root/etc/systemd/user.conf" | write etc/systemd/system.conf
 chroot "$root" systemctl -q set-default multi-user.target
 : >"$root/etc/fstab"
 echo 'nameserver 127.0.0.1' | write etc/resolv.conf # there is no network: fail at once
@@ -54,7 +63,7 @@ echo nook-test >"$root/etc/hostname"
 printf '127.0.0.1 localhost nook-test\n::1 localhost\n' >"$root/etc/hosts"
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id" # a first boot would set units up again
 
-# A directory where each package had a cache, and what boot makes from it.
+# Less to copy, and nothing left for a first boot to make.
 rm -rf "$root"/boot/initrd.img* "$root"/initrd.img* "$root"/vmlinuz* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* \
 	"$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/i18n/*
 mv "$root"/boot/vmlinuz-* "$root/boot/vmlinuz"

@@ -11,7 +11,7 @@ import (
 	"github.com/nook-containers/nook/test/lab"
 )
 
-// WritePayload makes dir the payload of a machine of that kind, with the scripts
+// WritePayload makes dir the payload of a machine of that kind (Every: a VM), with the scripts
 // that Choose finds. It is started in the tree, as the user who may build there;
 // program is the nook to test. Images and the system itself are links.
 func WritePayload(ctx context.Context, dir, kind, expression, program string) error {
@@ -44,7 +44,7 @@ func WritePayload(ctx context.Context, dir, kind, expression, program string) er
 	if err := run(ctx, "go", "test", "-c", "-o", filepath.Join(dir, "script.test"), "./test"); err != nil {
 		return err
 	}
-	if kind == VM {
+	if kind != Sandbox {
 		if err := run(ctx, "go", "build", "-o", filepath.Join(dir, "agent"), "./test/vm/agent"); err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func linkFixtures(ctx context.Context, dir, kind string, chosen []Script) error 
 		}
 	}
 	links["machine"] = func() (string, error) { return lab.Machine(ctx) }
-	if kind == VM {
+	if kind != Sandbox {
 		links["disk"] = func() (string, error) { return lab.Disk(ctx) }
 	}
 	for name, mk := range links {

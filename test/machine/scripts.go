@@ -13,6 +13,7 @@ import (
 const (
 	Sandbox = "sandbox"
 	VM      = "vm"
+	Every   = "every" // in a VM, also what is for a sandbox alone: there is no root for one
 )
 
 // Script is one end-to-end script as its comment describes it.
@@ -83,8 +84,8 @@ func ReadScripts(dir string) ([]Script, error) {
 	return all, nil
 }
 
-// Choose returns the scripts for a kind of machine; with an expression, those
-// whose names match, wherever they usually run.
+// Choose returns the scripts for a kind of machine, which may be Every; with an
+// expression, those whose names match, wherever they usually run.
 func Choose(all []Script, kind, expression string) ([]Script, error) {
 	match, err := regexp.Compile(expression)
 	if err != nil {
@@ -92,7 +93,8 @@ func Choose(all []Script, kind, expression string) ([]Script, error) {
 	}
 	var chosen []Script
 	for _, s := range all {
-		if expression == "" && slices.Contains(s.Machines, kind) || expression != "" && match.MatchString(s.Name) {
+		marked := slices.Contains(s.Machines, kind) || kind == Every && len(s.Machines) > 0
+		if expression == "" && marked || expression != "" && match.MatchString(s.Name) {
 			chosen = append(chosen, s)
 		}
 	}

@@ -32,13 +32,14 @@ func TestParseScript(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	all := []Script{{Name: "a", Machines: []string{VM}}, {Name: "b"}, {Name: "ab", Machines: []string{Sandbox, VM}}}
+	all := []Script{{Name: "a", Machines: []string{VM}}, {Name: "b"}, {Name: "ab", Machines: []string{Sandbox, VM}}, {Name: "c", Machines: []string{Sandbox}}}
 	for name, tc := range map[string]struct {
 		kind, expression string
 		want             []string
 	}{
 		"by mark":     {VM, "", []string{"a", "ab"}},
-		"other mark":  {Sandbox, "", []string{"ab"}},
+		"any mark":    {Every, "", []string{"a", "ab", "c"}},
+		"other mark":  {Sandbox, "", []string{"ab", "c"}},
 		"by name":     {Sandbox, "b", []string{"b", "ab"}},
 		"exact":       {VM, "^b$", []string{"b"}},
 		"none":        {VM, "nosuch", nil},

@@ -43,7 +43,7 @@ func runScripts(ctx context.Context, m Machine, kind string, names []string, out
 		return nil
 	}
 	start := time.Now()
-	args := []string{Dir + "/script.test", "-test.timeout=15m", "-test.run=^TestScript$/^script$/^(" + strings.Join(names, "|") + ")$"}
+	args := []string{Dir + "/script.test", "-test.timeout=20m", "-test.run=^TestScript$/^script$/^(" + strings.Join(names, "|") + ")$"}
 	if os.Getenv("V") != "" {
 		args = append(args, "-test.v")
 	}

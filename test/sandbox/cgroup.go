@@ -22,7 +22,7 @@ func makeCgroup(name string) (string, error) {
 	return dir, os.Mkdir(dir, 0o755)
 }
 
-// sweep removes the cgroup of a sandbox whose tests were killed, and process 1
+// sweepCgroup removes the cgroup of a sandbox whose tests were killed, and process 1
 // with them.
 func sweepCgroup(name string) error {
 	top, err := cgroup2()

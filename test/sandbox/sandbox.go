@@ -45,8 +45,7 @@ const sigPoweroff = syscall.Signal(34 + 4)
 
 // Sandbox is a machine in namespaces.
 type Sandbox struct {
-	dir     string // root/ and notify
-	lock    *os.File
+	dir     *machine.WorkDir // root/ and notify
 	setup   setup
 	cgroup  string
 	console *console
@@ -66,17 +65,17 @@ func Boot(ctx context.Context, payload string) (_ *Sandbox, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := s.makeDir(); err != nil {
+	if s.dir, err = machine.MakeDir(machine.Sandbox, sweepCgroup); err != nil {
 		return s, err
 	}
-	s.setup = setup{Root: filepath.Join(s.dir, "root"), Notify: filepath.Join(s.dir, "notify"), Payload: payload}
+	s.setup = setup{Root: filepath.Join(s.dir.Path, "root"), Notify: filepath.Join(s.dir.Path, "notify"), Payload: payload}
 	if s.setup.Images, err = images(payload); err != nil {
 		return s, err
 	}
 	if err := unpack(ctx, filepath.Join(payload, "machine", "root.tar"), s.setup.Root); err != nil {
 		return s, err
 	}
-	if s.cgroup, err = makeCgroup(filepath.Base(s.dir)); err != nil {
+	if s.cgroup, err = makeCgroup(filepath.Base(s.dir.Path)); err != nil {
 		return s, err
 	}
 	if s.console, err = openConsole(); err != nil {
@@ -84,43 +83,6 @@ func Boot(ctx context.Context, payload string) (_ *Sandbox, err error) {
 	}
 	s.setup.Console = s.console.slave
 	return s, s.start(ctx)
-}
-
-// makeDir makes the directory of a sandbox. The lock on it, which ends with this
-// process at the latest, tells the ones in use from those to be swept.
-func (s *Sandbox) makeDir() error {
-	old, err := filepath.Glob("/var/tmp/nook-sandbox-*")
-	if err != nil {
-		return err
-	}
-	for _, dir := range old {
-		lock, err := lockDir(dir)
-		if err != nil {
-			continue // in use, or just removed
-		}
-		err = errors.Join(sweepCgroup(filepath.Base(dir)), os.RemoveAll(dir))
-		lock.Close()
-		if err != nil {
-			return fmt.Errorf("sweep %s: %w", dir, err)
-		}
-	}
-	if s.dir, err = os.MkdirTemp("/var/tmp", "nook-sandbox-"); err != nil {
-		return err
-	}
-	s.lock, err = lockDir(s.dir)
-	return err
-}
-
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // images are the directories that links in the payload lead to.
@@ -176,7 +138,7 @@ func (s *Sandbox) start(ctx context.Context) error {
 		return err
 	}
 	defer cgroup.Close()
-	said, err := os.Create(filepath.Join(s.dir, "init.log"))
+	said, err := os.Create(filepath.Join(s.dir.Path, "init.log"))
 	if err != nil {
 		return err
 	}
@@ -285,9 +247,8 @@ func (s *Sandbox) Close() error {
 	if s.cgroup != "" {
 		errs = append(errs, removeCgroup(s.cgroup))
 	}
-	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir))
-		s.lock.Close()
+	if s.dir != nil {
+		errs = append(errs, s.dir.Remove())
 	}
 	return errors.Join(errs...)
 }

@@ -30,7 +30,7 @@ import (
 )
 
 const (
-	bootLimit = 4 * time.Minute
+	bootLimit = 6 * time.Minute
 	offLimit  = 2 * time.Minute
 	// kvmLimit is how long a kernel may take to its first word where KVM works.
 	// Some hosts have a /dev/kvm that cannot run a whole kernel.
@@ -39,7 +39,8 @@ const (
 
 // VM is a machine in qemu.
 type VM struct {
-	dir    string // disk.img, payload.img, console.log
+	work   *machine.WorkDir
+	dir    string // its path: disk.img, payload.img, console.log
 	kernel string
 	accel  string
 
@@ -61,9 +62,10 @@ func Boot(ctx context.Context, payload string) (_ *VM, err error) {
 	if _, err := exec.LookPath(program); err != nil {
 		return v, fmt.Errorf("%w; run: sudo apt-get install --no-install-recommends qemu-system-x86", err)
 	}
-	if v.dir, err = os.MkdirTemp("/var/tmp", "nook-vm-"); err != nil {
+	if v.work, err = machine.MakeDir(machine.VM, nil); err != nil {
 		return v, err
 	}
+	v.dir = v.work.Path
 	if err := makeDisks(ctx, v.dir, payload); err != nil {
 		return v, err
 	}
@@ -239,8 +241,8 @@ func (v *VM) cut() {
 func (v *VM) Close() error {
 	err := v.poweroff()
 	v.cut()
-	if v.dir != "" {
-		err = errors.Join(err, os.RemoveAll(v.dir))
+	if v.work != nil {
+		err = errors.Join(err, v.work.Remove())
 	}
 	return err
 }

@@ -37,7 +37,7 @@ func NeedVerb(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
-	return problem.Hint(fmt.Errorf("unknown command %q for %s", args[0], cmd.CommandPath()), "run: %s --help", cmd.CommandPath())
+	return CommandError(cmd, args[0])
 }
 
 // NotYet refuses what users of other tools expect and nook does not do.

@@ -173,6 +173,38 @@ func Foreground(child *os.Process) (stop func()) {
 	return func() { signal.Stop(in); close(in) }
 }
 
+// Also runs another command of this program inside. Its output goes to out; nil
+// leaves it out.
+func (f *Factory) Also(ctx context.Context, out *os.File, args ...string) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	other := *f
+	other.In, other.Out, other.Err, other.Args = null, null, null, append(f.Globals.args(), args...)
+	if out != nil {
+		other.Out = out
+	}
+	return other.again(ctx)
+}
+
+// args are the flags that give g.
+func (g Globals) args() []string {
+	var out []string
+	for _, f := range []struct{ name, value string }{
+		{"--root", g.Root}, {"--runroot", g.RunRoot}, {"--storage-driver", g.StorageDriver}, {"--runtime", g.Runtime},
+	} {
+		if f.value != "" {
+			out = append(out, f.name+"="+f.value)
+		}
+	}
+	for _, o := range g.StorageOpts {
+		out = append(out, "--storage-opt="+o)
+	}
+	return out
+}
+
 func (f *Factory) again(ctx context.Context) error {
 	return f.inside(ctx, func(*os.Process) func() { return func() {} })
 }

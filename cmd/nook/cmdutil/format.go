@@ -46,14 +46,7 @@ func Render[R any](w io.Writer, format string, l List[R], rows []R) error {
 	if format == "json" {
 		return renderJSON(w, l, rows)
 	}
-	table := format == "" || format == "table"
-	text := format
-	if rest, ok := strings.CutPrefix(format, "table "); ok {
-		table, text = true, rest
-	} else if table {
-		text = l.Default
-	}
-	text = unescape(text)
+	text, table := l.text(format)
 	t, err := parseFormat(text, reflect.TypeFor[R]())
 	if err != nil {
 		return err
@@ -79,6 +72,55 @@ func Render[R any](w io.Writer, format string, l List[R], rows []R) error {
 	return tw.Flush()
 }
 
+// text is the template that a format stands for, and whether it makes a table.
+func (l List[R]) text(format string) (text string, table bool) {
+	table = format == "" || format == "table"
+	if rest, ok := strings.CutPrefix(format, "table "); ok {
+		table, format = true, rest
+	} else if table {
+		format = l.Default
+	}
+	return unescape(format), table
+}
+
+// CheckFormat finds a mistake in the value of --format before there are rows.
+func CheckFormat[R any](format string, l List[R]) error {
+	format = strings.TrimSpace(format)
+	if format == "json" {
+		return nil
+	}
+	text, _ := l.text(format)
+	_, err := parseFormat(text, reflect.TypeFor[R]())
+	return err
+}
+
+// Printer prints values one by one as they come: with "json" a line of JSON each,
+// else a line of the template.
+func Printer[R any](w io.Writer, format string, toJSON func(R) any) (func(R) error, error) {
+	format = strings.TrimSpace(format)
+	if format == "json" || format == "{{json .}}" {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		return func(r R) error { return enc.Encode(toJSON(r)) }, nil
+	}
+	t, err := parseFormat(unescape(format), reflect.TypeFor[R]())
+	if err != nil {
+		return nil, err
+	}
+	return func(r R) error {
+		var line bytes.Buffer
+		if err := t.Execute(&line, r); err != nil {
+			return templateError(err)
+		}
+		line.WriteByte('\n')
+		_, err := w.Write(line.Bytes())
+		return err
+	}, nil
+}
+
+// WriteJSON prints v indented, as every command does.
+func WriteJSON(w io.Writer, v any) error { return writeJSON(w, v) }
+
 func renderJSON[R any](w io.Writer, l List[R], rows []R) error {
 	var v any = rows
 	if l.JSON != nil {
@@ -100,6 +142,14 @@ func RenderObjects[R any](w io.Writer, format string, objects []R) error {
 		return writeJSON(w, objects)
 	}
 	return Render(w, format, List[R]{}, objects)
+}
+
+// RenderObject prints one value: as JSON, or with a template.
+func RenderObject[R any](w io.Writer, format string, v R) error {
+	if strings.TrimSpace(format) == "json" {
+		return writeJSON(w, v)
+	}
+	return Render(w, format, List[R]{}, []R{v})
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -35,6 +35,9 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 	if err != nil {
 		return err
 	}
+	if req.Spec.Requires, err = findRequired(f, o.session.requires); err != nil {
+		return err
+	}
 	made, err := o.resolve(f, &req)
 	if err != nil {
 		return err

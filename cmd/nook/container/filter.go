@@ -31,10 +31,12 @@ func filters(s state.Store) cmdutil.Filters[container.Listed] {
 		"volume": simple(func(l container.Listed, v string) bool {
 			return slices.ContainsFunc(l.Spec.Mounts, func(m spec.Mount) bool { return v != "" && (m.Source == v || m.Target == v || m.Volume == v) })
 		}),
-		"pod":    inPod(s),
-		"status": status,
-		"health": healthIs,
-		"exited": exited,
+		"pod":     inPod(s),
+		"status":  status,
+		"health":  healthIs,
+		"command": simple(runs),
+		"network": simple(inNetwork),
+		"exited":  exited,
 		"restart-policy": simple(func(l container.Listed, v string) bool {
 			return l.Spec.Restart.Policy == v || v == "no" && l.Spec.Restart.Policy == ""
 		}),

@@ -39,6 +39,7 @@ type createFlags struct {
 	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
+	session                         sessionFlags
 	health                          healthFlags
 	pull                            cmdutil.PullFlags
 	set                             *pflag.FlagSet
@@ -58,7 +59,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.envFile, "env-file", nil, "file of environment variables, one a line")
 	f.StringVarP(&s.WorkDir, "workdir", "w", "", "working directory inside")
 	f.StringVarP(&s.User, "user", "u", "", "user[:group] to run as, names or numbers")
-	f.StringArrayVar(&s.Groups, "group-add", nil, "supplementary group")
+	f.StringArrayVar(&s.Groups, "group-add", nil, "supplementary group, or keep-groups for the user's own")
 	f.BoolVarP(&s.OpenStdin, "interactive", "i", false, "pass standard input on")
 	f.BoolVarP(&s.TTY, "tty", "t", false, "give the container a terminal")
 	f.StringVar(&s.StopSignal, "stop-signal", "", "signal that asks the container to end")
@@ -70,8 +71,11 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.logOpts, "log-opt", nil, "option of the log driver: max-size=SIZE, max-file=N, path=FILE or tag=TEMPLATE")
 	f.StringVar(&o.req.CIDFile, "cidfile", "", "write the container's id to this file")
 	f.StringVar(&o.req.PIDFile, "pidfile", "", "write the process id to this file")
+	f.StringVar(&o.req.Monitor, "conmon-pidfile", "", "write the process id of what looks after the container to this file")
+	f.StringVar(&s.Domainname, "domainname", "", "NIS domain name inside")
 	o.addFiles(f)
 	o.addSecurity(f)
+	o.addSession(f)
 	o.health.add(f)
 	o.pull.Define(f)
 	f.StringVar(&o.pull.Policy, "pull", image.Missing, "when to pull the image: always, missing, never or newer")
@@ -111,6 +115,7 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 type host struct {
 	dir     string   // working directory
 	environ []string // the user's environment
+	args    []string // the command line
 	stdin   io.Reader
 }
 
@@ -127,18 +132,30 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 		}
 	}
 	for _, step := range []func(*container.Request, host) error{
-		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readPull,
+		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readSession, o.readPull,
 	} {
 		if err := step(&r, h); err != nil {
 			return r, err
 		}
 	}
-	for _, p := range []*string{&r.CIDFile, &r.PIDFile} {
+	for _, p := range []*string{&r.CIDFile, &r.PIDFile, &r.Monitor} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(h.dir, *p)
 		}
 	}
+	r.Spec.CIDFile, r.Spec.CreateCommand = r.CIDFile, append([]string{"nook"}, withoutCreds(h.args)...)
 	return r, checkCIDFile(r.CIDFile)
+}
+
+// withoutCreds leaves out what no record should have: the password of a registry.
+func withoutCreds(args []string) []string {
+	var out []string
+	for i, a := range args {
+		if a != "--creds" && !strings.HasPrefix(a, "--creds=") && (i == 0 || args[i-1] != "--creds") {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 func checkCIDFile(path string) error {

@@ -169,8 +169,8 @@ func resolveJoins(s state.Store, c *spec.Container) error {
 			return err
 		}
 	}
-	if uts != "" && c.Hostname != "" {
-		return errors.New("--hostname and --uts exclude each other: the name belongs to the namespace")
+	if uts != "" && (c.Hostname != "" || c.Domainname != "") {
+		return errors.New("--uts excludes --hostname and --domainname: the names belong to the namespace")
 	}
 	if c.Init && !ocispec.OwnPIDs(*c) {
 		return errors.New("--init: needs a pid namespace of the container's own")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -35,7 +36,6 @@ func (o *PodFlags) Add(f *pflag.FlagSet) {
 	f.BoolVar(&s.Infra, "infra", true, "hold the namespaces of the pod in a process of its own")
 	f.StringVar(&s.InfraName, "infra-name", "", "name of the container that holds them (default ID-infra)")
 	f.StringVar(&o.share, "share", "ipc,net,uts", "namespaces that the containers share: cgroup, ipc, net, pid and uts; +NAME adds to the default")
-	f.Bool("share-parent", true, "put the containers below one cgroup (not there yet)")
 	f.StringVar(&s.ExitPolicy, "exit-policy", spec.ExitContinue, "when the last container has ended: continue or stop")
 	f.StringVar(&c.restart, "restart", "no", "restart policy of the containers: no, on-failure[:N], always or unless-stopped")
 	f.StringVarP(&s.Hostname, "hostname", "h", "", "host name inside (default the pod's name)")
@@ -45,6 +45,10 @@ func (o *PodFlags) Add(f *pflag.FlagSet) {
 	f.StringVar(&c.ns.pid, "pid", "", "of the pid namespace that is shared: private (default) or host")
 	f.StringVar(&c.ns.uts, "uts", "", "of the uts namespace that is shared: private (default) or host")
 	f.StringVar(&c.ns.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N] or nomap, for all containers")
+	f.StringArrayVar(&c.session.addHosts, "add-host", nil, "line of the containers' /etc/hosts: NAME[;NAME...]:ADDRESS")
+	f.BoolVar(&c.req.Spec.Hosts.NoHosts, "no-hosts", false, "leave the /etc/hosts of the images alone")
+	f.BoolVar(&c.req.Spec.Hosts.NoName, "no-hostname", false, "leave the /etc/hostname of the images alone")
+	f.StringVar(&c.session.hostsFile, "hosts-file", "", "`FILE` to begin /etc/hosts with, or image, or none; default: none, or with --network host the host's")
 	f.StringArrayVar(&c.sysctls, "sysctl", nil, "kernel parameter of a namespace that is shared: NAME=VALUE")
 	f.StringVar(&c.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
 	f.StringArrayVar(&c.securityOpts, "security-opt", nil, "of the containers: no-new-privileges, seccomp=FILE|unconfined, mask=PATH, unmask=PATH|ALL")
@@ -63,10 +67,7 @@ func (o *PodFlags) Add(f *pflag.FlagSet) {
 func (o *PodFlags) Read(f *cmdutil.Factory) (spec.Pod, error) {
 	p, r, h := o.spec, o.c.req, hereNow(f)
 	p.Version = spec.Version
-	if o.c.set.Changed("share-parent") {
-		return p, cmdutil.NotYet("--share-parent", "leave it out: containers have no cgroups")
-	}
-	for _, step := range []func(*container.Request, host) error{o.c.readName, o.c.readLabels, o.c.readMounts, o.c.readIsolation} {
+	for _, step := range []func(*container.Request, host) error{o.c.readName, o.c.readLabels, o.c.readMounts, o.c.readIsolation, o.c.readHosts} {
 		if err := step(&r, h); err != nil {
 			return p, err
 		}
@@ -74,6 +75,7 @@ func (o *PodFlags) Read(f *cmdutil.Factory) (spec.Pod, error) {
 	s := r.Spec
 	p.Restart, p.Labels, p.Mounts, p.VolumesFrom, p.Devices = s.Restart, s.Labels, s.Mounts, s.VolumesFrom, s.Devices
 	p.Security, p.Sysctls, p.ShmSize = s.Security, s.Sysctls, s.ShmSize
+	p.Hosts = s.Hosts
 	p.Network, p.PID, p.UTS, p.UserNS = s.Network, s.PID, s.UTS, s.UserNS
 	for name, mode := range map[string]string{"network": p.Network, "pid": p.PID, "uts": p.UTS} {
 		if _, joins := ocispec.Joined(mode); joins {
@@ -128,8 +130,17 @@ func Start(ctx context.Context, f *cmdutil.Factory, c *state.Container) error {
 	return startAgain(ctx, f, c)
 }
 
-// Confirmed asks the user whether to go on with what, and takes no for an answer.
-func Confirmed(f *cmdutil.Factory, what string) bool { return confirmed(f, what) }
+// Ending is the flag that says how long containers may take to end.
+type Ending struct{ ending }
+
+// Add defines the flag.
+func (e *Ending) Add(fl *pflag.FlagSet) { e.add(fl) }
+
+// Grace is the time that container.Stop takes.
+func (e *Ending) Grace() (time.Duration, error) {
+	_, grace, err := e.parse()
+	return grace, err
+}
 
 // Logs is "pod logs": the flags of "logs" for the containers of a pod.
 type Logs struct{ logsOptions }

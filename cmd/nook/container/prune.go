@@ -1,7 +1,6 @@
 package container
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -33,11 +32,8 @@ func newPrune(f *cmdutil.Factory) *cobra.Command {
 			if err := o.check(f); err != nil {
 				return err
 			}
-			if !f.Inside && !o.force {
-				if !confirmed(f, "This removes all containers that do not run.") {
-					return nil
-				}
-				f.Args = append(f.Args, "--force") // asked once, outside
+			if ok, err := f.Confirm("This removes all containers that do not run.", o.force); err != nil || !ok {
+				return err
 			}
 			return f.InEngine(cmd.Context(), func(ctx context.Context, e *container.Engine) error {
 				return o.run(ctx, f, e)
@@ -64,21 +60,20 @@ func (o *pruneOptions) check(f *cmdutil.Factory) error {
 	return err
 }
 
-// confirmed asks the user.
-func confirmed(f *cmdutil.Factory, what string) bool {
-	fmt.Fprintf(f.Err, "%s\nGo on? [y/N] ", what)
-	answer, _ := bufio.NewReader(f.In).ReadString('\n') // the end of input is a no
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true
+func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.Engine) error {
+	ids, err := Prune(ctx, e, o.filters)
+	for _, id := range ids {
+		fmt.Fprintln(f.Out, id)
 	}
-	return false
+	return err
 }
 
-func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.Engine) error {
-	keep, err := filters(e.State).Compile(o.filters)
+// Prune removes the containers that do not run, of those that the filters select,
+// and returns their ids.
+func Prune(ctx context.Context, e *container.Engine, args []string) (removed []string, err error) {
+	keep, err := filters(e.State).Compile(args)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list, errs := container.List(e.State)
 	for _, l := range list {
@@ -87,7 +82,7 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 		}
 		switch err := e.Remove(ctx, l.Container, container.RemoveOptions{}); {
 		case err == nil:
-			fmt.Fprintln(f.Out, l.ID)
+			removed = append(removed, l.ID)
 		case errors.Is(err, state.ErrRunning), errors.Is(err, state.ErrNotFound), // it was started or removed since
 			errors.Is(err, container.ErrDependents):
 		default:
@@ -95,5 +90,5 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 		}
 	}
 	events.TellType(e.State, events.Container, events.Prune)
-	return errors.Join(errs...)
+	return removed, errors.Join(errs...)
 }

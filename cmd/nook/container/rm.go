@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +14,9 @@ import (
 )
 
 type rmOptions struct {
-	force, all, ignore bool
-	volumes, depend    bool
-	timeout            int
-	cidFiles           []string
+	targets
+	ending
+	force, depend, volumes bool
 }
 
 // Exit statuses of rm, as podman-rm(1): nothing else went wrong, but one was not
@@ -39,75 +37,65 @@ Exit status: 1 if a container does not exist, 2 if one is running, 125 for any
 other failure.`,
 		Example: "  nook rm web\n  nook rm -f -t 0 web\n  nook rm --all",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(args); err != nil {
+			_, grace, err := o.parse()
+			if err != nil {
+				return err
+			}
+			if err := o.check(f, args); err != nil {
 				return err
 			}
 			return f.InEngine(cmd.Context(), func(ctx context.Context, e *container.Engine) error {
-				return o.run(ctx, f, e, args)
+				return o.run(ctx, f, e, container.RemoveOptions{Force: o.force, Volumes: o.volumes, Timeout: grace}, args)
 			})
 		},
 	}
 	fl := cmd.Flags()
+	o.verb = "rm"
 	fl.BoolVarP(&o.force, "force", "f", false, "end running containers first; a missing one is no error")
 	fl.BoolVarP(&o.all, "all", "a", false, "every container")
+	fl.BoolVarP(&o.latest, "latest", "l", false, "the container made last")
 	fl.BoolVarP(&o.volumes, "volumes", "v", false, "remove their anonymous volumes too")
-	fl.BoolVar(&o.depend, "depend", false, "remove containers that have namespaces of them first")
+	fl.BoolVar(&o.depend, "depend", false, "remove containers that require them, or have namespaces of them, too")
 	fl.BoolVarP(&o.ignore, "ignore", "i", false, "a missing container is no error")
-	fl.IntVarP(&o.timeout, "time", "t", int(container.DefaultStopTimeout/time.Second), "seconds between the stop signal and SIGKILL; -1 waits for ever")
 	fl.StringArrayVar(&o.cidFiles, "cidfile", nil, "read the container's id from this file")
+	fl.StringArrayVar(&o.filters, "filter", nil, "those that a filter selects, as ps has them: `KEY=VALUE`")
+	o.ending.add(fl)
 	return cmd
 }
 
-func (o *rmOptions) check(args []string) error {
-	switch named := len(args) + len(o.cidFiles); {
-	case o.all && named > 0:
-		return errors.New("--all and a container exclude each other")
-	case !o.all && named == 0:
-		return errors.New("rm needs a container, --cidfile or --all")
-	case o.timeout < -1:
-		return fmt.Errorf("--time %d: want seconds, or -1", o.timeout)
-	}
-	return nil
-}
-
-// names adds the containers that --cidfile and --all stand for.
-func (o *rmOptions) names(e *container.Engine, args []string) ([]string, error) {
-	ids, err := readIDs(o.cidFiles, o.ignore || o.force)
-	if err != nil {
-		return nil, err
-	}
-	args = append(args, ids...)
-	if o.all {
-		all, errs := e.State.List()
-		if len(errs) > 0 {
-			return nil, errors.Join(errs...)
-		}
-		for _, c := range all {
-			if !c.Spec.Infra { // that goes with its pod
-				args = append(args, c.ID)
-			}
+// names adds those that require a container to found.
+func (o *rmOptions) names(e *container.Engine, found []target) ([]string, error) {
+	names := make([]string, len(found))
+	for i, t := range found {
+		names[i] = t.name
+		if t.c != nil && o.depend {
+			names[i] = t.c.ID
 		}
 	}
-	return args, nil
+	if o.depend {
+		return withDependents(e.State, names)
+	}
+	return names, nil
 }
 
-func (o *rmOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.Engine, args []string) error {
-	args, err := o.names(e, args)
+func (o *rmOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.Engine, opts container.RemoveOptions, args []string) error {
+	o.ignore = o.ignore || o.force
+	found, err := o.find(f, e.State, args)
 	if err != nil {
 		return err
 	}
-	opts := container.RemoveOptions{Force: o.force, Volumes: o.volumes, Depend: o.depend, Timeout: time.Duration(o.timeout) * time.Second}
-	if o.timeout < 0 {
-		opts.Timeout = time.Duration(1<<63 - 1)
+	names, err := o.names(e, found)
+	if err != nil {
+		return err
 	}
 	status := 0
-	for _, name := range args {
+	for _, name := range names {
 		err := removeOne(ctx, e, name, opts)
 		switch {
 		case err == nil:
 			fmt.Fprintln(f.Out, name)
 			continue
-		case errors.Is(err, state.ErrNotFound) && (o.ignore || o.force):
+		case errors.Is(err, state.ErrNotFound) && o.ignore:
 			continue
 		}
 		status = max(status, failure(err))

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -10,12 +11,13 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/pkg/problem"
 )
 
 type runOptions struct {
 	createFlags
 	view
-	detach bool
+	detach, rmi, passwd bool
 }
 
 func newRun(f *cmdutil.Factory) *cobra.Command {
@@ -39,24 +41,24 @@ be executed, 127 if it does not exist. 125 is nook's own failure.`,
 	o.addView(fl)
 	fl.IntVar(&o.req.Spec.PreserveFDs, "preserve-fds", 0, "pass descriptors 3 to 2+N on to the container")
 	fl.BoolVarP(&o.detach, "detach", "d", false, "run in the background and print the id")
+	fl.BoolVar(&o.rmi, "rmi", false, "with --rm, remove the image too, unless another container is made of it")
+	fl.BoolVar(&o.passwd, "passwd", true, "add a user unknown to the image to /etc/passwd")
 	return cmd
 }
 
 func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string) error {
-	o.req.Spec.DetachKeys = o.keys
-	req, err := o.request(args, hereNow(f))
+	req, err := o.complete(f, args)
 	if err != nil {
 		return err
 	}
-	req.Run = true
 	made, err := o.resolve(f, &req)
 	if err != nil {
 		return err
 	}
-	return dropUnused(made, o.start(ctx, f, req))
+	return dropUnused(made, o.start(ctx, f, req, args[0]))
 }
 
-func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req container.Request) error {
+func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req container.Request, image string) error {
 	extra, err := preserved(req.Spec.PreserveFDs)
 	if err != nil {
 		return err
@@ -65,9 +67,16 @@ func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req containe
 	if err != nil {
 		return err
 	}
-	o.tty, o.stdin = req.Spec.TTY, req.Spec.OpenStdin
+	if err := startRequired(ctx, f, req.Spec.Requires); err != nil {
+		return err
+	}
+	o.tty, o.stdin, o.only = req.Spec.TTY, req.Spec.OpenStdin, req.Spec.Session.Attach
 	if !o.detach {
-		return o.show(ctx, f, call{Request: &req, Secrets: secrets}, extra)
+		err := o.show(ctx, f, call{Request: &req, Secrets: secrets}, extra)
+		if o.rmi {
+			err = errors.Join(err, removeImage(ctx, f, image))
+		}
+		return err
 	}
 	id, err := background(ctx, f, call{Request: &req, Secrets: secrets}, extra)
 	if err != nil {
@@ -77,13 +86,43 @@ func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req containe
 	return err
 }
 
+// complete is the request that the flags make.
+func (o *runOptions) complete(f *cmdutil.Factory, args []string) (req container.Request, err error) {
+	o.req.Spec.DetachKeys = o.keys
+	o.req.Spec.Session.NoPasswd = !o.passwd
+	o.req.Spec.Remove = o.req.Spec.Remove || o.rmi
+	switch {
+	case o.detach && o.rmi:
+		return req, problem.Hint(errors.New("--rmi and --detach exclude each other"), "run: nook rmi IMAGE when it has ended")
+	case o.rmi && o.rootfs:
+		return req, errors.New("--rmi and --rootfs exclude each other")
+	case o.detach && len(o.session.attach) > 0:
+		return req, errors.New("--attach and --detach exclude each other")
+	}
+	if req, err = o.request(args, hereNow(f)); err != nil {
+		return req, err
+	}
+	req.Run = true
+	req.Spec.Requires, err = findRequired(f, o.session.requires)
+	return req, err
+}
+
+// removeImage is "nook rmi", but for an image in use, which stays.
+func removeImage(ctx context.Context, f *cmdutil.Factory, image string) error {
+	err := f.Also(ctx, nil, "rmi", image)
+	if exit, ok := errors.AsType[*cmdutil.ExitError](err); ok && exit.Code == exitInUse {
+		return nil
+	}
+	return err
+}
+
 // hereNow is what relative paths and environment flags refer to.
 func hereNow(f *cmdutil.Factory) host {
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "/" // only a relative path in a flag would notice
 	}
-	return host{dir: dir, environ: f.Environ, stdin: f.In}
+	return host{dir: dir, args: f.Args, environ: f.Environ, stdin: f.In}
 }
 
 // call is the Open frame: what the outer half asks the inner one for. Exactly one

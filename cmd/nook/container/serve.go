@@ -80,7 +80,7 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 			err = monitor.ClearStopped(cont)
 		}
 	} else {
-		o.Size, o.PIDFile = c.Request.Size, c.Request.PIDFile
+		o.Size, o.PIDFile, o.Monitor = c.Request.Size, c.Request.PIDFile, c.Request.Monitor
 		c.Request.Pull.Progress, c.Request.Pull.Helper = f.Err, f.CredentialHelper()
 		cont, err = e.Create(ctx, *c.Request)
 	}

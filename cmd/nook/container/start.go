@@ -106,6 +106,9 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	if err != nil {
 		return err
 	}
+	if err := startRequired(ctx, f, c.Spec.Requires); err != nil {
+		return err
+	}
 	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin
 	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, nil)
 }
@@ -124,6 +127,9 @@ func startAgain(ctx context.Context, f *cmdutil.Factory, c *state.Container) err
 		return err
 	}
 	secrets, err := sessionSecrets(ctx, f, c.Spec.Secrets)
+	if err == nil {
+		err = startRequired(ctx, f, c.Spec.Requires)
+	}
 	if err == nil {
 		_, err = background(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, nil)
 	}

@@ -20,10 +20,12 @@ import (
 type ending struct {
 	timeout int
 	signal  string
+	set     *pflag.FlagSet
 }
 
 func (e *ending) add(fl *pflag.FlagSet) {
-	fl.IntVarP(&e.timeout, "time", "t", int(container.DefaultStopTimeout/time.Second), "seconds between the stop signal and SIGKILL; -1 waits for ever")
+	e.set = fl
+	fl.IntVarP(&e.timeout, "time", "t", 10, "seconds between the stop signal and SIGKILL; -1 waits for ever; default: the container's --stop-timeout")
 	fl.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "timeout" { // docker's newer spelling
 			name = "time"
@@ -37,8 +39,10 @@ func (e *ending) parse() (sig syscall.Signal, grace time.Duration, err error) {
 	if e.timeout < -1 {
 		return 0, 0, fmt.Errorf("--time %d: want seconds, or -1", e.timeout)
 	}
-	grace = time.Duration(e.timeout) * time.Second
-	if e.timeout == -1 {
+	switch grace = time.Duration(e.timeout) * time.Second; {
+	case !e.set.Changed("time"):
+		grace = container.OwnGrace
+	case e.timeout == -1:
 		grace = container.Forever
 	}
 	if e.signal != "" {

@@ -44,17 +44,32 @@ type target struct {
 	err  error
 }
 
-// find looks the containers up. The error is one of the command line.
-func (t *targets) find(f *cmdutil.Factory, s state.Store, args []string) ([]target, error) {
+// check finds mistakes of the command line.
+func (t *targets) check(f *cmdutil.Factory, args []string) error {
 	named := len(args) + len(t.cidFiles)
 	many := t.all || len(t.filters) > 0
 	switch {
 	case many && named > 0, t.latest && (named > 0 || many):
-		return nil, errors.New("--all, --latest, --filter and a container exclude each other")
+		return errors.New("--all, --latest, --filter and a container exclude each other")
 	case !many && !t.latest && named == 0:
-		return nil, fmt.Errorf("%s needs a container, --cidfile or --all", t.verb)
+		return fmt.Errorf("%s needs a container, --cidfile or --all", t.verb)
+	case len(t.filters) == 0:
+		return nil
 	}
-	if many || t.latest {
+	s, err := f.State()
+	if err != nil {
+		return err
+	}
+	_, err = filters(s).Compile(t.filters)
+	return err
+}
+
+// find looks the containers up. The error is one of the command line.
+func (t *targets) find(f *cmdutil.Factory, s state.Store, args []string) ([]target, error) {
+	if err := t.check(f, args); err != nil {
+		return nil, err
+	}
+	if t.all || len(t.filters) > 0 || t.latest {
 		return t.listed(f, s)
 	}
 	ids, err := readIDs(t.cidFiles, t.ignore)

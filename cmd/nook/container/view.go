@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/pflag"
@@ -23,8 +25,9 @@ type requestCall = container.Request
 type view struct {
 	keys     string
 	sigProxy bool
-	tty      bool // the container has a terminal
-	stdin    bool // it gets the user's input
+	tty      bool     // the container has a terminal
+	stdin    bool     // it gets the user's input
+	only     []string // streams to show; none: all
 }
 
 func (v *view) addView(f *pflag.FlagSet) {
@@ -84,15 +87,21 @@ func (v *view) watch(f *cmdutil.Factory, conn *attach.Conn, cancel func()) error
 	started, restore := make(chan struct{}), func() {}
 	forward, stop := v.signals(cancel, started)
 	client := &attach.Client{Out: f.Out, Err: f.Err, Size: func() (attach.Size, error) { return size(f) }, Signals: forward}
-	if v.stdin {
+	if v.shows("stdin") && v.stdin {
 		client.In = f.In
+	}
+	if !v.shows("stdout") {
+		client.Out = io.Discard
+	}
+	if !v.shows("stderr") && !v.tty {
+		client.Err = io.Discard
 	}
 	if v.tty {
 		client.Keys = keys
 	}
 	client.Started = func(attach.Start) (err error) {
 		defer close(started)
-		if v.tty && v.stdin && term.IsTerminal(f.In) {
+		if v.tty && client.In != nil && term.IsTerminal(f.In) {
 			restore, err = term.MakeRaw(f.In)
 		}
 		return err
@@ -107,6 +116,8 @@ func (v *view) watch(f *cmdutil.Factory, conn *attach.Conn, cancel func()) error
 		return &cmdutil.ExitError{Code: 128 + int(sig)}
 	}
 }
+
+func (v *view) shows(stream string) bool { return len(v.only) == 0 || slices.Contains(v.only, stream) }
 
 func size(f *cmdutil.Factory) (attach.Size, error) {
 	rows, cols, err := term.Size(f.In)

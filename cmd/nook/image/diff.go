@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -123,8 +122,5 @@ func printChanges(f *cmdutil.Factory, format string, changes []view.Change) erro
 			out.Deleted = append(out.Deleted, c.Path)
 		}
 	}
-	enc := json.NewEncoder(f.Out)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "     ")
-	return enc.Encode(out)
+	return cmdutil.WriteJSON(f.Out, out)
 }

@@ -1,10 +1,13 @@
 package image
 
 import (
+	"encoding/json"
 	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/pkg/store"
@@ -38,6 +41,7 @@ func imageFilters(s *store.Store) cmdutil.Filters[*listed] {
 		"dangling":     cmdutil.Bool(func(l *listed) bool { return !l.named() && !l.children }),
 		"intermediate": cmdutil.Bool(func(l *listed) bool { return !l.named() && l.children }),
 		"containers":   cmdutil.Bool(func(l *listed) bool { return l.users > 0 }),
+		"manifest":     cmdutil.Bool((*listed).isList),
 		"readonly":     cmdutil.Bool(func(l *listed) bool { return l.ReadOnly }),
 	}
 	relative := func(match func(l, other *store.Image) bool) func(string) (test, error) {
@@ -77,4 +81,20 @@ func referenced(s *store.Store, l *listed, pattern string) bool {
 		}
 	}
 	return false
+}
+
+// isList reports whether the image is a list of manifests, which other tools keep
+// as images too.
+func (l *listed) isList() bool {
+	raw, err := l.RawManifest()
+	if err != nil {
+		return false
+	}
+	var m struct {
+		MediaType string `json:"mediaType"`
+	}
+	if json.Unmarshal(raw, &m) != nil {
+		return false
+	}
+	return types.MediaType(m.MediaType).IsIndex()
 }

@@ -11,6 +11,7 @@ import (
 // level: pull, load, import, images, rmi, tag.
 func Verbs() []cmdutil.Verb {
 	return []cmdutil.Verb{
+		{Names: "history", New: newHistory},
 		{Names: "images", New: newImages},
 		{Names: "import", New: newImport},
 		{Names: "load", New: newLoad},
@@ -26,13 +27,16 @@ func Noun() cmdutil.Verb {
 	return cmdutil.Noun("image", "Manage images", []cmdutil.Verb{
 		{Names: "diff", New: func(f *cmdutil.Factory) *cobra.Command { return NewDiff(f, DiffImages) }},
 		{Names: "exists", New: newExists},
+		{Names: "history", New: newHistory},
 		{Names: "import", New: newImport},
 		{Names: "inspect", New: newInspect},
 		{Names: "list ls", New: newList},
 		{Names: "load", New: newLoad},
+		{Names: "prune", New: newPrune},
 		{Names: "pull", New: newPull},
 		{Names: "rm remove", New: newRemove},
 		{Names: "tag", New: newTag},
+		{Names: "tree", New: newTree},
 		{Names: "untag", New: newUntag},
 	})
 }

@@ -71,7 +71,7 @@ func (o *cloneOptions) run(ctx context.Context, f *cmdutil.Factory, from string)
 			return err
 		}
 		if o.destroy {
-			if err := e.RemovePod(ctx, old, libcontainer.RemoveOptions{Force: true, Timeout: libcontainer.DefaultStopTimeout}); err != nil {
+			if err := e.RemovePod(ctx, old, libcontainer.RemoveOptions{Force: true, Timeout: libcontainer.OwnGrace}); err != nil {
 				return err
 			}
 		}

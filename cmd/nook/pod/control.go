@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/container"
@@ -65,38 +63,15 @@ func start(ctx context.Context, f *cmdutil.Factory, p *pod.Pod) error {
 	return err
 }
 
-// grace is --time.
-type grace struct{ seconds int }
-
-func (g *grace) add(fl *pflag.FlagSet) {
-	fl.IntVarP(&g.seconds, "time", "t", int(libcontainer.DefaultStopTimeout/time.Second), "seconds between the stop signal and SIGKILL; -1 waits for ever")
-	fl.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name == "timeout" {
-			name = "time"
-		}
-		return pflag.NormalizedName(name)
-	})
-}
-
-func (g *grace) duration() (time.Duration, error) {
-	switch {
-	case g.seconds == -1:
-		return libcontainer.Forever, nil
-	case g.seconds < -1:
-		return 0, fmt.Errorf("--time %d: want seconds, or -1", g.seconds)
-	}
-	return time.Duration(g.seconds) * time.Second, nil
-}
-
 func newStop(f *cmdutil.Factory) *cobra.Command {
-	t, g := &targets{}, &grace{}
+	t, e := &targets{}, &container.Ending{}
 	cmd := &cobra.Command{
 		Use:     "stop [flags] POD...",
 		Short:   "End the containers of pods",
 		Long:    "End all containers of pods as the command stop does, all at once, and print what was asked for.",
 		Example: "  nook pod stop -t 2 web",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			wait, err := g.duration()
+			wait, err := e.Grace()
 			if err != nil {
 				return err
 			}
@@ -109,7 +84,7 @@ func newStop(f *cmdutil.Factory) *cobra.Command {
 	}
 	t.add(cmd.Flags(), "stop")
 	t.addFiles(cmd.Flags())
-	g.add(cmd.Flags())
+	e.Add(cmd.Flags())
 	cmd.Flags().BoolVarP(&t.ignore, "ignore", "i", false, "a missing pod is no error")
 	return cmd
 }
@@ -127,7 +102,7 @@ func newRestart(f *cmdutil.Factory) *cobra.Command {
 				return err
 			}
 			return each(cmd.Context(), f, found, always125, func(ctx context.Context, p *pod.Pod) error {
-				if err := libcontainer.StopPod(ctx, p, libcontainer.DefaultStopTimeout); err != nil {
+				if err := libcontainer.StopPod(ctx, p, libcontainer.OwnGrace); err != nil {
 					return err
 				}
 				return start(ctx, f, p)
@@ -164,7 +139,7 @@ func newKill(f *cmdutil.Factory) *cobra.Command {
 
 type rmOptions struct {
 	targets
-	grace
+	container.Ending
 	force bool
 }
 
@@ -181,7 +156,7 @@ for any other failure.`,
 		Example: "  nook pod rm -f web",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.ignore = o.ignore || o.force
-			wait, err := o.duration()
+			wait, err := o.Grace()
 			if err != nil {
 				return err
 			}
@@ -205,7 +180,7 @@ for any other failure.`,
 	}
 	o.targets.add(cmd.Flags(), "rm")
 	o.addFiles(cmd.Flags())
-	o.grace.add(cmd.Flags())
+	o.Ending.Add(cmd.Flags())
 	cmd.Flags().BoolVarP(&o.force, "force", "f", false, "end running containers first; a missing pod is no error")
 	cmd.Flags().BoolVarP(&o.ignore, "ignore", "i", false, "a missing pod is no error")
 	return cmd
@@ -220,11 +195,8 @@ func newPrune(f *cmdutil.Factory) *cobra.Command {
 		Example: "  nook pod prune -f",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !f.Inside && !force {
-				if !container.Confirmed(f, "This removes all pods of which no container runs.") {
-					return nil
-				}
-				f.Args = append(f.Args, "--force") // asked once, outside
+			if ok, err := f.Confirm("This removes all pods of which no container runs.", force); err != nil || !ok {
+				return err
 			}
 			return f.InEngine(cmd.Context(), func(ctx context.Context, e *libcontainer.Engine) error { return prune(ctx, f, e) })
 		},

@@ -102,7 +102,7 @@ func replace(ctx context.Context, e *libcontainer.Engine, name string) error {
 	if err != nil {
 		return err
 	}
-	return e.RemovePod(ctx, p, libcontainer.RemoveOptions{Force: true, Timeout: libcontainer.DefaultStopTimeout})
+	return e.RemovePod(ctx, p, libcontainer.RemoveOptions{Force: true, Timeout: libcontainer.OwnGrace})
 }
 
 func (o *createOptions) create(f *cmdutil.Factory, st state.Store, s spec.Pod) error {

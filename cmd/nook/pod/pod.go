@@ -35,29 +35,14 @@ func Noun() cmdutil.Verb {
 		{Names: "inspect", New: newInspect},
 		{Names: "kill", New: newKill},
 		{Names: "logs", New: newLogs},
-		{Names: "pause", New: notYet("pause", "Suspend the processes of pods")},
 		{Names: "prune", New: newPrune},
 		{Names: "ps ls list", New: newPs},
 		{Names: "restart", New: newRestart},
 		{Names: "rm", New: newRm},
 		{Names: "start", New: newStart},
-		{Names: "stats", New: notYet("stats", "Show what pods use")},
 		{Names: "stop", New: newStop},
 		{Names: "top", New: newTop},
-		{Names: "unpause", New: notYet("unpause", "Let suspended pods go on")},
 	})
-}
-
-// notYet is a verb that needs cgroups.
-func notYet(verb, short string) func(*cmdutil.Factory) *cobra.Command {
-	return func(*cmdutil.Factory) *cobra.Command {
-		return &cobra.Command{
-			Use: verb + " POD...", Short: short + " (not there yet)", DisableFlagParsing: true,
-			RunE: func(*cobra.Command, []string) error {
-				return cmdutil.NotYet("pod "+verb, "it needs cgroups, which nook's containers do not have")
-			},
-		}
-	}
 }
 
 func open(f *cmdutil.Factory) (pod.Store, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,10 +23,37 @@ import (
 func Main(ctx context.Context, f *cmdutil.Factory) int {
 	cmd := newRoot(f)
 	if len(f.Args) != 1 || f.Args[0] != "--version" {
-		cmd.AddCommand(cmdutil.Commands(f, verbs(), cmdutil.Words(cmd.PersistentFlags(), f.Args))...)
+		addCommands(f, cmd, cmdutil.Words(cmd.PersistentFlags(), f.Args))
 	}
 	cmd.SetArgs(f.Args)
+	if len(f.Args) > 0 && strings.HasPrefix(f.Args[0], cobra.ShellCompRequestCmd) {
+		completeArgs(f, cmd)
+	}
+	if err := unknown(cmd, f.Args); err != nil {
+		return Status(f, err)
+	}
 	return Status(f, cmd.ExecuteContext(ctx))
+}
+
+// addCommands makes those that words may mean, and cobra's own, which it would
+// only make when it runs.
+func addCommands(f *cmdutil.Factory, cmd *cobra.Command, words []string) {
+	cmd.AddCommand(cmdutil.Commands(f, verbs(), words)...)
+	cmd.InitDefaultHelpCmd()
+	cmd.InitDefaultCompletionCmd()
+}
+
+// unknown finds a word where a command should be, before the flags behind it are
+// mistaken for those of the command in front of it.
+func unknown(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil || !cmd.HasSubCommands() || len(rest) == 0 {
+		return nil //nolint:nilerr // cobra finds it again
+	}
+	if word := rest[0]; word != "" && word[0] != '-' && word[0] != '_' { // "__complete" is cobra's
+		return cmdutil.CommandError(cmd, word)
+	}
+	return nil
 }
 
 // Status prints err, unless it only carries an exit status, and returns the exit
@@ -38,13 +66,13 @@ func Status(f *cmdutil.Factory, err error) int {
 // New builds the whole command tree.
 func New(f *cmdutil.Factory) *cobra.Command {
 	cmd := newRoot(f)
-	cmd.AddCommand(cmdutil.Commands(f, verbs(), nil)...)
+	addCommands(f, cmd, nil)
 	return cmd
 }
 
 func verbs() []cmdutil.Verb {
 	return slices.Concat(
-		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), pod.Noun(), secret.Noun(), container.HealthNoun(), {Names: "oci", New: oci.New}},
+		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), pod.Noun(), secret.Noun(), system.Noun(), container.HealthNoun(), {Names: "oci", New: oci.New}},
 		container.Verbs(), image.Verbs(), system.Verbs(),
 	)
 }
@@ -56,7 +84,10 @@ func newRoot(f *cmdutil.Factory) *cobra.Command {
 		Version:       f.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          cmdutil.NeedVerb,
 	}
+	cmd.SetFlagErrorFunc(cmdutil.FlagError)
 	cmd.SetVersionTemplate("nook version {{.Version}}\n")
 	cmd.SetOut(f.Out)
 	cmd.SetErr(f.Err)

@@ -2,9 +2,7 @@ package system
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -164,27 +162,17 @@ type eventJSON struct {
 }
 
 func (o *eventsOptions) printer(f *cmdutil.Factory) (func(events.Event) error, error) {
-	switch {
-	case o.format == "json" || o.format == "{{json .}}":
-		enc := json.NewEncoder(f.Out)
+	if o.format == "" {
 		return func(e events.Event) error {
-			return enc.Encode(eventJSON{
-				e.Attributes, e.ExitCode, e.Health, e.Failing, e.ID, e.Image, e.Name, e.Action, e.Time.Unix(), e.Time.UnixNano(), e.Type,
-			})
-		}, nil
-	case o.format != "":
-		// A mistake shows now, not with the first event.
-		if err := cmdutil.Render(io.Discard, o.format, cmdutil.List[eventRow]{}, nil); err != nil {
-			return nil, err
-		}
-		return func(e events.Event) error {
-			return cmdutil.Render(f.Out, o.format, cmdutil.List[eventRow]{}, []eventRow{{e}})
+			_, err := fmt.Fprintln(f.Out, line(e, o.noTrunc))
+			return err
 		}, nil
 	}
-	return func(e events.Event) error {
-		_, err := fmt.Fprintln(f.Out, line(e, o.noTrunc))
-		return err
-	}, nil
+	show, err := cmdutil.Printer(f.Out, o.format, func(r eventRow) any {
+		e := r.e
+		return eventJSON{e.Attributes, e.ExitCode, e.Health, e.Failing, e.ID, e.Image, e.Name, e.Action, e.Time.Unix(), e.Time.UnixNano(), e.Type}
+	})
+	return func(e events.Event) error { return show(eventRow{e}) }, err
 }
 
 // line is an event as podman prints it.

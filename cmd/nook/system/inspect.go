@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
-	"github.com/nook-containers/nook/cmd/nook/container"
+	cmdcontainer "github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
 	"github.com/nook-containers/nook/cmd/nook/pod"
 	"github.com/nook-containers/nook/cmd/nook/volume"
+	"github.com/nook-containers/nook/libpod/container"
 	libpod "github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 	libvolume "github.com/nook-containers/nook/libpod/volume"
@@ -19,7 +21,10 @@ import (
 	"github.com/nook-containers/nook/pkg/store"
 )
 
-type inspectOptions struct{ format, kind string }
+type inspectOptions struct {
+	cmdcontainer.InspectFlags
+	kind string
+}
 
 // Kinds of objects that inspect looks for.
 const (
@@ -37,91 +42,134 @@ func newInspect(f *cmdutil.Factory) *cobra.Command {
 		Short:   "Show all about containers, images, volumes and pods",
 		Long:    "Show all about containers, images, volumes and pods, as a JSON array. A container's name beats an image's, that a volume's, and that a pod's.",
 		Example: "  nook inspect web\n  nook inspect --type image --format '{{.Id}}' busybox",
-		Args:    cmdutil.MinArgs(1, "a name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch o.kind {
-			case kindAll, kindContainer, kindImage:
-			case kindVolume:
-				return inspectOnly(f, o.format, args, volume.Describe)
-			case kindPod:
-				return inspectOnly(f, o.format, args, pod.Describe)
+			case kindAll, kindContainer, kindImage, kindVolume, kindPod:
+			case "network":
+				return cmdutil.NotYet("--type "+o.kind, "there are: all, container, image, volume and pod")
 			default:
 				return fmt.Errorf("--type %q: want all, container, image, volume or pod", o.kind)
 			}
-			return o.inspect(cmd.Context(), f, args)
+			if err := cmdutil.CheckFormat(o.Format, cmdutil.List[any]{}); err != nil {
+				return err
+			}
+			names, err := o.Names(f, args)
+			if err != nil {
+				return err
+			}
+			return o.inspect(cmd.Context(), f, names)
 		},
 	}
-	cmd.Flags().StringVarP(&o.format, "format", "f", "", "`json` or TEMPLATE")
+	o.Add(cmd.Flags())
 	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image, volume or pod")
 	return cmd
 }
 
-// inspect opens the image store only for names that are no container's.
+// inspect opens the image store only for names that are no container's, and for
+// sizes.
 func (o inspectOptions) inspect(ctx context.Context, f *cmdutil.Factory, names []string) error {
-	objects := make([]any, len(names))
-	missing := false
+	s := &search{f: f, kind: o.kind, objects: make([]any, len(names)), errs: make([]error, len(names))}
+	again := o.Size
 	for i, name := range names {
-		if o.kind == kindImage {
-			missing = true
-			continue
-		}
-		c, err := container.Describe(f, name)
-		switch {
-		case err == nil:
-			objects[i] = c
-		case !errors.Is(err, state.ErrNotFound):
-			return err
-		case o.kind == kindContainer:
-			return problem.Hint(err, "run: nook ps -a")
-		default:
-			missing = true
-		}
+		s.outside(i, name)
+		again = again || s.objects[i] == nil && s.errs[i] == nil
 	}
-	if !missing {
-		return cmdutil.RenderObjects(f.Out, o.format, objects)
+	if !again {
+		return s.print(o.Format)
 	}
-	return f.InStore(ctx, func(_ context.Context, s *store.Store) error {
+	return f.InEngine(ctx, func(ctx context.Context, e *container.Engine) error {
 		for i, name := range names {
-			if objects[i] != nil {
-				continue
+			if o.Size {
+				s.measure(ctx, e, i, name)
 			}
-			img, err := image.LookupInspect(s, name)
-			if err == nil {
-				objects[i] = img
-				continue
-			}
-			if !errors.Is(err, store.ErrNotFound) || o.kind == kindImage {
-				return err
-			}
-			if objects[i], err = volumeOrPod(f, name); err != nil {
-				return err
+			if s.objects[i] == nil && s.errs[i] == nil {
+				s.inside(e, i, name)
 			}
 		}
-		return cmdutil.RenderObjects(f.Out, o.format, objects)
+		return s.print(o.Format)
 	})
 }
 
-func volumeOrPod(f *cmdutil.Factory, name string) (any, error) {
-	v, err := volume.Describe(f, name)
-	if !errors.Is(err, libvolume.ErrNotFound) {
-		return v, err
-	}
-	p, err := pod.Describe(f, name)
-	if errors.Is(err, libpod.ErrNotFound) {
-		return nil, problem.Hint(fmt.Errorf("%s: no such container, image, volume or pod", name), "run: nook ps -a; nook images; nook volume ls; nook pod ps")
-	}
-	return p, err
+// search finds what names mean. Each has an object or an error in the end.
+type search struct {
+	f       *cmdutil.Factory
+	kind    string
+	objects []any
+	errs    []error
 }
 
-// inspectOnly is for kinds that need no store.
-func inspectOnly[T any](f *cmdutil.Factory, format string, names []string, describe func(*cmdutil.Factory, string) (T, error)) error {
-	var found []T
-	for _, name := range names {
-		v, err := describe(f, name)
-		if err != nil {
-			return err
+func (s *search) wants(kind string) bool { return s.kind == kindAll || s.kind == kind }
+
+// outside finds what needs no store: containers, and volumes if they are asked for.
+func (s *search) outside(i int, name string) {
+	switch s.kind {
+	case kindVolume:
+		s.volume(i, name)
+	case kindPod:
+		s.pod(i, name)
+	case kindAll, kindContainer:
+		c, err := cmdcontainer.Describe(s.f, name)
+		switch {
+		case err == nil:
+			s.objects[i] = c
+		case s.kind == kindContainer && errors.Is(err, state.ErrNotFound):
+			s.errs[i] = problem.Hint(err, "run: nook ps -a")
+		case !errors.Is(err, state.ErrNotFound):
+			s.errs[i] = err
 		}
-		found = append(found, v)
 	}
-	return cmdutil.RenderObjects(f.Out, format, found)
+}
+
+// measure adds the sizes of a container.
+func (s *search) measure(ctx context.Context, e *container.Engine, i int, name string) {
+	if _, ok := s.objects[i].(*container.Inspect); !ok {
+		return
+	}
+	c, err := cmdcontainer.Measure(ctx, e, name)
+	if s.objects[i] = c; err != nil {
+		s.objects[i], s.errs[i] = nil, err
+	}
+}
+
+// inside finds images, and what is left.
+func (s *search) inside(e *container.Engine, i int, name string) {
+	img, err := image.LookupInspect(e.Layers, name)
+	switch {
+	case err == nil:
+		s.objects[i] = img
+	case !errors.Is(err, store.ErrNotFound) || s.kind == kindImage:
+		s.errs[i] = err
+	default:
+		s.volume(i, name)
+	}
+}
+
+func (s *search) volume(i int, name string) {
+	v, err := volume.Describe(s.f, name)
+	switch {
+	case err == nil:
+		s.objects[i] = v
+	case errors.Is(err, libvolume.ErrNotFound) && s.wants(kindContainer):
+		s.pod(i, name)
+	default:
+		s.errs[i] = err
+	}
+}
+
+func (s *search) pod(i int, name string) {
+	p, err := pod.Describe(s.f, name)
+	switch {
+	case err == nil:
+		s.objects[i] = p
+	case errors.Is(err, libpod.ErrNotFound) && s.wants(kindContainer):
+		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image, volume or pod", name), "run: nook ps -a; nook images; nook volume ls; nook pod ps")
+	default:
+		s.errs[i] = err
+	}
+}
+
+// print shows what is there also when others are not.
+func (s *search) print(format string) error {
+	found := slices.DeleteFunc(slices.Clone(s.objects), func(o any) bool { return o == nil })
+	return errors.Join(cmdutil.RenderObjects(s.f.Out, format, found), errors.Join(s.errs...))
 }

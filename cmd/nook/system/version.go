@@ -2,13 +2,10 @@
 package system
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
-	"strings"
 	"text/tabwriter"
-	"text/template"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +30,7 @@ type versionInfo struct {
 	GoVersion string
 	OsArch    string
 	Os        string
+	Arch      string
 }
 
 // versions names both sides, as docker and podman do. There is no daemon: the
@@ -52,7 +50,7 @@ func newVersion(f *cmdutil.Factory) *cobra.Command {
 		Example: "  nook version\n  nook version --format '{{.Client.Version}}'",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v := versionInfo{f.Version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, runtime.GOOS}
+			v := versionInfo{f.Version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, runtime.GOOS, runtime.GOARCH}
 			return printVersion(f.Out, format, versions{v, v})
 		},
 	}
@@ -61,24 +59,10 @@ func newVersion(f *cmdutil.Factory) *cobra.Command {
 }
 
 func printVersion(w io.Writer, format string, v versions) error {
-	switch format {
-	case "":
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(tw, "Client:\tnook\nVersion:\t%s\nGo Version:\t%s\nOS/Arch:\t%s\n", v.Client.Version, v.Client.GoVersion, v.Client.OsArch)
-		return tw.Flush()
-	case "json":
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(v)
+	if format != "" {
+		return cmdutil.RenderObject(w, format, v)
 	}
-	var line strings.Builder
-	t, err := template.New("format").Parse(format)
-	if err != nil {
-		return fmt.Errorf("--format: %w", err)
-	}
-	if err := t.Execute(&line, v); err != nil {
-		return fmt.Errorf("--format: %w", err)
-	}
-	_, err = fmt.Fprintln(w, line.String())
-	return err
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tw, "Client:\tnook\nVersion:\t%s\nGo Version:\t%s\nOS/Arch:\t%s\n", v.Client.Version, v.Client.GoVersion, v.Client.OsArch)
+	return tw.Flush()
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func TestPrintVersion(t *testing.T) {
-	info := versionInfo{"v1.2", "go9", "linux/arm64", "linux"}
+	info := versionInfo{"v1.2", "go9", "linux/arm64", "linux", "arm64"}
 	for name, c := range map[string]struct{ format, want string }{
 		"table":  {"", "Client:      nook\nVersion:     v1.2\nGo Version:  go9\nOS/Arch:     linux/arm64\n"},
 		"docker": {"{{.Server.Version}}", "v1.2\n"},

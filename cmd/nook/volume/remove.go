@@ -177,25 +177,50 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 			return err
 		}
 	}
+	if o.dryRun {
+		for _, in := range list {
+			fmt.Fprintln(f.Out, in.Name)
+		}
+		return nil
+	}
+	removed, err := removeAll(ctx, e, list)
+	for _, name := range removed {
+		fmt.Fprintln(f.Out, name)
+	}
+	return err
+}
+
+// removeAll returns the names of those that are gone.
+func removeAll(ctx context.Context, e *container.Engine, list []*Inspect) (removed []string, err error) {
 	var errs []error
 	for _, in := range list {
-		if !o.dryRun {
-			err := e.RemoveVolume(ctx, in.Name, container.RemoveOptions{})
-			if errors.Is(err, volume.ErrNotFound) || errors.Is(err, volume.ErrInUse) {
-				continue // since we looked
-			}
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
+		err := e.RemoveVolume(ctx, in.Name, container.RemoveOptions{})
+		switch {
+		case err == nil:
+			removed = append(removed, in.Name)
+		case errors.Is(err, volume.ErrNotFound) || errors.Is(err, volume.ErrInUse): // since we looked
+		default:
+			errs = append(errs, err)
 		}
-		fmt.Fprintln(f.Out, in.Name)
 	}
-	if !o.dryRun {
-		errs = append(errs, e.Volumes().Sweep())
-		e.Volumes().Pruned()
+	errs = append(errs, e.Volumes().Sweep())
+	e.Volumes().Pruned()
+	return removed, errors.Join(errs...)
+}
+
+// Prune removes the anonymous volumes that no container uses, of those that the
+// filters select, and returns their names.
+func Prune(ctx context.Context, f *cmdutil.Factory, e *container.Engine, args []string) ([]string, error) {
+	o := &pruneOptions{filters: args}
+	keep, err := o.keep(f)
+	if err != nil {
+		return nil, err
 	}
-	return errors.Join(errs...)
+	list, err := all(f)
+	if err != nil {
+		return nil, err
+	}
+	return removeAll(ctx, e, slices.DeleteFunc(list, func(in *Inspect) bool { return !keep(in) }))
 }
 
 // ask lets the user decide. No answer is an error, so that a script notices.

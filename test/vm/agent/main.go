@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -22,7 +23,7 @@ func main() {
 	}
 }
 
-// serve answers one request after another.
+// serve answers one request after another, until nobody is at the other end.
 func serve() error {
 	port, err := os.OpenFile(wire.Port, os.O_RDWR, 0)
 	if err != nil {
@@ -35,7 +36,9 @@ func serve() error {
 	requests := json.NewDecoder(bufio.NewReader(port))
 	for {
 		var r wire.Request
-		if err := requests.Decode(&r); err != nil {
+		if err := requests.Decode(&r); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		args := machine.Session(machine.Command{Args: r.Args, Env: r.Env})
