@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -114,7 +115,7 @@ func (t *targets) listed(f *cmdutil.Factory, s state.Store) ([]target, error) {
 	for _, err := range errs {
 		f.Notice(err.Error()) // one damaged record must not hide the others
 	}
-	if t.latest || t.verb == "start" || t.verb == "restart" {
+	if t.latest || slices.Contains([]string{"start", "restart", "rm"}, t.verb) {
 		list = withoutInfra(list)
 	}
 	if t.latest {
