@@ -7,7 +7,7 @@ BUILD   := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test check fmt lint unit script sandbox vm conform race cover fixtures bench docs repro install clean
+.PHONY: help build run test check fmt lint unit script long sandbox vm conform race cover fixtures bench docs repro install clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,8 +40,11 @@ unit:      ## unit tests
 script:    ## end-to-end scripts, all or one: make script RUN=run_exit
 	@test/as-user script-here RUN='$(RUN)'
 
+long:      ## the scripts that move bulk data, with 1 GiB (else 64 MiB)
+	@test/as-user script-here RUN='bulk_.*' BULK=1024
+
 script-here: build # as-user's half of script
-	NOOK=$(CURDIR)/$(BIN) $(GO) test ./test -count=1 -run 'TestScript/script/$(RUN)' $(V)
+	NOOK=$(CURDIR)/$(BIN) NOOK_BULK=$(BULK) $(GO) test ./test -count=1 -timeout 60m -run 'TestScript/script/$(RUN)' $(V)
 
 sandbox:   ## scripts in a systemd of their own, as root: make sandbox RUN=journald
 	@test/inmachine/run sandbox '$(RUN)'

@@ -96,7 +96,7 @@ func TestScript(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	h := &harness{t: t, base: base, nook: program(t)}
+	h := &harness{t: t, base: base, nook: program(t), bulk: bulk(t)}
 	if h.busybox, err = lab.Busybox(); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,24 @@ type harness struct {
 	base    string
 	nook    string // absolute path of the program
 	busybox string
+	bulk    int // MiB that the scripts bulk_* move
 	images  func() (images, error)
+}
+
+const smallBulk = 64
+
+// bulk is $NOOK_BULK, else a small one: "make long" sets it.
+func bulk(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("NOOK_BULK")
+	if text == "" {
+		return smallBulk
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("$NOOK_BULK %q: want MiB", text)
+	}
+	return n
 }
 
 // program returns $NOOK, else builds the program as "make build" does.
@@ -217,8 +234,10 @@ func (h *harness) setup(e *testscript.Env) error {
 	e.Setenv("GID", strconv.Itoa(os.Getgid()))
 	e.Setenv("NOOK_TEST", own) // in the environment of every process of this script; see leftovers
 	e.Values[ownKey{}] = own
-	limit := time.AfterFunc(scriptLimit(), func() {
-		h.t.Errorf("%s: still running after %v; its processes:\n%s", filepath.Base(e.WorkDir), scriptLimit(), strings.Join(leftovers(own), "\n"))
+	e.Setenv("BULK", strconv.Itoa(h.bulk))
+	patience := scriptLimit() * time.Duration(1+h.bulk/smallBulk) / 2
+	limit := time.AfterFunc(patience, func() {
+		h.t.Errorf("%s: still running after %v; its processes:\n%s", filepath.Base(e.WorkDir), patience, strings.Join(leftovers(own), "\n"))
 		killAll(own)
 	})
 	e.Defer(func() {

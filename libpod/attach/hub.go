@@ -12,7 +12,7 @@ import (
 // Container is the side of the streams that a Hub works for.
 type Container struct {
 	Stdin  io.WriteCloser // nil: input is dropped
-	Stdout io.Reader      // ends when the container has closed it everywhere
+	Stdout io.Reader      // ends when the container has closed it everywhere; nil: it is somebody else's
 	Stderr io.Reader      // nil with a terminal
 	TTY    bool
 	Resize func(Size) error
@@ -44,7 +44,9 @@ func NewHub(c Container) *Hub { return &Hub{c: c, shut: c.Stdin == nil} }
 
 // Start starts to copy the container's output.
 func (h *Hub) Start() {
-	h.copyOut(Stdout, h.c.Stdout)
+	if h.c.Stdout != nil {
+		h.copyOut(Stdout, h.c.Stdout)
+	}
 	if h.c.Stderr != nil {
 		h.copyOut(Stderr, h.c.Stderr)
 	}

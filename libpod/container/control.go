@@ -57,8 +57,12 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time
 			return err
 		}
 	}
-	if st, err := c.Status(); err != nil || st.Monitor == 0 {
+	st, err := c.Status()
+	if err != nil || st.Monitor == 0 {
 		return err
+	}
+	if st.Word == state.Initialized {
+		sig = syscall.SIGKILL // nothing runs that could hear another one
 	}
 	if err := monitor.MarkStopped(c); err != nil {
 		return err
@@ -74,8 +78,8 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time
 // signalled.
 const begins = 10 * time.Millisecond
 
-// end signals c until nobody looks after it. One that is being started has no
-// process to signal yet.
+// end signals a container, and again with SIGKILL after wait, until its end is on
+// disk. One that is being started has no process to signal yet.
 func end(ctx context.Context, c *state.Container, sig syscall.Signal, wait time.Duration) error {
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()

@@ -47,6 +47,8 @@ type Request struct {
 	Monitor string            `json:"monitor,omitempty"` // absolute; gets the pid of the process that looks after it
 	Replace bool              `json:"replace,omitempty"` // remove a container of the same name first
 	Size    attach.Size       `json:"size,omitzero"`     // of the terminal
+	// Destroy is the id of a container that is removed once this one is made.
+	Destroy string `json:"destroy,omitempty"`
 	// Run starts the container; otherwise it stays created.
 	Run bool `json:"run,omitempty"`
 }
@@ -96,7 +98,24 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		return nil, err
 	}
 	events.Tell(c, events.Create)
+	if err := e.destroy(ctx, r.Destroy); err != nil {
+		e.Notice(err.Error()) // what was asked for is there
+	}
 	return c, nil
+}
+
+func (e *Engine) destroy(ctx context.Context, id string) error {
+	if id == "" {
+		return nil
+	}
+	old, err := e.State.Lookup(id)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.Remove(ctx, old, RemoveOptions{Force: true, Timeout: DefaultStopTimeout})
 }
 
 // commitWithVolumes makes c's volumes and then shows c to others; in between

@@ -246,7 +246,10 @@ func describeState(st state.Status) InspectState {
 		OciVersion: specs.Version, Status: st.Word, Running: st.Word == state.Running, Restarting: st.Word == state.Restarting, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
 		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished,
 	}
-	if s.Running {
+	if st.Word == state.Initialized {
+		s.StartedAt = time.Time{}
+	}
+	if s.Running || st.Word == state.Initialized {
 		s.Pid, s.ConmonPid = st.Run.PID, st.Monitor
 	}
 	return s

@@ -28,7 +28,11 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 	}
 	err := c.Hold()
 	if errors.Is(err, state.ErrRunning) {
-		if !o.Force {
+		st, serr := c.Status()
+		if serr != nil {
+			return serr
+		}
+		if !o.Force && st.Word != state.Initialized {
 			return problem.Hint(fmt.Errorf("remove %s: %w", c.Name, state.ErrRunning), "run: nook rm -f %s", c.Name)
 		}
 		if err := Stop(ctx, c, 0, o.Timeout); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cleanup"
+	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
 	"github.com/nook-containers/nook/pkg/store"
@@ -34,6 +35,7 @@ type StartOptions struct {
 	PIDFile string            // absolute; gets the pid of the first process
 	Monitor string            // absolute; gets the pid of the process that looks after it
 	Filter  Filter            // of the system calls; zero: made when it is needed
+	Streams [3]*os.File       // of a container whose log driver passes them through
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
 	Started func()            // called once the command runs
@@ -41,6 +43,7 @@ type StartOptions struct {
 	Control *os.File          // what conn reads and writes
 	Detach  bool              // the client leaves when the command runs
 	Infra   StartInfra        // nil: it must run
+	Hold    *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
 	Resume  json.RawMessage   // for the monitor, should it start the container again
 	Again   *monitor.Handover // it does; nil: a user does
 	Secrets map[string][]byte // by name, those that only the user's session could read
@@ -56,6 +59,7 @@ type running struct {
 	root    *store.RootFS
 	listen  *os.File // for clients to come
 	mounts  *os.File // mount namespace; nil: all its processes end with the first
+	client  *starter // for whom a container that was held is started
 }
 
 // start runs c, which this process holds, up to the execve of its command. What
@@ -87,9 +91,15 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	ociSpec.Linux.Seccomp = filter.spec
+	if err := tryLog(c); err != nil {
+		return nil, err
+	}
 	st, err := newStreams(c.Spec)
 	if err != nil {
 		return nil, err
+	}
+	if logs.PassesThrough(c.Spec.Log.Driver) {
+		st.child = o.Streams
 	}
 	undo.Push("close the streams", st.close)
 	cfg := oci.Config{
@@ -105,11 +115,24 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	undo.Push("kill the container", func() error { return kill(proc) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
-	return r, r.begin(o, &undo)
+	return r, r.begin(ctx, o, &undo)
+}
+
+// tryLog finds out whether the log can be written while an error can still be told.
+func tryLog(c *state.Container) error {
+	cfg, err := monitor.LogConfig(c)
+	if err != nil {
+		return err
+	}
+	w, err := logs.Open(cfg)
+	if err != nil {
+		return err
+	}
+	return w.Close()
 }
 
 // begin lets the command run, when all that tells of it is in place.
-func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
+func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack) (err error) {
 	if r.listen, err = monitor.Listen(r.c); err != nil {
 		return err
 	}
@@ -128,6 +151,7 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
 	}
+	r.run.Initialized = o.Hold != nil
 	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
 		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
 			return err
@@ -142,6 +166,17 @@ func (r *running) begin(o StartOptions, undo *cleanup.Stack) (err error) {
 		return err
 	}
 	events.Tell(r.c, events.Init)
+	if o.Hold != nil {
+		if err := r.hold(ctx, o); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.Again != nil:
+		events.Tell(r.c, events.Restart)
+	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
+		events.Tell(r.c, events.Attach)
+	}
 	return r.proc.Start()
 }
 
@@ -294,16 +329,17 @@ func newRun(pid int, again *monitor.Handover) (state.Run, error) {
 // where all went well Run does not return for it.
 func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn, o StartOptions) {
 	r, err := e.start(ctx, c, o)
+	if r != nil && r.client != nil {
+		conn, o.Ended = r.client.takeOver(&o), r.client.told
+	}
 	if err != nil {
-		o.Ended(e.failed(c, Failure(err)))
+		exit := Failure(err)
+		if errors.Is(err, errNeverStarted) {
+			exit.Code = monitor.Killed
+		}
+		o.Ended(e.failed(c, exit))
 		e.bury(c)
 		return
-	}
-	if conn != nil && !o.Detach {
-		events.Tell(c, events.Attach)
-	}
-	if o.Again != nil {
-		events.Tell(c, events.Restart)
 	}
 	events.Tell(c, events.Start)
 	if conn != nil {
@@ -366,7 +402,7 @@ func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
-		StopGrace: DefaultStopTimeout,
+		StopGrace: grace(r.c),
 	}
 	// An image's may be none that exists; then SIGKILL alone ends the container.
 	m.StopSignal, _ = sys.ParseSignal(spec.StopSignal(r.c.Spec, r.c.Image))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
@@ -34,8 +35,8 @@ type streams struct {
 }
 
 func newStreams(c spec.Container) (s streams, err error) {
-	if c.TTY {
-		return s, nil // the runtime makes the terminal in the container's devpts
+	if c.TTY || logs.PassesThrough(c.Log.Driver) {
+		return s, nil // the runtime makes the terminal in the container's devpts; or they are there
 	}
 	defer func() {
 		if err != nil {

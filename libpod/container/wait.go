@@ -140,6 +140,11 @@ func (s sight) meets(cond string, before sight) bool {
 	if s.gone {
 		return ends(cond)
 	}
+	return s.is(cond)
+}
+
+// is reports whether cond holds for a container that is there.
+func (s sight) is(cond string) bool {
 	switch cond {
 	case CondConfigured:
 		return s.Word == state.Created

@@ -218,7 +218,7 @@ func (c *Checker) forgiven(t time.Time) bool { return t.Before(c.started.Add(c.p
 
 // Done takes a result. asked tells that somebody wanted it, so that it was not due.
 // act is what is to be done with the container.
-func (c *Checker) Done(r Result, asked bool) (changed bool, act string) { //nolint:revive // asked is a fact, not a mode
+func (c *Checker) Done(r Result, asked bool) (changed bool, act string) {
 	before := c.report.Status
 	c.done++
 	c.last = r.End

@@ -83,12 +83,17 @@ func TestChecker(t *testing.T) {
 	}{
 		"healthy at once": {usual, []step{{0, 0, false, Healthy, 0, "", 10 * s}}},
 		"the first failure is nothing": {usual, []step{
-			{0, 1, false, Starting, 0, "", 10 * s}, {10 * s, 1, false, Starting, 1, "", 10 * s}, {20 * s, 1, false, Unhealthy, 2, "", 10 * s},
-			{30 * s, 0, false, Healthy, 0, "", 10 * s}, {40 * s, 1, false, Healthy, 1, "", 10 * s},
+			{0, 1, false, Starting, 0, "", 10 * s},
+			{10 * s, 1, false, Starting, 1, "", 10 * s},
+			{20 * s, 1, false, Unhealthy, 2, "", 10 * s},
+			{30 * s, 0, false, Healthy, 0, "", 10 * s},
+			{40 * s, 1, false, Healthy, 1, "", 10 * s},
 		}},
 		"unless somebody asked": {usual, []step{{0, 1, true, Starting, 1, "", 10 * s}}},
 		"start period": {with(func(p *Plan) { p.StartPeriod = 5 * s }), []step{
-			{0, 1, false, Starting, 0, "", 2 * s}, {2 * s, 1, false, Starting, 0, "", 2 * s}, {4 * s, 1, false, Starting, 0, "", 2 * s},
+			{0, 1, false, Starting, 0, "", 2 * s},
+			{2 * s, 1, false, Starting, 0, "", 2 * s},
+			{4 * s, 1, false, Starting, 0, "", 2 * s},
 			{6 * s, 1, false, Starting, 1, "", 10 * s},
 		}},
 		"a success ends the start period": {with(func(p *Plan) { p.StartPeriod = 60 * s }), []step{
@@ -102,8 +107,11 @@ func TestChecker(t *testing.T) {
 		}},
 		"disabled": {with(func(p *Plan) { p.Interval = spec.HealthDisabled }), []step{{0, 0, true, Healthy, 0, "", 0}}},
 		"startup": {with(func(p *Plan) { p.Startup, p.StartupSuccesses = &Check{Interval: s}, 2 }), []step{
-			{0, 1, false, Starting, 0, "", s}, {1 * s, 0, false, Starting, 0, "", s}, {2 * s, 1, false, Starting, 0, "", s},
-			{3 * s, 0, false, Starting, 0, "", 0 + time.Nanosecond}, {3 * s, 0, false, Healthy, 0, "", 10 * s},
+			{0, 1, false, Starting, 0, "", s},
+			{1 * s, 0, false, Starting, 0, "", s},
+			{2 * s, 1, false, Starting, 0, "", s},
+			{3 * s, 0, false, Starting, 0, "", 0 + time.Nanosecond},
+			{3 * s, 0, false, Healthy, 0, "", 10 * s},
 		}},
 		"startup in vain": {with(func(p *Plan) { p.Startup, p.StartupRetries, p.StartupSuccesses = &Check{Interval: s}, 2, 1 }), []step{
 			{0, 1, false, Starting, 0, "", s}, {1 * s, 1, false, Starting, 0, spec.HealthActRestart, s},

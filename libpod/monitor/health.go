@@ -96,7 +96,7 @@ var ErrNoHealthCheck = errors.New("has no health check")
 var errEnding = errors.New("the container ended")
 
 // told keeps a result.
-func (d *doctor) told(now health.Report, changed bool) {
+func (d *doctor) told(now health.Report, changed bool) { //nolint:revive // a fact
 	defer sys.DropProgramPages() // until the next check
 	c := d.m.Container
 	_ = health.Write(c.RunDir(), now) // inspect shows the one before

@@ -38,6 +38,8 @@ const SocketName = "attach"
 type Hello struct {
 	NoStdin bool        `json:"noStdin,omitempty"`
 	Quiet   bool        `json:"quiet,omitempty"` // it wants to hear of the end only
+	Start   bool        `json:"start,omitempty"` // the container is initialized, and is to be started
+	Leave   bool        `json:"leave,omitempty"` // with Start, it goes when the command runs
 	Check   bool        `json:"check,omitempty"` // it wants a health check, and the Checked frame in answer
 	Size    attach.Size `json:"size,omitzero"`   // of its terminal; 0 by 0: it has none
 }
@@ -54,7 +56,7 @@ type Monitor struct {
 	Container *state.Container // held by this process
 	Run       state.Run        // on disk, without an end
 	// Streams of the container: the master of its terminal, or our ends of pipes.
-	// Stdin is nil where it has none.
+	// Stdin is nil where it has none; all are where it has its user's.
 	Terminal, Stdin, Stdout, Stderr *os.File
 	First                           *os.File // pidfd of the container's init
 	Listen                          *os.File // the socket for clients, or nil
@@ -144,6 +146,9 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	hub.End(exit)
 	return run, restart
 }
+
+// Killed is the exit code of what SIGKILL has ended.
+const Killed = 128 + int(syscall.SIGKILL)
 
 // limitTime ends the container when its time is over.
 func (m *Monitor) limitTime() (stop func()) {
@@ -236,6 +241,9 @@ func (m *Monitor) streams() attach.Container {
 	if m.Terminal != nil {
 		c.TTY, c.Stdin, c.Stdout = true, m.Terminal, m.Terminal
 		c.Resize = func(size attach.Size) error { return sys.SetWindowSize(m.Terminal, size.Rows, size.Cols) }
+		return c
+	}
+	if m.Stdout == nil { // passed through
 		return c
 	}
 	c.Stdout, c.Stderr = m.Stdout, m.Stderr

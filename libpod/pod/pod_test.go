@@ -197,6 +197,7 @@ func TestState(t *testing.T) {
 		{Degraded, []string{"running", "exited"}},
 		{Degraded, []string{"running", "created"}},
 		{Degraded, []string{"running", "restarting"}},
+		{Created, []string{"created", "initialized"}},
 		{Exited, []string{"exited", "exited"}},
 		{Stopped, []string{"exited", "created"}},
 		{Paused, []string{"paused", "paused"}},

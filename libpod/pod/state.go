@@ -26,6 +26,8 @@ func State(words []string) string {
 		switch w {
 		case state.Running, state.Exited, state.Created, paused:
 			count[w]++
+		case state.Initialized: // nothing of it has run
+			count[state.Created]++
 		case state.Restarting: // between two runs
 			count[state.Exited]++
 		default:

@@ -87,8 +87,10 @@ type Run struct {
 	Finished time.Time `json:"finished,omitzero"`
 	ExitCode int       `json:"exitCode"`
 	Restarts int       `json:"restarts,omitempty"` // how often its monitor has started it again
-	Again    bool      `json:"again,omitempty"`    // it has ended, and its monitor is about to start it again
-	Error    string    `json:"error,omitempty"`    // why it could not run, or ended without a record
+	// Initialized says that the command has yet to run; Started is meaningless then.
+	Initialized bool   `json:"initialized,omitempty"`
+	Again       bool   `json:"again,omitempty"` // it has ended, and its monitor is about to start it again
+	Error       string `json:"error,omitempty"` // why it could not run, or ended without a record
 }
 
 // Store is a directory of containers.

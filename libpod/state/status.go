@@ -27,7 +27,7 @@ const killedExit = 137
 
 // Status is what is true of a container now.
 type Status struct {
-	Word    string // Created, Running, Exited or Restarting
+	Word    string // Created, Initialized, Running, Exited or Restarting
 	Monitor int    // pid, 0 unless a process looks after the container
 	Run     Run    // latest run; zero if it never started
 }
@@ -45,6 +45,10 @@ func (c *Container) Status() (Status, error) {
 	}
 	st := Status{Monitor: pid, Run: run, Word: Created}
 	switch {
+	case ran && run.Initialized && run.Finished.IsZero():
+		if st.Word = Initialized; pid == 0 { // and nothing of it is left
+			st = Status{Word: Created}
+		}
 	case ran && pid != 0 && run.Finished.IsZero():
 		st.Word = Running
 	case ran && pid != 0 && run.Again:

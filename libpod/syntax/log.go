@@ -19,9 +19,9 @@ func Log(driver string, opts []string, dir string) (spec.Log, error) {
 	switch driver {
 	case "":
 		driver = logs.K8sFile
-	case logs.K8sFile, logs.JSONFile, logs.Journald, logs.None, logs.Passthrough:
+	case logs.K8sFile, logs.JSONFile, logs.Journald, logs.None, logs.Passthrough, logs.PassthroughTTY:
 	default:
-		return l, bad("log driver", driver, "want k8s-file, json-file, journald, none or passthrough")
+		return l, bad("log driver", driver, "want k8s-file, json-file, journald, none, passthrough or passthrough-tty")
 	}
 	for _, text := range opts {
 		if err := logOption(&l, driver, text); err != nil {

@@ -15,7 +15,7 @@ func TestLog(t *testing.T) {
 		"journald tag={{ .ImageID }}{{.FullID}}": "{Driver:journald Path: MaxSize:0 MaxFiles:0 Tag:{{ .ImageID }}{{.FullID}}}",
 		"none":                                   "{Driver:none Path: MaxSize:0 MaxFiles:0 Tag:}",
 		"passthrough":                            "{Driver:passthrough Path: MaxSize:0 MaxFiles:0 Tag:}",
-		"syslog":                                 "error: want k8s-file, json-file, journald, none or passthrough",
+		"syslog":                                 "error: want k8s-file, json-file, journald, none, passthrough or passthrough-tty",
 		" mode=non-blocking":                     `error: unknown option "mode"; want max-size, max-file, path or tag`,
 		" max-size":                              "error: want KEY=VALUE",
 		" max-size=":                             "error: want KEY=VALUE",

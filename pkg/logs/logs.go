@@ -46,6 +46,9 @@ const (
 	Journald    = "journald"    // the journal's native protocol
 	None        = "none"        // nothing is kept
 	Passthrough = "passthrough" // the container has nook's own descriptors; nothing is kept
+	// PassthroughTTY is Passthrough where these may be a terminal, into which the
+	// container can push keys then (TIOCSTI).
+	PassthroughTTY = "passthrough-tty"
 )
 
 // Bounds of a log that names none.
@@ -126,7 +129,7 @@ func Open(c Config) (Writer, error) {
 		return openFile(c, newJSONEncoder(c.Tag))
 	case Journald:
 		return openJournal(c, JournalSocket)
-	case None, Passthrough:
+	case None, Passthrough, PassthroughTTY:
 		return discard{}, nil
 	}
 	return nil, fmt.Errorf("%w %q", ErrDriver, c.Driver)
@@ -136,6 +139,9 @@ type discard struct{}
 
 func (discard) Write(Stream, []byte, time.Time) error { return nil }
 func (discard) Close() error                          { return nil }
+
+// PassesThrough reports whether a driver gives the container nook's own descriptors.
+func PassesThrough(driver string) bool { return driver == Passthrough || driver == PassthroughTTY }
 
 // HasFiles reports whether a driver keeps its log in files of its own.
 func HasFiles(driver string) bool { return driver == K8sFile || driver == JSONFile }

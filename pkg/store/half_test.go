@@ -68,9 +68,11 @@ func twoRoots(t *testing.T) store.Options {
 func TestHalfImageIsNone(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, o store.Options){
 		"another image": func(t *testing.T, o store.Options) {
+			t.Helper()
 			put(t, open(t, o), storetest.Image(t, nil), "localhost/other:latest")
 		},
 		"next boot": func(t *testing.T, o store.Options) {
+			t.Helper()
 			o.BootID = "second"
 			open(t, o)
 		},

@@ -43,7 +43,7 @@ func TestWatchDir(t *testing.T) {
 	if err := os.Rename(f.Name(), f.Name()+"er"); err != nil {
 		t.Fatal(err)
 	}
-	want := []sys.Change{{Name: "new", Added: true}, {Name: "new"}, {Name: "newer", Added: true}}
+	want := []sys.Change{{}, {Name: "new", Added: true}, {Name: "new"}, {Name: "newer", Added: true}}
 	var got []sys.Change
 	for len(got) < len(want) {
 		more, err := w.Wait()

@@ -1,17 +1,20 @@
 package container
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/pkg/logs"
 )
 
 type attachOptions struct {
 	view
-	noStdin bool
+	noStdin, latest bool
 }
 
 func newAttach(f *cmdutil.Factory) *cobra.Command {
@@ -24,11 +27,16 @@ signals on to it, until it ends or the detach keys are typed.
 
 The exit status is the container's. Any number of clients can be attached.`,
 		Example: "  nook attach web\n  nook attach --no-stdin --sig-proxy=false web",
-		Args:    cmdutil.ExactArgs(1, "a container"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return o.attach(f, args[0])
+			t := targets{verb: "attach", latest: o.latest}
+			c, err := t.one(f, args)
+			if err != nil {
+				return err
+			}
+			return o.attach(f, c.ID)
 		},
 	}
+	cmd.Flags().BoolVarP(&o.latest, "latest", "l", false, "to the container made last")
 	cmd.Flags().BoolVar(&o.noStdin, "no-stdin", false, "keep standard input from the container")
 	o.addView(cmd.Flags())
 	return cmd
@@ -45,6 +53,9 @@ func (o *attachOptions) attach(f *cmdutil.Factory, name string) error {
 	c, err := s.Lookup(name)
 	if err != nil {
 		return err
+	}
+	if logs.PassesThrough(c.Spec.Log.Driver) {
+		return fmt.Errorf("attach to %s: its log driver is %s: the streams are those of the command that started it", c.Name, c.Spec.Log.Driver)
 	}
 	o.tty, o.stdin = c.Spec.TTY, !o.noStdin && c.Spec.OpenStdin
 	hello := monitor.Hello{NoStdin: !o.stdin}

@@ -23,9 +23,11 @@ func Verbs() []cmdutil.Verb {
 		{Names: "create", New: newCreate},
 		{Names: "exec", New: newExec},
 		{Names: "export", New: newExport},
+		{Names: "init", New: newInit},
 		{Names: "kill", New: newKill},
 		{Names: "logs", New: newLogs},
 		{Names: "mount", New: newMount},
+		{Names: "port", New: newPort},
 		{Names: "ps ls list", New: newPs},
 		{Names: "rename", New: newRename},
 		{Names: "restart", New: newRestart},
@@ -42,6 +44,7 @@ func Verbs() []cmdutil.Verb {
 // Noun returns the "container" command with the same verbs, and some more.
 func Noun() cmdutil.Verb {
 	more := []cmdutil.Verb{
+		{Names: "clone", New: newClone},
 		{Names: "diff", New: func(f *cmdutil.Factory) *cobra.Command { return image.NewDiff(f, image.DiffContainers) }},
 		{Names: "exists", New: newExists},
 		{Names: "inspect", New: newInspect},

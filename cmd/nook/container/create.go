@@ -49,20 +49,26 @@ func create(ctx context.Context, f *cmdutil.Factory, req container.Request) erro
 	if _, err := sessionSecrets(ctx, f, req.Spec.Secrets); err != nil {
 		return err
 	}
-	engine, err := f.Launch(ctx, nil)
+	id, err := makeContainer(ctx, f, req)
 	if err != nil {
 		return err
+	}
+	_, err = fmt.Fprintln(f.Out, id)
+	return err
+}
+
+// makeContainer has the inner half make a container, and returns its id.
+func makeContainer(ctx context.Context, f *cmdutil.Factory, req container.Request) (id string, err error) {
+	engine, err := f.Launch(ctx, nil)
+	if err != nil {
+		return "", err
 	}
 	conn := attach.New(engine.Control)
 	defer conn.Close()
 	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
-		return fmt.Errorf("talk to the engine: %w", err)
+		return "", fmt.Errorf("talk to the engine: %w", err)
 	}
 	forward, _ := (&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(syscall.SIGTERM) }, nil)
 	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: forward}).Run(conn)
-	if err := outcome(exit, err); err != nil {
-		return err
-	}
-	fmt.Fprintln(f.Out, exit.ID)
-	return nil
+	return exit.ID, outcome(exit, err)
 }

@@ -67,7 +67,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "label: KEY[=VALUE]")
 	f.StringArrayVar(&o.labelFile, "label-file", nil, "file of labels, one a line")
 	f.StringArrayVar(&o.annotations, "annotation", nil, "annotation: KEY=VALUE")
-	f.StringVar(&o.logDriver, "log-driver", "", "where output is kept: k8s-file (default), json-file, journald or none")
+	f.StringVar(&o.logDriver, "log-driver", "", "where output is kept: k8s-file (default), json-file, journald or none; passthrough gives the container nook's own streams")
 	f.StringArrayVar(&o.logOpts, "log-opt", nil, "option of the log driver: max-size=SIZE, max-file=N, path=FILE or tag=TEMPLATE")
 	f.StringVar(&o.req.CIDFile, "cidfile", "", "write the container's id to this file")
 	f.StringVar(&o.req.PIDFile, "pidfile", "", "write the process id to this file")

@@ -14,6 +14,7 @@ import (
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/syntax"
+	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -72,8 +73,12 @@ func (o *createFlags) readHealth(r *container.Request, h host) (err error) {
 			return err
 		}
 	}
-	if s.OnFailure == spec.HealthActRestart && r.Spec.Remove {
-		return errors.New("--health-on-failure=restart and --rm exclude each other")
+	restarts := s.OnFailure == spec.HealthActRestart || s.Startup != nil && s.Startup.Retries > 0
+	switch {
+	case restarts && r.Spec.Remove:
+		return errors.New("--rm excludes --health-on-failure=restart and --health-startup-retries")
+	case restarts && logs.PassesThrough(r.Spec.Log.Driver):
+		return fmt.Errorf("--log-driver %s excludes --health-on-failure=restart and --health-startup-retries", r.Spec.Log.Driver)
 	}
 	return nil
 }

@@ -22,8 +22,8 @@ import (
 )
 
 type logsOptions struct {
-	follow, timestamps, names, color bool
-	tail, since, until               string
+	follow, timestamps, names, color, latest bool
+	tail, since, until                       string
 }
 
 func newLogs(f *cmdutil.Factory) *cobra.Command {
@@ -37,7 +37,6 @@ same streams. Lines of several containers come in the order of their times.
 A TIME is a date, a time in RFC 3339 with or without zone, seconds since 1970, or
 a duration: that long ago, but for --until with --follow that long from now.`,
 		Example: "  nook logs -f --tail 20 web\n  nook logs -t --since 10m --names web db",
-		Args:    cmdutil.MinArgs(1, "a container"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), f, args)
 		},
@@ -48,6 +47,7 @@ a duration: that long ago, but for --until with --follow that long from now.`,
 
 func (o *logsOptions) add(fl *pflag.FlagSet) {
 	fl.BoolVarP(&o.follow, "follow", "f", false, "go on with what is written until the containers end")
+	fl.BoolVarP(&o.latest, "latest", "l", false, "of the container made last")
 	fl.BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
 	fl.StringVarP(&o.tail, "tail", "n", "all", "only the last `N` lines of each container")
 	fl.StringVar(&o.since, "since", "", "only what was written since `TIME`")
@@ -91,13 +91,16 @@ func (o *logsOptions) run(ctx context.Context, f *cmdutil.Factory, args []string
 	if err != nil {
 		return err
 	}
+	found, err := (&targets{verb: "logs", latest: o.latest}).find(f, s, args)
+	if err != nil {
+		return err
+	}
 	var all []*state.Container
-	for _, name := range args {
-		c, err := s.Lookup(name)
-		if err != nil {
-			return problem.Hint(err, "run: nook ps -a")
+	for _, t := range found {
+		if t.err != nil {
+			return t.err
 		}
-		all = append(all, c)
+		all = append(all, t.c)
 	}
 	return o.show(ctx, f, all)
 }

@@ -162,7 +162,7 @@ func TestLogsRefuses(t *testing.T) {
 		"--tail -2 a":    "--tail",
 		"--since then a": "--since",
 		"--until now a":  "--until",
-		"--latest":       "unknown flag",
+		"--latest a":     "exclude each other",
 	} {
 		out, _, err := run(t, dir, strings.Fields(args)...)
 		if err == nil || !strings.Contains(err.Error(), want) || out != "" {

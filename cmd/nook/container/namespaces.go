@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -247,19 +248,31 @@ func StartInfra(ctx context.Context, f *cmdutil.Factory, p *pod.Pod) error {
 	if err != nil {
 		return err
 	}
-	st, err := c.Status()
-	if err != nil || st.Word == state.Running {
+	if runs, err := settled(ctx, c); err != nil || runs {
 		return err
-	}
-	if st.Monitor != 0 { // it is ending
-		if err := c.AwaitMonitor(); err != nil {
-			return err
-		}
 	}
 	if err := startAgain(ctx, f, c); err != nil {
 		return fmt.Errorf("start pod %s: %w", p.Name, err)
 	}
 	return nil
+}
+
+// settled waits while a container is on its way in or out, and reports whether it
+// runs.
+func settled(ctx context.Context, c *state.Container) (bool, error) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		st, err := c.Status()
+		if err != nil || st.Word == state.Running || st.Monitor == 0 {
+			return st.Word == state.Running, err
+		}
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-look.C:
+		}
+	}
 }
 
 // withoutInfra leaves out what goes with its pod.

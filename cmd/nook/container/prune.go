@@ -77,7 +77,7 @@ func Prune(ctx context.Context, e *container.Engine, args []string) (removed []s
 	}
 	list, errs := container.List(e.State)
 	for _, l := range list {
-		if l.Word == state.Running || l.Spec.Infra || !keep(l) {
+		if l.Status.Monitor != 0 || l.Spec.Infra || !keep(l) {
 			continue
 		}
 		switch err := e.Remove(ctx, l.Container, container.RemoveOptions{}); {

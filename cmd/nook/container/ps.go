@@ -321,6 +321,9 @@ func (r psRow) Status() string {
 	case container.Foreign:
 		return "Storage"
 	}
+	if r.c.Word == state.Initialized {
+		return "Initialized"
+	}
 	return "Created"
 }
 

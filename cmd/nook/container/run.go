@@ -67,10 +67,15 @@ func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req containe
 	if err != nil {
 		return err
 	}
+	streams, err := ownStreams(f, req.Spec.Log.Driver)
+	if err != nil {
+		return err
+	}
+	extra = append(streams, extra...)
 	if err := startRequired(ctx, f, req.Spec.Requires); err != nil {
 		return err
 	}
-	o.tty, o.stdin, o.only = req.Spec.TTY, req.Spec.OpenStdin, req.Spec.Session.Attach
+	o.tty, o.stdin, o.only = req.Spec.TTY, req.Spec.OpenStdin && streams == nil, req.Spec.Session.Attach
 	if !o.detach {
 		err := o.show(ctx, f, call{Request: &req, Secrets: secrets}, extra)
 		if o.rmi {
@@ -139,5 +144,6 @@ type call struct {
 // startCall starts a container that exists.
 type startCall struct {
 	Name string      `json:"name"`
+	Init bool        `json:"init,omitempty"` // all but the command
 	Size attach.Size `json:"size,omitzero"`
 }

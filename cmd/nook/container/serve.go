@@ -13,7 +13,9 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -73,6 +75,9 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 	var cont *state.Container
 	if c.Start != nil {
 		o.Size = c.Start.Size
+		if c.Start.Init {
+			o.Hold = conn
+		}
 		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
 			err = cont.Hold()
 		}
@@ -92,14 +97,33 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 		ended(attach.Exit{ID: cont.ID})
 		return nil
 	}
-	for i := range cont.Spec.PreserveFDs {
-		fd, err := sys.Adopt(launch.FirstFD+i, "preserved descriptor")
+	if err := adoptExtra(cont.Spec, &o); err != nil {
+		return err
+	}
+	e.Run(ctx, cont, conn, o)
+	return nil
+}
+
+// adoptExtra takes the descriptors that the outer half gave to the container.
+func adoptExtra(c spec.Container, o *container.StartOptions) error {
+	next := launch.FirstFD
+	if logs.PassesThrough(c.Log.Driver) {
+		for i := range o.Streams {
+			var err error
+			if o.Streams[i], err = sys.Adopt(next, "stream"); err != nil {
+				return err
+			}
+			next++
+		}
+	}
+	for range c.PreserveFDs {
+		fd, err := sys.Adopt(next, "preserved descriptor")
 		if err != nil {
 			return err
 		}
 		o.Extra = append(o.Extra, fd)
+		next++
 	}
-	e.Run(ctx, cont, conn, o)
 	return nil
 }
 

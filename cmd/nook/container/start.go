@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/state"
 )
@@ -99,6 +101,9 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	if st.Word == state.Running {
 		return (&attachOptions{view: o.view, noStdin: !o.stdin}).attach(f, c.ID)
 	}
+	if st.Word == state.Initialized {
+		return o.begin(f, c)
+	}
 	if err := startable(c); err != nil {
 		return err
 	}
@@ -109,8 +114,23 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	if err := startRequired(ctx, f, c.Spec.Requires); err != nil {
 		return err
 	}
+	streams, err := ownStreams(f, c.Spec.Log.Driver)
+	if err != nil {
+		return err
+	}
+	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin && streams == nil
+	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, streams)
+}
+
+// begin starts an initialized container and shows it.
+func (o *startOptions) begin(f *cmdutil.Factory, c *state.Container) error {
 	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin
-	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, nil)
+	conn, err := container.Begin(c, monitor.Hello{})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return o.watch(f, conn, func() { conn.Close() })
 }
 
 // startable refuses what only its first command line could give.
@@ -123,15 +143,37 @@ func startable(c *state.Container) error {
 
 // startAgain starts c in the background.
 func startAgain(ctx context.Context, f *cmdutil.Factory, c *state.Container) error {
+	st, err := c.Status()
+	if err != nil {
+		return err
+	}
+	if st.Word != state.Initialized {
+		return startCalled(ctx, f, c, startCall{Name: c.ID})
+	}
+	conn, err := container.Begin(c, monitor.Hello{Leave: true})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = awaitStarted(f, conn)
+	return err
+}
+
+// startCalled has the inner half start c, in the background.
+func startCalled(ctx context.Context, f *cmdutil.Factory, c *state.Container, s startCall) error {
 	if err := startable(c); err != nil {
 		return err
 	}
 	secrets, err := sessionSecrets(ctx, f, c.Spec.Secrets)
+	if err != nil {
+		return err
+	}
+	streams, err := ownStreams(f, c.Spec.Log.Driver)
 	if err == nil {
 		err = startRequired(ctx, f, c.Spec.Requires)
 	}
 	if err == nil {
-		_, err = background(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, nil)
+		_, err = background(ctx, f, call{Start: &s, Secrets: secrets}, streams)
 	}
 	return err
 }

@@ -91,6 +91,22 @@ func (t *targets) find(f *cmdutil.Factory, s state.Store, args []string) ([]targ
 	return found, nil
 }
 
+// one is find for a verb that works on one container.
+func (t *targets) one(f *cmdutil.Factory, args []string) (*state.Container, error) {
+	if len(args) > 1 {
+		return nil, fmt.Errorf("%s: unexpected argument %q", t.verb, args[1])
+	}
+	s, err := f.State()
+	if err != nil {
+		return nil, err
+	}
+	found, err := t.find(f, s, args)
+	if err != nil {
+		return nil, err
+	}
+	return found[0].c, found[0].err
+}
+
 // readIDs reads --cidfile's files. With ignore a missing one is no error.
 func readIDs(paths []string, ignore bool) (ids []string, err error) { //nolint:revive // the flag's value
 	for _, path := range paths {
@@ -115,7 +131,7 @@ func (t *targets) listed(f *cmdutil.Factory, s state.Store) ([]target, error) {
 	for _, err := range errs {
 		f.Notice(err.Error()) // one damaged record must not hide the others
 	}
-	if t.latest || slices.Contains([]string{"start", "restart", "rm"}, t.verb) {
+	if t.latest || slices.Contains([]string{"init", "start", "restart", "rm"}, t.verb) {
 		list = withoutInfra(list)
 	}
 	if t.latest {

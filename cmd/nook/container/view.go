@@ -137,8 +137,13 @@ func background(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.Fil
 	if err := conn.WriteJSON(attach.Open, c); err != nil {
 		return "", fmt.Errorf("talk to the engine: %w", err)
 	}
-	runs := errors.New("it runs")
 	(&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(syscall.SIGTERM) }, nil)
+	return awaitStarted(f, conn)
+}
+
+// awaitStarted waits until the command of a container runs, and returns its id.
+func awaitStarted(f *cmdutil.Factory, conn *attach.Conn) (id string, err error) {
+	runs := errors.New("it runs")
 	client := &attach.Client{Out: f.Out, Err: f.Err, Started: func(s attach.Start) error {
 		id = s.ID
 		return runs

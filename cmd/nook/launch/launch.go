@@ -121,7 +121,8 @@ func init() { //nolint:gochecknoinits // being early is this package's purpose
 }
 
 // wanted reports whether args make a container and say so in front: of what
-// follows, only --preserve-fds would change how the engine is started.
+// follows, only --preserve-fds and --log-driver passthrough would change how the
+// engine is started.
 func wanted(args []string) bool {
 	if len(args) < 3 {
 		return false
@@ -132,7 +133,7 @@ func wanted(args []string) bool {
 		return false
 	}
 	return !slices.ContainsFunc(args[2:], func(a string) bool {
-		return strings.HasPrefix(a, "--preserve-fds") || a == "--help"
+		return strings.HasPrefix(a, "--preserve-fds") || strings.Contains(a, "passthrough") || a == "--help"
 	})
 }
 
