@@ -42,12 +42,12 @@ a duration: that long ago, but for --until with --follow that long from now.`,
 		},
 	}
 	o.add(cmd.Flags())
+	cmd.Flags().BoolVarP(&o.latest, "latest", "l", false, "of the container made last")
 	return cmd
 }
 
 func (o *logsOptions) add(fl *pflag.FlagSet) {
 	fl.BoolVarP(&o.follow, "follow", "f", false, "go on with what is written until the containers end")
-	fl.BoolVarP(&o.latest, "latest", "l", false, "of the container made last")
 	fl.BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
 	fl.StringVarP(&o.tail, "tail", "n", "all", "only the last `N` lines of each container")
 	fl.StringVar(&o.since, "since", "", "only what was written since `TIME`")
