@@ -58,8 +58,11 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time
 		}
 	}
 	st, err := c.Status()
-	if err != nil || st.Monitor == 0 {
+	switch {
+	case err != nil || st.Monitor == 0:
 		return err
+	case st.Word == state.Paused && sig != syscall.SIGKILL: // it would not hear of it
+		return paused(c)
 	}
 	if st.Word == state.Initialized {
 		sig = syscall.SIGKILL // nothing runs that could hear another one
@@ -153,7 +156,7 @@ func wake(c *state.Container) error {
 
 func mustRun(c *state.Container) error {
 	st, err := c.Status()
-	if err == nil && st.Word != state.Running {
+	if err == nil && !st.Alive() {
 		err = problem.Hint(fmt.Errorf("%s: %w but %s", c.Name, ErrNotRunning, st.Word), "run: nook start %s", c.Name)
 	}
 	return err
@@ -164,6 +167,9 @@ func mustRun(c *state.Container) error {
 func Attach(c *state.Container, hello monitor.Hello) (*attach.Conn, error) {
 	if err := mustRun(c); err != nil {
 		return nil, err
+	}
+	if st, err := c.Status(); err == nil && st.Word == state.Paused && !hello.Quiet {
+		return nil, paused(c)
 	}
 	f, err := monitor.Dial(c)
 	if err != nil {

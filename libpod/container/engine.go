@@ -40,6 +40,7 @@ type Engine struct {
 
 // Request asks for a new container.
 type Request struct {
+	ID      string            `json:"-"` // of the container; empty: made up
 	Spec    spec.Container    `json:"spec"`
 	Pull    image.PullOptions `json:"pull"`
 	CIDFile string            `json:"cidFile,omitempty"` // absolute; gets the id
@@ -164,7 +165,10 @@ func commit(c *state.Container, r Request) (err error) {
 // resolve turns the request into a record: the image pulled if need be, names
 // and ids made up.
 func (e *Engine) resolve(ctx context.Context, r Request) (state.Config, *store.Image, error) {
-	cfg := state.Config{ID: NewID(), Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
+	if r.ID == "" {
+		r.ID = NewID()
+	}
+	cfg := state.Config{ID: r.ID, Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
 	if cfg.Name == "" {
 		cfg.Name = randomName()
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 )
 
 // Inspect is a container as "inspect" shows it, in Docker's field names
@@ -55,6 +56,7 @@ type InspectState struct {
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
+	CgroupPath string        // directory of its control group; empty without one
 	Health     *health.Shown `json:",omitempty"` // nil without a health check
 }
 
@@ -191,7 +193,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 		return nil, err
 	}
 	execs := []string{}
-	if st.Word == state.Running {
+	if st.Alive() {
 		ids, err := c.Sessions()
 		if err != nil {
 			return nil, err
@@ -244,13 +246,16 @@ func Describe(c *state.Container) (*Inspect, error) {
 func describeState(st state.Status) InspectState {
 	s := InspectState{
 		OciVersion: specs.Version, Status: st.Word, Running: st.Word == state.Running, Restarting: st.Word == state.Restarting, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
-		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished,
+		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished, Paused: st.Word == state.Paused, OOMKilled: st.Run.OOMKilled,
 	}
 	if st.Word == state.Initialized {
 		s.StartedAt = time.Time{}
 	}
-	if s.Running || st.Word == state.Initialized {
-		s.Pid, s.ConmonPid = st.Run.PID, st.Monitor
+	if st.Alive() {
+		s.Pid, s.ConmonPid, s.CgroupPath = st.Run.PID, st.Monitor, st.Run.Cgroup
+		if kills, err := cgroups.OOMKills(st.Run.Cgroup); err == nil && kills > 0 {
+			s.OOMKilled = true
+		}
 	}
 	return s
 }

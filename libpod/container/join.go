@@ -92,7 +92,7 @@ func (e *Engine) runOf(c *state.Container, want ocispec.Join) (state.Run, error)
 		return state.Run{}, fmt.Errorf("%s: has the %s namespace of container %w", c.Name, want.Type, err)
 	}
 	st, err := other.Status()
-	if err == nil && st.Word != state.Running {
+	if err == nil && !st.Alive() {
 		err = problem.Hint(fmt.Errorf("%s: has the %s namespace of container %s: %w", c.Name, want.Type, other.Name, ErrNotRunning),
 			"run: nook start %s", other.Name)
 	}
@@ -175,7 +175,7 @@ func (e *Engine) inheritNamespaces(c *state.Container, s *spec.Container) error 
 		if len(mine) == 0 {
 			continue
 		}
-		if st, err := m.Status(); err != nil || st.Word != state.Running {
+		if st, err := m.Status(); err != nil || !st.Alive() {
 			continue
 		}
 		from := spec.NSContainer + m.ID

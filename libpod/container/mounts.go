@@ -285,7 +285,7 @@ func (m *mounter) memory(v *volume.Volume, mnt *spec.Mount, out *specs.Mount) er
 		if err != nil {
 			return err
 		}
-		if st.Word == state.Running {
+		if st.Alive() {
 			return problem.Hint(fmt.Errorf("volume %s: is a tmpfs that container %s has; it cannot be shared", v.Name, c.Name),
 				"stop it first: nook rm -f %s; or use a volume on disk", c.Name)
 		}

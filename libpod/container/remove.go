@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -35,7 +37,7 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 		if !o.Force && st.Word != state.Initialized {
 			return problem.Hint(fmt.Errorf("remove %s: %w", c.Name, state.ErrRunning), "run: nook rm -f %s", c.Name)
 		}
-		if err := Stop(ctx, c, 0, o.Timeout); err != nil {
+		if err := Stop(ctx, c, endSignal(c), o.Timeout); err != nil {
 			return err
 		}
 		err = c.Hold()
@@ -54,6 +56,7 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 	if err := ownVolumes(e.State, c); err != nil {
 		return err
 	}
+	dropGroup(c)
 	if err := c.Remove(e.forget); err != nil {
 		return err
 	}
@@ -81,4 +84,25 @@ func removable(c *state.Container, o RemoveOptions) error {
 			"run: nook rm %s first; or: nook rm --depend %s", namesOf(dependents), c.Name)
 	}
 	return nil
+}
+
+// endSignal is what ends c: its own stop signal, or if it is paused the only signal
+// that a frozen process obeys.
+func endSignal(c *state.Container) syscall.Signal {
+	if st, err := c.Status(); err == nil && st.Word == state.Paused {
+		return syscall.SIGKILL
+	}
+	return 0
+}
+
+// dropGroup removes a control group that a killed monitor has left. That it can't
+// be is no reason to keep the container: the next one that is made sweeps too.
+func dropGroup(c *state.Container) {
+	run, ran, err := c.LastRun()
+	if err != nil || !ran || run.Cgroup == "" {
+		return
+	}
+	if boot, err := state.BootID(); err == nil && boot == run.Boot { // else it is another container's by now
+		_ = cgroups.Collect(run.Cgroup)
+	}
 }

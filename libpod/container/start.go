@@ -20,6 +20,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
@@ -38,6 +39,7 @@ type StartOptions struct {
 	Streams [3]*os.File       // of a container whose log driver passes them through
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement        // its control group; nil: none
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
@@ -59,6 +61,7 @@ type running struct {
 	root    *store.RootFS
 	listen  *os.File // for clients to come
 	mounts  *os.File // mount namespace; nil: all its processes end with the first
+	group   *cgroups.Group
 	client  *starter // for whom a container that was held is started
 }
 
@@ -102,13 +105,20 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		st.child = o.Streams
 	}
 	undo.Push("close the streams", st.close)
+	if err := o.Place.Wait(c.Spec); err != nil {
+		return nil, err
+	}
+	undo.Push("remove the control group", o.Place.Abandon)
 	cfg := oci.Config{
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init, Pause: c.Spec.Infra,
-		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed,
+		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed, Cgroup: o.Place.home(o.Seed),
 	}
-	proc, err := e.create(ctx, c, cfg)
+	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
+		return nil, err
+	}
+	proc, err := e.create(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +161,7 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
 	}
+	r.run.Cgroup = o.Place.Dir()
 	r.run.Initialized = o.Hold != nil
 	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
 		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
@@ -177,7 +188,11 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
 		events.Tell(r.c, events.Attach)
 	}
-	return r.proc.Start()
+	if err := r.proc.Start(); err != nil {
+		return err
+	}
+	r.group = o.Place.take()
+	return nil
 }
 
 func writePID(path string, pid int) error {
@@ -196,11 +211,8 @@ func kill(p oci.Process) error {
 	return errors.Join(err, werr)
 }
 
-func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
-	if err := recordExec(cfg, c.Spec.Secrets); err != nil {
-		return nil, err
-	}
-	if e.Runtime == "" || c.Spec.Infra {
+func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
+	if e.Runtime == "" || cfg.Pause {
 		return oci.Create(ctx, cfg)
 	}
 	return external.Create(ctx, e.Runtime, filepath.Join(e.State.Run, "runtime"), cfg)
@@ -341,12 +353,13 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		e.bury(c)
 		return
 	}
+	m := r.monitor()
+	m.Heed()
 	events.Tell(c, events.Start)
 	if conn != nil {
 		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
 	}
 	o.Started()
-	m := r.monitor()
 	m.Resume, m.Free = o.Resume, r.root.Close
 	if o.Again != nil {
 		m.Pause = o.Again.Pause
@@ -378,6 +391,12 @@ func (e *Engine) bury(c *state.Container) {
 	c.Release()
 }
 
+// CannotStart puts it on record that a restart came to nothing, and returns why.
+func (e *Engine) CannotStart(c *state.Container, err error) error {
+	e.failed(c, Failure(err))
+	return err
+}
+
 // failed puts a start that did not work on disk, or the container out of sight.
 func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 	var err error
@@ -401,6 +420,7 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
+		Group:    r.group,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 		StopGrace: grace(r.c),
 	}

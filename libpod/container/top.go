@@ -29,7 +29,7 @@ func Top(c *state.Container, columns []string) (headings []string, rows [][]stri
 	if err != nil {
 		return nil, nil, err
 	}
-	if st.Word != state.Running {
+	if !st.Alive() {
 		return nil, nil, notRunning(c)
 	}
 	all, view, err := processes(st.Run)

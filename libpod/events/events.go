@@ -58,6 +58,7 @@ const (
 	Kill         = "kill"
 	Load         = "loadfromarchive"
 	Mount        = "mount"
+	OOM          = "oom" // the kernel ran out of memory for a container
 	Pause        = "pause"
 	Prune        = "prune"
 	Pull         = "pull"

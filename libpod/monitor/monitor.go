@@ -28,6 +28,7 @@ import (
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -63,6 +64,7 @@ type Monitor struct {
 	Mounts                          *os.File // mount namespace, where not all processes end with the first; or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
+	Group                           *cgroups.Group // that the container is in; nil: none of its own
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -95,7 +97,7 @@ func Dial(c *state.Container) (*os.File, error) {
 // is out of sight where it is to be removed. Only then clients hear of the end. If
 // its restart policy wants the container again this process still holds it.
 func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
-	m.term = newTerminator()
+	m.Heed()
 	heeded := m.term.watch(m)
 	out := openLog(m.Container)
 	streams := m.streams()
@@ -127,13 +129,22 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 			exit.Error = err.Error() // the command's own exit code stays
 		}
 	}
+	oom, err := m.leaveGroup()
+	if err != nil && exit.Error == "" {
+		exit.Error = err.Error() // as above
+	}
 	run = m.Run
+	run.OOMKilled = oom
 	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
 	if lost != nil && run.Error == "" {
 		run.Error = lost.Error() // for inspect; the user saw the output
 	}
+	_ = m.Container.Reload() // it may have another restart policy by now
 	restart = (sick || again(m.Container, run)) && !m.term.told.Load()
 	run.Again = restart
+	if oom {
+		events.Tell(m.Container, events.OOM)
+	}
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
 	events.Tell(m.Container, events.Cleanup)
 	if m.Container.Spec.Remove {
@@ -145,6 +156,16 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	}
 	hub.End(exit)
 	return run, restart
+}
+
+// leaveGroup removes the container's control group, with whatever is left in it, and
+// tells whether the kernel ran out of memory for it.
+func (m *Monitor) leaveGroup() (oom bool, err error) {
+	if m.Group == nil {
+		return false, nil
+	}
+	kills, err := cgroups.OOMKills(m.Group.Dir())
+	return kills > 0, errors.Join(err, m.Group.Remove())
 }
 
 // Killed is the exit code of what SIGKILL has ended.

@@ -24,7 +24,7 @@ func State(words []string) string {
 	count := map[string]int{}
 	for _, w := range words {
 		switch w {
-		case state.Running, state.Exited, state.Created, paused:
+		case state.Running, state.Exited, state.Created, state.Paused:
 			count[w]++
 		case state.Initialized: // nothing of it has run
 			count[state.Created]++
@@ -42,15 +42,13 @@ func State(words []string) string {
 		return Running
 	case count[state.Running] > 0:
 		return Degraded
-	case count[paused] == all:
+	case count[state.Paused] == all:
 		return Paused
 	case count[state.Exited] == all:
 		return Exited
 	}
 	return Stopped
 }
-
-const paused = "paused"
 
 // Members returns the containers of a pod, oldest first, the infra container among
 // them.

@@ -79,6 +79,11 @@ type Container struct {
 	// to 1000 (proc_pid_oom_score_adj(5)).
 	OOMScoreAdj *int `json:"oomScoreAdj,omitempty"`
 
+	// Resources.
+	Cgroups      string    `json:"cgroups,omitempty"`      // CgroupsDefault and so on
+	CgroupParent string    `json:"cgroupParent,omitempty"` // NAME.slice for systemd, else a directory
+	Resources    Resources `json:"resources,omitzero"`
+
 	// Pod is the id of the pod that the container is in. Infra makes it the one
 	// that holds the pod's namespaces: it has no image and runs nothing.
 	Pod   string `json:"pod,omitempty"`

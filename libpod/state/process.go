@@ -61,7 +61,7 @@ func (c *Container) Signal(sig syscall.Signal) (sent bool, err error) {
 // the file is open too. It returns nil where the container does not run.
 func (c *Container) OpenLive(name string) (*os.File, error) {
 	st, err := c.Status()
-	if err != nil || st.Word != Running {
+	if err != nil || !st.Alive() {
 		return nil, err
 	}
 	f, err := st.Run.Open(name)

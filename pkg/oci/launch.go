@@ -186,7 +186,7 @@ func (l *launch) close() { _ = l.undo.Run() } // descriptors nobody reads any mo
 
 // sow takes the caller's seed where that has the right namespaces, or makes one.
 func (l *launch) sow() (err error) {
-	if s := l.cfg.Seed; s != nil && s.clone == l.blueprint.clone && len(l.early) == 0 && l.cfg.Cgroup == nil {
+	if s := l.cfg.Seed; s != nil && s.clone == l.blueprint.clone && len(l.early) == 0 && s.cgroup == l.cfg.Cgroup {
 		l.seed = s.take()
 	}
 	if l.seed == nil {

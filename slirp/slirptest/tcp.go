@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -93,6 +94,9 @@ func testTCPHalfClose(t *testing.T, s Suite) {
 			if rest, err := io.ReadAll(a); err != nil || string(rest) != "still there" {
 				t.Errorf("got %q, %v", rest, err)
 			}
+			if err := socketError(b); err != nil {
+				t.Errorf("after both ends: %v", err)
+			}
 		})
 	}
 }
@@ -110,6 +114,15 @@ func testTCPRefusals(t *testing.T, s Suite) {
 	if st := n.Stats().TCP; st.Opened != 0 || st.Failed == 0 || st.Denied == 0 {
 		t.Errorf("counters: %+v", st)
 	}
+}
+
+// socketError is the pending error of c, a reset that nobody has read for example.
+func socketError(c *net.TCPConn) error {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return errors.Join(rc.Control(func(fd uintptr) { err = sys.SocketError(int(fd)) }), err)
 }
 
 // testTCPResets closes with SO_LINGER 0, which sends a reset, at one side and wants

@@ -59,6 +59,13 @@ func create(ctx context.Context, f *cmdutil.Factory, req container.Request) erro
 
 // makeContainer has the inner half make a container, and returns its id.
 func makeContainer(ctx context.Context, f *cmdutil.Factory, req container.Request) (id string, err error) {
+	groups, err := f.Cgroups()
+	if err != nil {
+		return "", err
+	}
+	if err := container.CheckPlace(ctx, req.Spec, groups); err != nil {
+		return "", err
+	}
 	engine, err := f.Launch(ctx, nil)
 	if err != nil {
 		return "", err

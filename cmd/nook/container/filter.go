@@ -90,9 +90,9 @@ func status(v string) (test, error) {
 	switch v {
 	case "stopped":
 		v = state.Exited
-	case state.Created, state.Running, state.Exited, state.Restarting, "paused", "initialized", "stopping", "removing", "unknown", "dead":
+	case state.Created, state.Running, state.Exited, state.Restarting, state.Paused, "initialized", "stopping", "removing", "unknown", "dead":
 	default:
-		return nil, errors.New("unknown status; there are created, running, restarting and exited")
+		return nil, errors.New("unknown status; there are created, running, paused, restarting and exited")
 	}
 	return func(l container.Listed) bool { return l.Word == v }, nil
 }

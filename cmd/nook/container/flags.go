@@ -42,6 +42,7 @@ type createFlags struct {
 	session                         sessionFlags
 	health                          healthFlags
 	pull                            cmdutil.PullFlags
+	cgroup                          cgroupFlags
 	set                             *pflag.FlagSet
 }
 
@@ -75,6 +76,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&s.Domainname, "domainname", "", "NIS domain name inside")
 	o.addFiles(f)
 	o.addSecurity(f)
+	o.cgroup.add(f)
 	o.addSession(f)
 	o.health.add(f)
 	o.pull.Define(f)
@@ -133,6 +135,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 	}
 	for _, step := range []func(*container.Request, host) error{
 		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readSession, o.readPull,
+		func(r *container.Request, _ host) error { return o.cgroup.readInto(&r.Spec) },
 	} {
 		if err := step(&r, h); err != nil {
 			return r, err

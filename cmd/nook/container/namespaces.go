@@ -32,7 +32,7 @@ func (o *nsFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.ipc, "ipc", "", "shareable (default), private, none, host or container:NAME")
 	f.StringVar(&o.pid, "pid", "", "private (default), host or container:NAME")
 	f.StringVar(&o.uts, "uts", "", "private (default), host or container:NAME")
-	f.StringVar(&o.cgroupns, "cgroupns", "", "private (default), host or container:NAME")
+	f.StringVar(&o.cgroupns, "cgroupns", "", "what it sees of control groups: private (default), host or container:NAME")
 	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N], nomap or container:NAME")
 	f.StringVar(&o.pod, "pod", "", "pod to be in, by name or id; or new:NAME for a new one")
 	f.StringVar(&o.podIDFile, "pod-id-file", "", "read the pod's id from this file")
@@ -264,8 +264,8 @@ func settled(ctx context.Context, c *state.Container) (bool, error) {
 	defer look.Stop()
 	for {
 		st, err := c.Status()
-		if err != nil || st.Word == state.Running || st.Monitor == 0 {
-			return st.Word == state.Running, err
+		if err != nil || st.Alive() || st.Monitor == 0 {
+			return st.Alive(), err
 		}
 		select {
 		case <-ctx.Done():

@@ -314,6 +314,8 @@ func (r psRow) Status() string {
 			up += " (" + r.c.Health + ")"
 		}
 		return up
+	case state.Paused:
+		return "Up " + ago(run.Started) + " (Paused)"
 	case state.Exited:
 		return "Exited (" + strconv.Itoa(run.ExitCode) + ") " + ago(run.Finished) + " ago"
 	case state.Restarting:
@@ -359,7 +361,7 @@ func (r psRow) Pod() string {
 func (r psRow) HealthStatus() string { return r.c.Health }
 
 func (r psRow) Pid() int {
-	if r.c.Word != state.Running {
+	if !r.c.Alive() {
 		return 0
 	}
 	return r.c.Status.Run.PID

@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/problem"
 )
 
 type startOptions struct {
@@ -55,8 +56,12 @@ func (o *startOptions) start(ctx context.Context, f *cmdutil.Factory, args []str
 		return o.show1(ctx, f, found)
 	}
 	return each(ctx, f, found, always125, inOrder(found, func(ctx context.Context, c *state.Container) error {
-		if st, err := c.Status(); err != nil || st.Word == state.Running {
+		st, err := c.Status()
+		if err != nil || st.Word == state.Running {
 			return err
+		}
+		if st.Word == state.Paused {
+			return problem.Hint(fmt.Errorf("start %s: it is paused", c.Name), "run: nook unpause %s", c.Name)
 		}
 		return startAgain(ctx, f, c)
 	}))
