@@ -40,6 +40,7 @@ type Engine struct {
 
 // Request asks for a new container.
 type Request struct {
+	ID      string            `json:"-"` // of the container; empty: made up
 	Spec    spec.Container    `json:"spec"`
 	Pull    image.PullOptions `json:"pull"`
 	CIDFile string            `json:"cidFile,omitempty"` // absolute; gets the id
@@ -58,6 +59,9 @@ type Request struct {
 func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err error) {
 	if err := e.State.Sweep(e.forget); err != nil {
 		// Left-overs of killed commands cost space, not correctness.
+		e.Notice("clean up after a killed command: " + err.Error())
+	}
+	if err := e.sweepPods(ctx); err != nil {
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
@@ -123,6 +127,11 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 		return err
 	}
 	defer release()
+	letGo, err := e.holdPod(c)
+	if err != nil {
+		return err
+	}
+	defer letGo()
 	if err := commit(c, r); err != nil {
 		return err
 	}
@@ -156,7 +165,10 @@ func commit(c *state.Container, r Request) (err error) {
 // resolve turns the request into a record: the image pulled if need be, names
 // and ids made up.
 func (e *Engine) resolve(ctx context.Context, r Request) (state.Config, *store.Image, error) {
-	cfg := state.Config{ID: NewID(), Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
+	if r.ID == "" {
+		r.ID = NewID()
+	}
+	cfg := state.Config{ID: r.ID, Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
 	if cfg.Name == "" {
 		cfg.Name = randomName()
 	}

@@ -20,12 +20,6 @@ import (
 // hosts that can be made.
 type files map[string]string
 
-const (
-	v2     = "30 22 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
-	hybrid = "30 22 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n31 22 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-	unit   = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/cgroup.controllers"
-)
-
 func today() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
 
 // healthy is a host with nothing wrong.
@@ -34,15 +28,13 @@ func healthy() files {
 		"/etc/passwd":                              "alice:x:1000:1000::/home/alice:/bin/sh\n",
 		"/proc/sys/kernel/osrelease":               "6.12.3-generic\n",
 		"/proc/sys/kernel/random/boot_id":          "this\n",
-		"/proc/self/mountinfo":                     "22 1 0:21 / /proc rw - proc proc rw\n" + v2,
+		"/proc/self/mountinfo":                     "22 1 0:21 / /proc rw - proc proc rw\n",
 		"/proc/self/limits":                        "Limit Soft Limit Hard Limit Units\nMax open files            1024  524288  files\nMax processes unlimited unlimited processes\n",
-		"/proc/self/cgroup":                        "0::/user.slice/user-1000.slice/session-1.scope\n",
 		"/proc/stat":                               "cpu 1 2\nbtime 1780300000\n", // 2026-06-01 07:46:40
 		"/run/systemd/system/x":                    "",
 		"/run/user/1000/systemd/private":           "",
 		"/var/lib/systemd/linger/alice":            "",
 		"/home/alice/.local/share/nook/run/this/x": "",
-		unit: "cpuset cpu io memory pids\n",
 	}
 }
 
@@ -75,7 +67,7 @@ func (f files) host(t *testing.T) *doctor.Host {
 
 func all(h *doctor.Host) (r doctor.Report) {
 	for _, check := range []func(*doctor.Host) []doctor.Result{
-		doctor.Kernel, doctor.Container, doctor.Disk, doctor.Session, doctor.Cgroups, doctor.Limits, doctor.Clock, doctor.Leftovers,
+		doctor.Kernel, doctor.Container, doctor.Disk, doctor.Session, doctor.Limits, doctor.Clock, doctor.Leftovers,
 	} {
 		r.Results = append(r.Results, check(h)...)
 	}
@@ -104,12 +96,7 @@ func TestBroken(t *testing.T) {
 		"old kernel":              {file: "/proc/sys/kernel/osrelease", text: "5.10.0-28-amd64\n", check: "kernel", level: doctor.Problem, found: "5.10.0-28-amd64, and nook needs 5.11", fix: "newer kernel"},
 		"older kernel":            {file: "/proc/sys/kernel/osrelease", text: "4.18.0\n", check: "kernel", level: doctor.Problem, found: "4.18.0"},
 		"no /proc":                {file: "/proc/sys/kernel/osrelease", text: "-", check: "kernel", level: doctor.Problem, found: "/proc is not mounted", fix: "sudo mount -t proc"},
-		"masked /proc":            {file: "/proc/self/mountinfo", text: v2 + "40 22 0:5 / /proc/kcore rw - tmpfs tmpfs rw\n", check: "container", level: doctor.Warning, found: "/proc/kcore", fix: "systempaths=unconfined"},
-		"cgroup v1":               {file: "/proc/self/mountinfo", text: "31 22 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw\n", check: "cgroups", level: doctor.Warning, found: "v2 is not mounted", fix: "unified_cgroup_hierarchy=1"},
-		"hybrid cgroups":          {file: "/proc/self/mountinfo", text: hybrid, check: "cgroups", level: doctor.Warning, found: "is yours"},
-		"no controllers":          {file: unit, text: "\n", check: "cgroups", level: doctor.Warning, found: "cpu, memory, pids are not delegated", fix: "sudo systemctl daemon-reload"},
-		"no cpu controller":       {file: unit, text: "memory pids\n", check: "cgroups", level: doctor.Warning, found: "controllers cpu are not", fix: "Delegate=cpu cpuset io memory pids"},
-		"no group of one's own":   {file: unit, text: "-", set: func(h *doctor.Host) { os.RemoveAll(h.Path("/sys")) }, check: "cgroups", level: doctor.Warning, found: "no part of the cgroup tree", fix: "service-manager"},
+		"masked /proc":            {file: "/proc/self/mountinfo", text: "40 22 0:5 / /proc/kcore rw - tmpfs tmpfs rw\n", check: "container", level: doctor.Warning, found: "/proc/kcore", fix: "systempaths=unconfined"},
 		"no service manager":      {file: "/run/user/1000/systemd/private", text: "-", check: "service-manager", level: doctor.Warning, found: "does not run", fix: "sudo loginctl enable-linger alice"},
 		"no linger":               {file: "/var/lib/systemd/linger/alice", text: "-", check: "linger", level: doctor.OK, found: "off", fix: "loginctl enable-linger"},
 		"no session":              {set: func(h *doctor.Host) { h.Env = nil }, check: "runtime-directory", level: doctor.Warning, found: "is not set", fix: "export XDG_RUNTIME_DIR=/run/user/1000"},

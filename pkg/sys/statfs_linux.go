@@ -75,7 +75,8 @@ func HasFileCaps(path string) bool {
 // Disk is what statfs(2) says about a file system.
 type Disk struct {
 	Name        string // as FSName has it
-	Bytes, Free uint64 // of the whole; for an ordinary user
+	Bytes, Used uint64 // of the whole
+	Free        uint64 // for an ordinary user
 	Files, Left uint64 // files there can be, and how many more; 0 and 0: no limit
 	ReadOnly    bool
 }
@@ -92,7 +93,7 @@ func DiskOf(path string) (Disk, error) {
 	}
 	block := uint64(st.Bsize) //nolint:gosec // a block size is positive
 	return Disk{
-		Name: name, Bytes: st.Blocks * block, Free: st.Bavail * block,
+		Name: name, Bytes: st.Blocks * block, Used: (st.Blocks - st.Bfree) * block, Free: st.Bavail * block,
 		Files: st.Files, Left: st.Ffree, ReadOnly: st.Flags&unix.ST_RDONLY != 0,
 	}, nil
 }

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/doctor"
@@ -32,7 +32,7 @@ func checks() []func(*doctor.Host) []doctor.Result {
 		store.ExamineFuse,
 		forward.Examine,
 		doctor.Session,
-		doctor.Cgroups,
+		cgroups.Examine,
 		doctor.Limits,
 		doctor.Clock,
 		regconf.Examine,
@@ -110,7 +110,8 @@ func examine(ctx context.Context, f *cmdutil.Factory) (doctor.Report, error) {
 	for _, check := range checks() {
 		r.Results = append(r.Results, check(h)...)
 	}
-	tried, err := tryInside(ctx, f)
+	var tried []doctor.Result
+	err = askInside(ctx, f, &tried, "doctor", "--inside")
 	if err != nil && r.Count(doctor.Problem) == 0 { // else its cause is among them
 		r.Results = append(r.Results, doctor.FromError("start", doctor.Problem, err, "No container starts."))
 	}
@@ -131,35 +132,6 @@ func merge(looked, tried []doctor.Result) []doctor.Result {
 		}
 	}
 	return looked
-}
-
-// tryInside has doctorInside run, and reads what it prints.
-func tryInside(ctx context.Context, f *cmdutil.Factory) ([]doctor.Result, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	type answer struct {
-		results []doctor.Result
-		err     error
-	}
-	got := make(chan answer, 1)
-	go func() {
-		var a answer
-		a.err = json.NewDecoder(r).Decode(&a.results)
-		got <- a
-	}()
-	err = f.Also(ctx, w, "doctor", "--inside")
-	w.Close()
-	a := <-got
-	if err == nil {
-		err = a.err
-	}
-	if exit, ok := errors.AsType[*cmdutil.ExitError](err); ok && exit.Err == nil {
-		err = fmt.Errorf("nook ended in its own namespace with status %d", exit.Code)
-	}
-	return a.results, err
 }
 
 // doctorInside tries what needs nook's namespace.
