@@ -17,7 +17,7 @@ func TestWriteTree(t *testing.T) {
 - "12"
 - v2
 - m: true
-  n: 1
+  "n": 1
 b:
   empty: {}
   x: plain words
