@@ -49,10 +49,11 @@ var layers = map[string][]string{
 	"libpod/image":           {"pkg/", "libpod/spec"},
 	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
-	"libpod/events":          {"pkg/sys", "libpod/state"},
+	"libpod/pod":             {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec", "libpod/state"},
+	"libpod/events":          {"pkg/sys", "libpod/state", "libpod/pod"},
 	"libpod/health":          {"pkg/statefile", "libpod/spec"},
-	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/spec", "libpod/state", "libpod/volume"},
-	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/volume", "libpod/secret", "libpod/syntax"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends

@@ -61,6 +61,9 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		// Left-overs of killed commands cost space, not correctness.
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
+	if err := e.sweepPods(ctx); err != nil {
+		e.Notice("clean up after a killed command: " + err.Error())
+	}
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
 	cfg, img, err := e.resolve(ctx, r)
 	if err == nil {
@@ -124,6 +127,11 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 		return err
 	}
 	defer release()
+	letGo, err := e.holdPod(c)
+	if err != nil {
+		return err
+	}
+	defer letGo()
 	if err := commit(c, r); err != nil {
 		return err
 	}

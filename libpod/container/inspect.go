@@ -32,6 +32,7 @@ type Inspect struct {
 	Driver          string
 	Mounts          []InspectMount
 	IsInfra         bool
+	Pod             string `json:",omitempty"` // id
 	Config          InspectConfig
 	HostConfig      InspectHostConfig
 	NetworkSettings InspectNetwork
@@ -125,6 +126,10 @@ type InspectHostConfig struct {
 	Binds          []string
 	VolumesFrom    []string
 	NetworkMode    string
+	IpcMode        string
+	PidMode        string
+	UTSMode        string
+	CgroupMode     string
 	AutoRemove     bool
 	RestartPolicy  InspectRestart
 	LogConfig      InspectLog
@@ -202,7 +207,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
 	out := &Inspect{
 		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
-		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: c.Driver, RestartCount: st.Run.Restarts,
+		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: c.Driver, IsInfra: c.Spec.Infra, Pod: c.Spec.Pod, RestartCount: st.Run.Restarts,
 		Config: InspectConfig{
 			Hostname: ocispec.Hostname(in), User: first(c.Spec.User, c.Image.User), Tty: c.Spec.TTY,
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
@@ -296,7 +301,8 @@ func mountWords(m spec.Mount) []string {
 func describeHost(c spec.Container) InspectHostConfig {
 	h := InspectHostConfig{
 		VolumesFrom: c.VolumesFrom, NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: orEmpty(c.CapAdd), CapDrop: orEmpty(c.CapDrop), GroupAdd: orEmpty(groups(c)), Privileged: c.Privileged,
-		UsernsMode: c.UserNS.Mode, ReadonlyRootfs: c.ReadOnly, SecurityOpt: orEmpty(securityOpts(c.Security)), Tmpfs: map[string]string{},
+		IpcMode: first(c.IPC, spec.IPCShareable), PidMode: first(c.PID, "private"), UTSMode: first(c.UTS, "private"), CgroupMode: first(c.CgroupNS, "private"),
+		UsernsMode: usernsMode(c.UserNS), ReadonlyRootfs: c.ReadOnly, SecurityOpt: orEmpty(securityOpts(c.Security)), Tmpfs: map[string]string{},
 		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: describeUlimits(c.Ulimits), Init: c.Init, Runtime: "oci",
 		Binds: []string{}, Devices: []InspectDevice{}, InspectLimits: describeLimits(c), InspectNames: describeNames(c),
 	}
@@ -327,6 +333,13 @@ func describeHost(c spec.Container) InspectHostConfig {
 		h.Devices = append(h.Devices, InspectDevice{d.Source, first(d.Target, d.Source), first(d.Permissions, "rwm")})
 	}
 	return h
+}
+
+func usernsMode(u spec.UserNS) string {
+	if u.From != "" {
+		return spec.NSContainer + u.From
+	}
+	return u.Mode
 }
 
 func groups(c spec.Container) []string {

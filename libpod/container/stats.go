@@ -55,7 +55,7 @@ func (s *Stats) addProcesses(run state.Run, counted bool) error { //nolint:reviv
 	if err != nil {
 		return err
 	}
-	if begun, err := startTime(run.PID); err != nil || begun != run.PIDStart {
+	if begun, err := state.StartTime(run.PID); err != nil || begun != run.PIDStart {
 		return fs.ErrNotExist
 	}
 	var cpu time.Duration

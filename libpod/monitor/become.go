@@ -33,7 +33,8 @@ type brief struct {
 	Run                             state.Run
 	Lock                            int
 	Terminal, Stdin, Stdout, Stderr int
-	First, Listen, Owner, Group     int
+	First, Mounts                   int
+	Listen, Owner, Group            int
 	Kept                            []int // stay open until the end
 	Pause                           time.Duration
 	Resume                          json.RawMessage
@@ -67,6 +68,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		{&b.Stdout, m.Stdout},
 		{&b.Stderr, m.Stderr},
 		{&b.First, m.First},
+		{&b.Mounts, m.Mounts},
 		{&b.Listen, m.Listen},
 		{&b.Owner, m.Owner},
 		{&b.Group, m.groupFile()},
@@ -181,6 +183,7 @@ func (b *brief) monitor() (*Monitor, error) {
 		{b.Stdout, &m.Stdout},
 		{b.Stderr, &m.Stderr},
 		{b.First, &m.First},
+		{b.Mounts, &m.Mounts},
 		{b.Listen, &m.Listen},
 		{b.Owner, &m.Owner},
 	} {

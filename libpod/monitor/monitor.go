@@ -61,6 +61,7 @@ type Monitor struct {
 	Terminal, Stdin, Stdout, Stderr *os.File
 	First                           *os.File // pidfd of the container's init
 	Listen                          *os.File // the socket for clients, or nil
+	Mounts                          *os.File // mount namespace, where not all processes end with the first; or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
 	Group                           *cgroups.Group // that the container is in; nil: none of its own
@@ -115,6 +116,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	stopTimer()
 	heeded()
 	sick := doctor.stop()
+	m.endAll() // they may hold the streams
 	hub.Drained()
 	lost := out.close()
 	exit := attach.Exit{Code: ExitCode(status)}
@@ -143,7 +145,11 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	if m.Container.Spec.Remove {
 		events.Tell(m.Container, events.Remove)
 	}
-	hub.End(m.finish(run, restart, exit))
+	exit = m.finish(run, restart, exit)
+	if !restart {
+		m.leavePod()
+	}
+	hub.End(exit)
 	return run, restart
 }
 
@@ -273,7 +279,7 @@ func (m *Monitor) streams() attach.Container {
 }
 
 func (m *Monitor) close() {
-	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Listen} {
+	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Mounts, m.Listen} {
 		if f != nil {
 			_ = f.Close() // some are closed already, and nothing was written
 		}

@@ -58,8 +58,13 @@ type Container struct {
 	Secrets     []Secret `json:"secrets,omitempty"`
 	ShmSize     int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 
-	// Isolation.
-	Network  string   `json:"network,omitempty"` // none (default) or host
+	// Isolation. IPC, PID, UTS and CgroupNS are empty, NSHost or NSContainer and an
+	// id, IPC also one of its own words.
+	Network  string   `json:"network,omitempty"` // none (default), host, or container:ID
+	IPC      string   `json:"ipc,omitempty"`
+	PID      string   `json:"pid,omitempty"`
+	UTS      string   `json:"uts,omitempty"`
+	CgroupNS string   `json:"cgroupNS,omitempty"`
 	Hosts    Hosts    `json:"hosts,omitzero"`
 	UserNS   UserNS   `json:"userNS,omitzero"`
 	CapAdd   []string `json:"capAdd,omitempty"`
@@ -77,8 +82,12 @@ type Container struct {
 	// Resources.
 	Cgroups      string    `json:"cgroups,omitempty"`      // CgroupsDefault and so on
 	CgroupParent string    `json:"cgroupParent,omitempty"` // NAME.slice for systemd, else a directory
-	CgroupNS     string    `json:"cgroupNS,omitempty"`     // private (default) or host
 	Resources    Resources `json:"resources,omitzero"`
+
+	// Pod is the id of the pod that the container is in. Infra makes it the one
+	// that holds the pod's namespaces: it has no image and runs nothing.
+	Pod   string `json:"pod,omitempty"`
+	Infra bool   `json:"infra,omitempty"`
 
 	// Description.
 	CreateCommand []string          `json:"createCommand,omitempty"` // the command line that made it
@@ -235,6 +244,9 @@ type UserNS struct {
 	UID  *uint32 `json:"uid,omitempty"` // keep-id: the user's id inside; default the same as outside
 	GID  *uint32 `json:"gid,omitempty"`
 	Size uint32  `json:"size,omitempty"` // ids inside; default all
+	// From is the id of the container whose namespace this is; the other fields
+	// are that one's. Empty: a new one.
+	From string `json:"from,omitempty"`
 }
 
 // Security is the sum of --security-opt.

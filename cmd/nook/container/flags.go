@@ -34,7 +34,8 @@ type createFlags struct {
 	annotations, securityOpts       []string
 	logDriver                       string
 	logOpts                         []string
-	shmSize, network, userns        string
+	shmSize                         string
+	ns                              nsFlags
 	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
@@ -103,8 +104,7 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "no-new-privileges, seccomp=FILE|unconfined, mask=PATH, unmask=PATH|ALL")
 	f.StringArrayVar(&o.ulimits, "ulimit", nil, "resource limit: NAME=SOFT[:HARD]")
 	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter: NAME=VALUE")
-	f.StringVar(&o.network, "network", "none", "none or host")
-	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N] or nomap")
+	o.ns.add(f)
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "net" {
 			name = "network"
@@ -360,13 +360,7 @@ func checkSource(m spec.Mount) error {
 
 func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 	s := &r.Spec
-	switch o.network {
-	case "none", "host":
-		s.Network = o.network
-	default:
-		return problem.Hint(fmt.Errorf("network %q: not there yet; want none or host", o.network), "add: --network host")
-	}
-	if s.UserNS, err = syntax.UserNS(o.userns); err != nil {
+	if err := o.ns.read(s); err != nil {
 		return err
 	}
 	for _, text := range o.securityOpts {

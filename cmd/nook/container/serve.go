@@ -56,7 +56,7 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 
 // do reports the end through ended, or returns why there was no beginning.
 func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
-	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach, Secrets: c.Secrets}
+	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
 	if o.Resume, err = json.Marshal(resume{f.Globals, c.Secrets}); err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func Again(ctx context.Context, f *cmdutil.Factory, arg string) error {
 	}
 	defer closeEngine()
 	o := container.StartOptions{
-		Started: f.Silence, Ended: func(attach.Exit) {}, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets,
+		Started: f.Silence, Ended: func(attach.Exit) {}, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets, Infra: infra(f),
 	}
 	done, err := prepare(ctx, f, c.ID, c.Spec, &o)
 	if err != nil {
