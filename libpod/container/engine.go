@@ -57,11 +57,8 @@ type Request struct {
 // Create makes a container and returns it held by this process. Nothing is left
 // of one that could not be made.
 func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err error) {
-	if err := e.State.Sweep(e.forget); err != nil {
+	if err := errors.Join(e.State.Sweep(e.forget), e.sweepPods(ctx)); err != nil {
 		// Left-overs of killed commands cost space, not correctness.
-		e.Notice("clean up after a killed command: " + err.Error())
-	}
-	if err := e.sweepPods(ctx); err != nil {
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }

@@ -184,6 +184,11 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 			return err
 		}
 	}
+	return r.command(o)
+}
+
+// command lets the command run, and takes what the monitor looks after then.
+func (r *running) command(o StartOptions) error {
 	switch {
 	case o.Again != nil:
 		events.Tell(r.c, events.Restart)

@@ -200,20 +200,8 @@ func (b *brief) monitor() (*Monitor, error) {
 		}
 		*p.f = f
 	}
-	if err := b.adoptGroup(m); err != nil {
+	if err := errors.Join(b.adoptGroup(m), b.adoptKept(m)); err != nil {
 		return nil, err
-	}
-	for _, fd := range b.Kept {
-		if err := sys.SetCloseOnExec(fd, true); err != nil {
-			return nil, err
-		}
-	}
-	m.Free = func() error {
-		var errs []error
-		for _, fd := range b.Kept {
-			errs = append(errs, sys.CloseFD(fd))
-		}
-		return errors.Join(errs...)
 	}
 	lock, err := sys.Adopt(b.Lock, "monitor.lock")
 	if err != nil {
@@ -246,5 +234,21 @@ func (b *brief) adoptGroup(m *Monitor) error {
 		return err
 	}
 	m.Group = cgroups.Adopt(b.Run.Cgroup, dir)
+	return nil
+}
+
+func (b *brief) adoptKept(m *Monitor) error {
+	m.Free = func() error {
+		var errs []error
+		for _, fd := range b.Kept {
+			errs = append(errs, sys.CloseFD(fd))
+		}
+		return errors.Join(errs...)
+	}
+	for _, fd := range b.Kept {
+		if err := sys.SetCloseOnExec(fd, true); err != nil {
+			return err
+		}
+	}
 	return nil
 }
