@@ -200,7 +200,10 @@ func (b *brief) monitor() (*Monitor, error) {
 		}
 		*p.f = f
 	}
-	if err := errors.Join(b.adoptGroup(m), b.adoptKept(m)); err != nil {
+	if err := b.adoptGroup(m); err != nil {
+		return nil, err
+	}
+	if err := b.adoptKept(m); err != nil {
 		return nil, err
 	}
 	lock, err := sys.Adopt(b.Lock, "monitor.lock")
@@ -225,6 +228,22 @@ func (b *brief) monitor() (*Monitor, error) {
 	return m, nil
 }
 
+func (b *brief) adoptKept(m *Monitor) error {
+	for _, fd := range b.Kept {
+		if err := sys.SetCloseOnExec(fd, true); err != nil {
+			return err
+		}
+	}
+	m.Free = func() error {
+		var errs []error
+		for _, fd := range b.Kept {
+			errs = append(errs, sys.CloseFD(fd))
+		}
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
 func (b *brief) adoptGroup(m *Monitor) error {
 	if b.Group < 0 {
 		return nil
@@ -234,21 +253,5 @@ func (b *brief) adoptGroup(m *Monitor) error {
 		return err
 	}
 	m.Group = cgroups.Adopt(b.Run.Cgroup, dir)
-	return nil
-}
-
-func (b *brief) adoptKept(m *Monitor) error {
-	m.Free = func() error {
-		var errs []error
-		for _, fd := range b.Kept {
-			errs = append(errs, sys.CloseFD(fd))
-		}
-		return errors.Join(errs...)
-	}
-	for _, fd := range b.Kept {
-		if err := sys.SetCloseOnExec(fd, true); err != nil {
-			return err
-		}
-	}
 	return nil
 }
