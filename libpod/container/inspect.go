@@ -251,7 +251,7 @@ func describeState(st state.Status) InspectState {
 	if st.Word == state.Initialized {
 		s.StartedAt = time.Time{}
 	}
-	if st.Alive() {
+	if st.Alive() || st.Word == state.Initialized {
 		s.Pid, s.ConmonPid, s.CgroupPath = st.Run.PID, st.Monitor, st.Run.Cgroup
 		if kills, err := cgroups.OOMKills(st.Run.Cgroup); err == nil && kills > 0 {
 			s.OOMKilled = true

@@ -124,14 +124,9 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 		exit = attach.Exit{Code: failed, Error: err.Error()}
 	}
 	m.close()
-	if m.Free != nil {
-		if err := m.Free(); err != nil && exit.Error == "" {
-			exit.Error = err.Error() // the command's own exit code stays
-		}
-	}
-	oom, err := m.leaveGroup()
+	oom, err := m.giveBack()
 	if err != nil && exit.Error == "" {
-		exit.Error = err.Error() // as above
+		exit.Error = err.Error() // the command's own exit code stays
 	}
 	run = m.Run
 	run.OOMKilled = oom
@@ -158,14 +153,17 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	return run, restart
 }
 
-// leaveGroup removes the container's control group, with whatever is left in it, and
-// tells whether the kernel ran out of memory for it.
-func (m *Monitor) leaveGroup() (oom bool, err error) {
-	if m.Group == nil {
-		return false, nil
+// giveBack gives back what the container has of images and removes its control group,
+// with whatever is left in it. It tells whether the kernel ran out of memory for it.
+func (m *Monitor) giveBack() (oom bool, err error) {
+	if m.Free != nil {
+		err = m.Free()
 	}
-	kills, err := cgroups.OOMKills(m.Group.Dir())
-	return kills > 0, errors.Join(err, m.Group.Remove())
+	if m.Group == nil {
+		return false, err
+	}
+	kills, gerr := cgroups.OOMKills(m.Group.Dir())
+	return kills > 0, errors.Join(err, gerr, m.Group.Remove())
 }
 
 // Killed is the exit code of what SIGKILL has ended.

@@ -165,10 +165,13 @@ func (p *pump) awaitReset(changed <-chan struct{}) {
 			_ = p.conn.SetReadDeadline(time.Unix(1, 0))
 			return
 		case <-changed:
-			// A normal end leads to CLOSED or TIME-WAIT instead.
-			if tcp.EndpointState(p.ep.State()) == tcp.StateError {
-				p.abort()
-				return
+			select {
+			case <-p.in: // our end was announced, so CLOSED is the normal end
+			default:
+				if ended(p.ep) {
+					p.abort()
+					return
+				}
 			}
 		}
 	}
@@ -267,11 +270,11 @@ func (p *pump) inward() {
 		case inFull:
 			<-writable
 		case inEOF:
+			p.endIn() // before the guest can answer, see awaitReset
 			if p.ep.Shutdown(tcpip.ShutdownWrite) != nil {
 				p.abort()
 				return
 			}
-			p.endIn()
 			p.awaitHostReset()
 			return
 		default:

@@ -129,13 +129,13 @@ type world struct {
 }
 
 func workloads() []workload {
-	out := func(args ...string) func(*testing.B, *world) float64 { //nolint:thelper // makes one
-		return func(b *testing.B, w *world) float64 {
+	out := func(args ...string) func(*testing.B, *world) float64 {
+		return func(b *testing.B, w *world) float64 { //nolint:thelper // a workload, not a helper
 			return iperf(b, w.guest, slirptest.Server(), slirptest.Router4, args)
 		}
 	}
-	in := func(args ...string) func(*testing.B, *world) float64 { //nolint:thelper // makes one
-		return func(b *testing.B, w *world) float64 {
+	in := func(args ...string) func(*testing.B, *world) float64 {
+		return func(b *testing.B, w *world) float64 { //nolint:thelper // a workload, not a helper
 			return iperf(b, slirptest.Server(), w.guest, slirptest.Host4, args)
 		}
 	}
