@@ -148,15 +148,8 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	}
 	undo.Push("close the socket", r.listen.Close)
 	pid := r.proc.Pid()
-	if r.first, err = sys.PidfdOpen(pid); err != nil {
+	if err := r.openProcess(pid, undo); err != nil {
 		return err
-	}
-	undo.Push("forget the process", r.first.Close)
-	if !ocispec.OwnPIDs(r.c.Spec) {
-		if r.mounts, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt"); err != nil {
-			return err
-		}
-		undo.Push("forget the mount namespace", r.mounts.Close)
 	}
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
@@ -192,6 +185,23 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 		return err
 	}
 	r.group = o.Place.take()
+	return nil
+}
+
+// openProcess gets hold of what tells the container's first process, and those it
+// leaves behind, from others.
+func (r *running) openProcess(pid int, undo *cleanup.Stack) (err error) {
+	if r.first, err = sys.PidfdOpen(pid); err != nil {
+		return err
+	}
+	undo.Push("forget the process", r.first.Close)
+	if ocispec.OwnPIDs(r.c.Spec) {
+		return nil // they end with it
+	}
+	if r.mounts, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt"); err != nil {
+		return err
+	}
+	undo.Push("forget the mount namespace", r.mounts.Close)
 	return nil
 }
 
