@@ -1,6 +1,7 @@
 package userns
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -37,12 +38,8 @@ func TestExamineFakedHosts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := map[string]string{}
-			for _, m := range []map[string]string{sound, tc.files} {
-				for k, v := range m {
-					text[k] = v
-				}
-			}
+			text := maps.Clone(sound)
+			maps.Copy(text, tc.files)
 			h := fakeHost(t, text)
 			got := Examine(&doctor.Host{Root: h.Root, Env: h.Env})
 			i := slices.IndexFunc(got, func(r doctor.Result) bool { return r.Check == tc.check })

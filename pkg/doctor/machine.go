@@ -111,36 +111,43 @@ func disk(h *Host, check, dir string) []Result {
 		return []Result{FromError(check, Problem, err, "No container can be made.")}
 	}
 	r := Result{Check: check, Level: Problem, Means: "No container can be made."}
-	writable := sys.Writable(h.Path(at))
-	tight := strings.HasPrefix(check, "data") // the other holds sockets and locks only
 	switch {
 	case d.ReadOnly:
 		r.Found, r.Advice = fmt.Sprintf("%s is on a file system that is mounted read-only", dir), "keep the data elsewhere: export XDG_DATA_HOME=DIR"
-	case !writable:
-		r.Found = fmt.Sprintf("%s is not yours to write to", at)
-		r.Fix = fmt.Sprintf("sudo chown %d: %s", h.UID, remedy.Quote(at))
-		if at != dir || at == "/" { // it would be somebody else's for good reason
-			r.Fix, r.Advice = "", otherPlace()
-		}
-	case d.Free < noBytes && (tight || d.Free < 1<<20):
-		r.Found, r.Advice = fmt.Sprintf("%s: the disk is full, with %s left", dir, units.Size(int64(min(d.Free, math.MaxInt64)))), freeSome()
-	case d.Files > 0 && d.Left < noFiles:
-		r.Found, r.Advice = fmt.Sprintf("%s: its file system can take %d more files only", dir, d.Left), freeSome()
-	case tight && d.Free < lowBytes:
-		r.Level, r.Means = Warning, "Larger images will not fit."
-		r.Found, r.Advice = fmt.Sprintf("%s: %s left on the disk", dir, units.Size(int64(d.Free))), freeSome()
-	case tight && d.Files > 0 && d.Left < lowFiles:
-		r.Level, r.Means = Warning, "Images with many files will not fit."
-		r.Found, r.Advice = fmt.Sprintf("%s: its file system can take %d more files only", dir, d.Left), freeSome()
-	default:
-		return []Result{Fine(check, "%s on %s, %s left", dir, d.Name, units.Size(int64(min(d.Free, math.MaxInt64))))}
+	case sys.Writable(h.Path(at)):
+		return []Result{room(r, dir, d)}
+	case at == dir:
+		r.Found, r.Fix = at+" is not yours to write to", fmt.Sprintf("sudo chown %d: %s", h.UID, remedy.Quote(at))
+	default: // it would be somebody else's for good reason
+		r.Found, r.Advice = at+" is not yours to write to", otherPlace()
 	}
 	return []Result{r}
 }
 
-func otherPlace() string { return "set HOME and XDG_DATA_HOME to directories of yours" }
+// room judges the space there is. What is not for data holds sockets and locks only.
+func room(r Result, dir string, d sys.Disk) Result {
+	forData := strings.HasPrefix(r.Check, "data")
+	space, files := left(d), fmt.Sprintf("%s: its file system can take %d more files only", dir, d.Left)
+	limited := d.Files > 0
+	r.Advice = "free some space: nook system prune --all"
+	switch {
+	case d.Free < 1<<20, forData && d.Free < noBytes:
+		r.Found = fmt.Sprintf("%s: the disk is full, with %s left", dir, space)
+	case limited && d.Left < noFiles:
+		r.Found = files
+	case forData && d.Free < lowBytes:
+		r.Level, r.Means, r.Found = Warning, "Larger images will not fit.", fmt.Sprintf("%s: %s left on the disk", dir, space)
+	case forData && limited && d.Left < lowFiles:
+		r.Level, r.Means, r.Found = Warning, "Images with many files will not fit.", files
+	default:
+		return Fine(r.Check, "%s on %s, %s left", dir, d.Name, space)
+	}
+	return r
+}
 
-func freeSome() string { return "free some space: nook system prune --all" }
+func left(d sys.Disk) string { return units.Size(int64(min(d.Free, math.MaxInt64))) }
+
+func otherPlace() string { return "set HOME and XDG_DATA_HOME to directories of yours" }
 
 // Limits checks what setrlimit(2) leaves this process and its children.
 func Limits(h *Host) []Result {

@@ -17,13 +17,12 @@ func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(`{"errors":[{"code":"DENIED","message":"no\u001b[2J"}]}`), "120", `</v2/x/tags/list?n=2&last=a>; rel="next"`)
 	f.Add([]byte(`{"token":"a\r\nX: y","access_token":"b"}`), "99999999999999999", `<https://evil/?a#b>; rel=next`)
 	f.Fuzz(func(t *testing.T, body []byte, retry, link string) {
-		resp := func() *http.Response {
-			return &http.Response{
-				StatusCode: http.StatusForbidden, Header: http.Header{"Retry-After": {retry}},
-				Body: io.NopCloser(bytes.NewReader(body)), Request: &http.Request{URL: &url.URL{Scheme: "https", Host: "r", Path: "/v2/"}},
-			}
+		resp := &http.Response{
+			StatusCode: http.StatusForbidden, Header: http.Header{"Retry-After": {retry}},
+			Body: io.NopCloser(bytes.NewReader(body)), Request: &http.Request{URL: &url.URL{Scheme: "https", Host: "r", Path: "/v2/"}},
 		}
-		e := readFailure(resp())
+		defer resp.Body.Close()
+		e := readFailure(resp)
 		if e.after < 0 || strings.ContainsFunc(e.Message, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Errorf("%q, %q: %v and %q", body, retry, e.after, e.Message)
 		}

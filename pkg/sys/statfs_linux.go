@@ -24,35 +24,30 @@ func FSName(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch uint32(st.Type) { //nolint:gosec // magic numbers have 32 bits
-	case unix.NFS_SUPER_MAGIC:
-		return "nfs", nil
-	case unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC:
-		return "smb", nil
-	case unix.V9FS_MAGIC:
-		return "9p", nil
-	case unix.FUSE_SUPER_MAGIC:
-		return "fuse", nil
-	case unix.AFS_SUPER_MAGIC:
-		return "afs", nil
-	case unix.CEPH_SUPER_MAGIC:
-		return "ceph", nil
-	case unix.TMPFS_MAGIC:
-		return "tmpfs", nil
-	case unix.EXT4_SUPER_MAGIC:
-		return "ext4", nil
-	case unix.XFS_SUPER_MAGIC:
-		return "xfs", nil
-	case unix.BTRFS_SUPER_MAGIC:
-		return "btrfs", nil
-	case unix.OVERLAYFS_SUPER_MAGIC:
-		return "overlay", nil
-	case unix.ECRYPTFS_SUPER_MAGIC:
-		return "ecryptfs", nil
-	case unix.F2FS_SUPER_MAGIC:
-		return "f2fs", nil
-	case zfsMagic:
-		return "zfs", nil
+	for _, fs := range [...]struct {
+		magic uint32
+		name  string
+	}{
+		{unix.NFS_SUPER_MAGIC, "nfs"},
+		{unix.SMB_SUPER_MAGIC, "smb"},
+		{unix.CIFS_SUPER_MAGIC, "smb"},
+		{unix.SMB2_SUPER_MAGIC, "smb"},
+		{unix.V9FS_MAGIC, "9p"},
+		{unix.FUSE_SUPER_MAGIC, "fuse"},
+		{unix.AFS_SUPER_MAGIC, "afs"},
+		{unix.CEPH_SUPER_MAGIC, "ceph"},
+		{unix.TMPFS_MAGIC, "tmpfs"},
+		{unix.EXT4_SUPER_MAGIC, "ext4"},
+		{unix.XFS_SUPER_MAGIC, "xfs"},
+		{unix.BTRFS_SUPER_MAGIC, "btrfs"},
+		{unix.F2FS_SUPER_MAGIC, "f2fs"},
+		{zfsMagic, "zfs"},
+		{unix.OVERLAYFS_SUPER_MAGIC, "overlay"},
+		{unix.ECRYPTFS_SUPER_MAGIC, "ecryptfs"},
+	} {
+		if uint32(st.Type) == fs.magic { //nolint:gosec // magic numbers have 32 bits
+			return fs.name, nil
+		}
 	}
 	return "type 0x" + strconv.FormatUint(uint64(uint32(st.Type)), 16), nil //nolint:gosec // as above
 }

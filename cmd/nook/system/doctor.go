@@ -81,21 +81,32 @@ func (o doctorOptions) run(ctx context.Context, f *cmdutil.Factory) error {
 		return err
 	}
 	if o.fix {
-		if report, err = repair(ctx, f, report, o.json || o.script); err != nil {
+		if report, err = o.repair(ctx, f, report); err != nil {
 			return err
 		}
 	}
+	if err := o.print(f.Out, report); err != nil {
+		return err
+	}
+	if report.Count(doctor.Problem) > 0 {
+		return &cmdutil.ExitError{Code: 1}
+	}
+	return nil
+}
+
+func (o doctorOptions) print(w io.Writer, r doctor.Report) error {
+	text := ""
 	switch {
 	case o.json:
-		err = printDoctorJSON(f.Out, report)
+		return printDoctorJSON(w, r)
 	case o.script:
-		_, err = io.WriteString(f.Out, report.Script())
+		text = r.Script()
+	case o.quiet:
+		text = lines(slices.DeleteFunc(slices.Clone(r.Results), func(one doctor.Result) bool { return one.Level != doctor.Problem }))
 	default:
-		err = printDoctor(f.Out, report, o.quiet)
+		text = lines(r.Results) + summary(r)
 	}
-	if err == nil && report.Count(doctor.Problem) > 0 {
-		err = &cmdutil.ExitError{Code: 1}
-	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 
@@ -145,7 +156,12 @@ func doctorInside(f *cmdutil.Factory) error {
 }
 
 // repair does what needs no root and looks again.
-func repair(ctx context.Context, f *cmdutil.Factory, r doctor.Report, quiet bool) (doctor.Report, error) {
+func (o doctorOptions) repair(ctx context.Context, f *cmdutil.Factory, r doctor.Report) (doctor.Report, error) {
+	say := func(format string, args ...any) {
+		if !o.json && !o.script {
+			fmt.Fprintf(f.Out, format+"\n", args...)
+		}
+	}
 	done := 0
 	var errs []error
 	for _, one := range r.Results {
@@ -158,17 +174,13 @@ func repair(ctx context.Context, f *cmdutil.Factory, r doctor.Report, quiet bool
 			continue
 		}
 		done++
-		if !quiet {
-			fmt.Fprintf(f.Out, "fixed    %s: %s\n", one.Check, did)
-		}
+		say("fixed    %s: %s", one.Check, did)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return r, err
 	}
 	if done == 0 {
-		if !quiet {
-			fmt.Fprintln(f.Out, "nothing to fix that needs no root")
-		}
+		say("nothing to fix that needs no root")
 		return r, nil
 	}
 	return examine(ctx, f)
@@ -183,12 +195,10 @@ func printDoctorJSON(w io.Writer, r doctor.Report) error {
 	}{r.Count(doctor.Problem), r.Count(doctor.Warning), r.Script(), r})
 }
 
-func printDoctor(w io.Writer, r doctor.Report, quiet bool) error {
+// lines are results for people.
+func lines(results []doctor.Result) string {
 	var b strings.Builder
-	for _, one := range r.Results {
-		if quiet && one.Level != doctor.Problem {
-			continue
-		}
+	for _, one := range results {
 		fmt.Fprintf(&b, "%-8s %s: %s\n", one.Level, one.Check, one.Found)
 		if one.Means != "" {
 			fmt.Fprintf(&b, "         %s\n", one.Means)
@@ -203,11 +213,7 @@ func printDoctor(w io.Writer, r doctor.Report, quiet bool) error {
 			fmt.Fprintf(&b, "         %s\n", one.Advice)
 		}
 	}
-	if !quiet {
-		b.WriteString(summary(r))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func summary(r doctor.Report) string {

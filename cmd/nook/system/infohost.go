@@ -3,6 +3,7 @@ package system
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,14 +124,7 @@ func uptime(d time.Duration) string {
 
 // forDocker fills in docker's names for what is known by now.
 func (i *info) forDocker(h *doctor.Host, f *cmdutil.Factory) {
-	has := func(controller string) bool {
-		for _, c := range i.Host.CgroupControllers {
-			if c == controller {
-				return true
-			}
-		}
-		return false
-	}
+	has := func(controller string) bool { return slices.Contains(i.Host.CgroupControllers, controller) }
 	getenv := func(name string) string {
 		if v := h.Getenv(strings.ToUpper(name)); v != "" {
 			return v
