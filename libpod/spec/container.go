@@ -221,6 +221,8 @@ const (
 	UserNSHost   = ""        // container root is the user
 	UserNSKeepID = "keep-id" // the user's own ids inside
 	UserNSNoMap  = "nomap"   // the user's id does not exist inside
+	UserNSAuto   = "auto"    // ids that no other such container has
+	UserNSCustom = "custom"  // as UIDMap and GIDMap say
 )
 
 // UserNS says which ids the container sees.
@@ -228,7 +230,24 @@ type UserNS struct {
 	Mode string  `json:"mode,omitempty"`
 	UID  *uint32 `json:"uid,omitempty"` // keep-id: the user's id inside; default the same as outside
 	GID  *uint32 `json:"gid,omitempty"`
-	Size uint32  `json:"size,omitempty"` // ids inside; default all
+	Size uint32  `json:"size,omitempty"` // ids inside; default all, with auto as many as the image needs
+	// UIDMap and GIDMap are the whole map of UserNSCustom, where an empty one keeps
+	// ids as they are, and what the one of UserNSAuto must have.
+	UIDMap []IDMapping `json:"uidMap,omitempty"`
+	GIDMap []IDMapping `json:"gidMap,omitempty"`
+	// First is the first id of nook's shared user namespace that a container of
+	// UserNSAuto has, once it is made.
+	First uint32 `json:"first,omitempty"`
+}
+
+// IDMapping asks for Size ids, from Inside in the container and Outside in nook's
+// shared user namespace upward.
+type IDMapping struct {
+	Inside  uint32 `json:"inside"`
+	Outside uint32 `json:"outside"`
+	Size    uint32 `json:"size"`
+	Host    bool   `json:"host,omitempty"`   // Outside is an id of the host
+	Extend  bool   `json:"extend,omitempty"` // takes its ids from earlier mappings
 }
 
 // Security is the sum of --security-opt.

@@ -92,46 +92,6 @@ func Device(text string) (spec.Device, error) {
 	return d, nil
 }
 
-// UserNS reads --userns.
-func UserNS(text string) (spec.UserNS, error) {
-	mode, opts, hasOpts := strings.Cut(text, ":")
-	switch mode {
-	case "", "host":
-		mode = spec.UserNSHost
-	case spec.UserNSKeepID, spec.UserNSNoMap:
-	case "auto", "container", "ns", "private":
-		return spec.UserNS{}, bad("user namespace", text, "mode %s is not there yet; want host, keep-id or nomap", mode)
-	default:
-		return spec.UserNS{}, bad("user namespace", text, "want host, keep-id[:uid=N,gid=N,size=N] or nomap")
-	}
-	u := spec.UserNS{Mode: mode}
-	if !hasOpts {
-		return u, nil
-	}
-	if mode != spec.UserNSKeepID {
-		return u, bad("user namespace", text, "only keep-id takes options")
-	}
-	for o := range strings.SplitSeq(opts, ",") {
-		key, value, _ := strings.Cut(o, "=")
-		n, err := strconv.ParseUint(value, 10, 32)
-		if err != nil || n > math.MaxInt32 {
-			return u, bad("user namespace", text, "%s must be a number up to %d", key, math.MaxInt32)
-		}
-		id := uint32(n)
-		switch key {
-		case "uid":
-			u.UID = &id
-		case "gid":
-			u.GID = &id
-		case "size":
-			u.Size = id
-		default:
-			return u, bad("user namespace", text, "unknown option %q", key)
-		}
-	}
-	return u, nil
-}
-
 // SecurityOpt adds one --security-opt to s. readFile gets a seccomp profile.
 func SecurityOpt(s *spec.Security, text string, readFile func(string) ([]byte, error)) error {
 	key, value, hasValue := strings.Cut(text, "=")

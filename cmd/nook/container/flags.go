@@ -39,6 +39,7 @@ type createFlags struct {
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
 	session                         sessionFlags
+	ids                             idFlags
 	health                          healthFlags
 	pull                            cmdutil.PullFlags
 	set                             *pflag.FlagSet
@@ -74,6 +75,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&s.Domainname, "domainname", "", "NIS domain name inside")
 	o.addFiles(f)
 	o.addSecurity(f)
+	o.ids.add(f)
 	o.addSession(f)
 	o.health.add(f)
 	o.pull.Define(f)
@@ -102,7 +104,7 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.ulimits, "ulimit", nil, "resource limit: NAME=SOFT[:HARD]")
 	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter: NAME=VALUE")
 	f.StringVar(&o.network, "network", "none", "none or host")
-	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N] or nomap")
+	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N], nomap or auto[:size=N,uidmapping=MAP,gidmapping=MAP]")
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "net" {
 			name = "network"
@@ -364,6 +366,9 @@ func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 		return problem.Hint(fmt.Errorf("network %q: not there yet; want none or host", o.network), "add: --network host")
 	}
 	if s.UserNS, err = syntax.UserNS(o.userns); err != nil {
+		return err
+	}
+	if err := o.ids.read(&s.UserNS, o.set.Changed("userns")); err != nil {
 		return err
 	}
 	for _, text := range o.securityOpts {
