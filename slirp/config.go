@@ -25,14 +25,14 @@ type Config struct {
 
 	// DNS answers queries; nil refuses them. DNSAddrs are where it listens, each
 	// inside a subnet or link-local. Default: the gateways.
-	DNS      DNSHandler
+	DNS      DNSHandler `json:"-"`
 	DNSAddrs []netip.Addr
 
 	// Host opens parts of the host to guests. By default none.
 	Host HostAccess
 
 	// Egress is asked before each outgoing flow; nil allows all.
-	Egress EgressFunc
+	Egress EgressFunc `json:"-"`
 
 	// Ports are published from the start; if one can't be, Start fails.
 	Ports []Port
@@ -42,7 +42,7 @@ type Config struct {
 
 	// Log gets what an administrator should see, at most once per kind and minute.
 	// nil discards it.
-	Log *slog.Logger
+	Log *slog.Logger `json:"-"`
 }
 
 // A Subnet is the network of the guests in one family.

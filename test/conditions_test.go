@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +17,9 @@ import (
 //	[kernel:5.11]        the kernel is that or newer
 //	[exists:/path]       there is such a file
 //	[cgroup2]            the unified hierarchy alone, with delegated controllers or not
-//	[controller:memory]  the user's own manager has that cgroup controller to give
+//	[cgroup]             a container gets a control group
+//	[cgroup:own]         one that nook makes without systemd, in a part of the tree that is the user's
+//	[controller:memory]  which can have that controller
 //	[systemd]            the user has a manager, and a session bus; see the command session
 //	[journald]           there is a journal, and journalctl
 //	[machine:vm]         it runs in such a machine; docs/testing.md
@@ -34,12 +35,14 @@ func condition(cond string) (bool, error) {
 	case "cgroup2":
 		return exists("/sys/fs/cgroup/cgroup.controllers"), nil
 	case "controller":
-		return hasController(arg)
+		return cgroupHas(arg)
 	case "systemd":
 		return exists(sessionDir("bus")) && exists(sessionDir("systemd/private")), nil
 	case "journald":
 		_, err := exec.LookPath("journalctl")
 		return err == nil && exists("/run/systemd/journal/socket"), nil
+	case "cgroup":
+		return hasCgroup(arg)
 	case "machine":
 		return os.Getenv("NOOK_MACHINE") == arg, nil
 	}
@@ -55,18 +58,6 @@ func exists(path string) bool {
 // Scripts have directories of their own.
 func sessionDir(elem string) string {
 	return filepath.Join("/run/user", strconv.Itoa(os.Getuid()), elem)
-}
-
-// hasController looks into the part of the hierarchy that systemd delegates to
-// the user's manager.
-func hasController(name string) (bool, error) {
-	uid := os.Getuid()
-	file := fmt.Sprintf("/sys/fs/cgroup/user.slice/user-%d.slice/user@%d.service/cgroup.controllers", uid, uid)
-	data, err := os.ReadFile(file)
-	if !exists(file) {
-		return false, nil
-	}
-	return slices.Contains(strings.Fields(string(data)), name), err
 }
 
 func kernelAtLeast(want string) (bool, error) {

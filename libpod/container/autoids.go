@@ -33,7 +33,7 @@ const idsFile = "auto-ids.lock"
 // and from its commit on.
 func (e *Engine) chooseIDs(cfg *state.Config) (letGo func(), err error) {
 	u := &cfg.Spec.UserNS
-	if u.Mode != spec.UserNSAuto {
+	if u.Mode != spec.UserNSAuto || u.From != "" {
 		return func() {}, nil
 	}
 	if u.Size == 0 {

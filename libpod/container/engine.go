@@ -40,6 +40,7 @@ type Engine struct {
 
 // Request asks for a new container.
 type Request struct {
+	ID      string            `json:"-"` // of the container; empty: made up
 	Spec    spec.Container    `json:"spec"`
 	Pull    image.PullOptions `json:"pull"`
 	CIDFile string            `json:"cidFile,omitempty"` // absolute; gets the id
@@ -56,10 +57,7 @@ type Request struct {
 // Create makes a container and returns it held by this process. Nothing is left
 // of one that could not be made.
 func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err error) {
-	if err := e.State.Sweep(e.forget); err != nil {
-		// Left-overs of killed commands cost space, not correctness.
-		e.Notice("clean up after a killed command: " + err.Error())
-	}
+	e.sweep(ctx)
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
 	cfg, img, err := e.resolve(ctx, r)
 	if err == nil {
@@ -106,6 +104,15 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 	return c, nil
 }
 
+// sweep removes left-overs of killed commands. They cost space, not correctness.
+func (e *Engine) sweep(ctx context.Context) {
+	for _, err := range []error{e.State.Sweep(e.forget), e.sweepPods(ctx)} {
+		if err != nil {
+			e.Notice("clean up after a killed command: " + err.Error())
+		}
+	}
+}
+
 func (e *Engine) destroy(ctx context.Context, id string) error {
 	if id == "" {
 		return nil
@@ -128,6 +135,11 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 		return err
 	}
 	defer release()
+	letGo, err := e.holdPod(c)
+	if err != nil {
+		return err
+	}
+	defer letGo()
 	if err := commit(c, r); err != nil {
 		return err
 	}
@@ -161,7 +173,10 @@ func commit(c *state.Container, r Request) (err error) {
 // resolve turns the request into a record: the image pulled if need be, names
 // and ids made up.
 func (e *Engine) resolve(ctx context.Context, r Request) (state.Config, *store.Image, error) {
-	cfg := state.Config{ID: NewID(), Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
+	if r.ID == "" {
+		r.ID = NewID()
+	}
+	cfg := state.Config{ID: r.ID, Name: r.Spec.Name, Created: time.Now(), Spec: r.Spec}
 	if cfg.Name == "" {
 		cfg.Name = randomName()
 	}

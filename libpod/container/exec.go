@@ -20,6 +20,7 @@ import (
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/systemd"
 )
 
 // ExecOptions ask for a command in a running container.
@@ -36,6 +37,7 @@ type ExecOptions struct {
 	Probe      bool        `json:"-"`                    // a health check: no events, and signals are for its process group, where the kernel can
 	Extra      []*os.File  `json:"-"`                    // become descriptors 3 and up
 	Started    func()      `json:"-"`                    // called once the command runs; may be nil
+	Cgroups    Cgroups     `json:"-"`
 }
 
 func notRunning(c *state.Container) error {
@@ -128,7 +130,7 @@ func (x *execution) start(ctx context.Context) error {
 		}
 		x.undo.Push("forget the session", held.Close)
 	}
-	e, err := oci.Enter(target)
+	e, err := x.enter(ctx, target)
 	if err != nil {
 		return err
 	}
@@ -166,6 +168,9 @@ func (x *execution) target() (t oci.Target, err error) {
 	if err != nil {
 		return t, err
 	}
+	if st.Word == state.Paused {
+		return t, paused(x.c)
+	}
 	if st.Word != state.Running {
 		return t, notRunning(x.c)
 	}
@@ -178,7 +183,7 @@ func (x *execution) target() (t oci.Target, err error) {
 	x.undo.Push("forget the container's process", t.Pidfd.Close)
 	// The descriptor is of whoever has the pid now. That it is the process of the
 	// record can't change afterwards.
-	begun, err := startTime(st.Run.PID)
+	begun, err := state.StartTime(st.Run.PID)
 	if err != nil || begun != st.Run.PIDStart {
 		return t, notRunning(x.c)
 	}
@@ -192,6 +197,38 @@ func (x *execution) target() (t oci.Target, err error) {
 		x.undo.Push("close the cgroup", t.Cgroup.Close)
 	}
 	return t, nil
+}
+
+// enter starts a process in the container, in its control group too. Where only
+// systemd may move a process there, it is asked to.
+func (x *execution) enter(ctx context.Context, t oci.Target) (*oci.Entrant, error) {
+	e, err := oci.Enter(t)
+	if t.Cgroup == nil || !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM) {
+		return e, err
+	}
+	if x.record.Unit == "" && x.record.Limited {
+		return nil, problem.Hint(fmt.Errorf("enter the control group of %s: %w", x.c.Name, syscall.EACCES),
+			"run the command where the container was started: its control group can't be entered from another session")
+	}
+	t.Cgroup = nil
+	if e, err = oci.Enter(t); err != nil || x.record.Unit == "" {
+		return e, err
+	}
+	if err := x.attach(ctx, e.PID()); err != nil && x.record.Limited {
+		return nil, errors.Join(fmt.Errorf("enter the control group of %s: %w", x.c.Name, err), e.Close())
+	}
+	return e, nil
+}
+
+// attach has systemd move a process of ours into the container's group.
+func (x *execution) attach(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, scopeWait)
+	defer cancel()
+	m, err := systemd.Connect(ctx, x.o.Cgroups.Systemd)
+	if err != nil {
+		return err
+	}
+	return errors.Join(m.Attach(ctx, x.record.Unit, "/"+containerGroup, pid), m.Close())
 }
 
 // process is what runs. Another user than the container's is looked up in its

@@ -29,24 +29,26 @@ type execRecord struct {
 	SeccompFlags uint           `json:"seccompFlags,omitempty"` // of seccomp(2)
 	KeepGroups   bool           `json:"keepGroups,omitempty"`   // its user keeps our supplementary groups
 	Cgroup       string         `json:"cgroup,omitempty"`       // its directory, where it has a cgroup of its own
+	Unit         string         `json:"unit,omitempty"`         // the systemd scope that Cgroup is in, where there is one
+	Limited      bool           `json:"limited,omitempty"`      // it asked for its cgroup: nothing may run outside
 }
 
 const execFile = "exec.json"
 
 // recordExec writes it beside the container's other files of this boot. Secrets
 // that are variables are left out: no file has them.
-func recordExec(cfg oci.Config, secrets []spec.Secret) error {
+func recordExec(cfg oci.Config, asked spec.Container, place *Placement) error {
 	p := *cfg.Spec.Process
 	p.Env = slices.DeleteFunc(slices.Clone(p.Env), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
-		return slices.ContainsFunc(secrets, func(s spec.Secret) bool { return s.Type == spec.SecretEnv && s.Target == name })
+		return slices.ContainsFunc(asked.Secrets, func(s spec.Secret) bool { return s.Type == spec.SecretEnv && s.Target == name })
 	})
 	r := execRecord{Version: spec.Version, Process: &p, KeepGroups: cfg.KeepGroups}
 	if cfg.Filter != nil {
 		r.Seccomp, r.SeccompFlags = cfg.Filter.Program, cfg.Filter.Flags
 	}
 	if cfg.Cgroup != nil {
-		r.Cgroup = cfg.Cgroup.Name()
+		r.Cgroup, r.Unit, r.Limited = place.Dir(), place.Unit(), place.Wanted(asked)
 	}
 	if err := statefile.WriteVolatile(filepath.Join(cfg.Bundle, execFile), r); err != nil {
 		return fmt.Errorf("record how to join the container: %w", err)
@@ -73,10 +75,15 @@ func (r *execRecord) filter() *seccomp.Filter {
 	return &seccomp.Filter{Program: r.Seccomp, Flags: r.SeccompFlags}
 }
 
-// cgroup opens the container's cgroup; nil where it has none of its own.
+// cgroup opens the container's cgroup; nil where it has none of its own. One that is
+// gone is oci.ErrEnded: so is the container.
 func (r *execRecord) cgroup() (*os.File, error) {
 	if r.Cgroup == "" {
 		return nil, nil
 	}
-	return os.Open(r.Cgroup)
+	f, err := os.Open(r.Cgroup)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, oci.ErrEnded
+	}
+	return f, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 )
 
 // Inspect is a container as "inspect" shows it, in Docker's field names
@@ -31,6 +32,7 @@ type Inspect struct {
 	Driver          string
 	Mounts          []InspectMount
 	IsInfra         bool
+	Pod             string `json:",omitempty"` // id
 	Config          InspectConfig
 	HostConfig      InspectHostConfig
 	NetworkSettings InspectNetwork
@@ -54,6 +56,7 @@ type InspectState struct {
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
+	CgroupPath string        // directory of its control group; empty without one
 	Health     *health.Shown `json:",omitempty"` // nil without a health check
 }
 
@@ -123,6 +126,10 @@ type InspectHostConfig struct {
 	Binds          []string
 	VolumesFrom    []string
 	NetworkMode    string
+	IpcMode        string
+	PidMode        string
+	UTSMode        string
+	CgroupMode     string
 	AutoRemove     bool
 	RestartPolicy  InspectRestart
 	LogConfig      InspectLog
@@ -186,7 +193,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 		return nil, err
 	}
 	execs := []string{}
-	if st.Word == state.Running {
+	if st.Alive() {
 		ids, err := c.Sessions()
 		if err != nil {
 			return nil, err
@@ -200,7 +207,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
 	out := &Inspect{
 		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
-		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: c.Driver, RestartCount: st.Run.Restarts,
+		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: c.Driver, IsInfra: c.Spec.Infra, Pod: c.Spec.Pod, RestartCount: st.Run.Restarts,
 		Config: InspectConfig{
 			Hostname: ocispec.Hostname(in), User: first(c.Spec.User, c.Image.User), Tty: c.Spec.TTY,
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
@@ -239,13 +246,16 @@ func Describe(c *state.Container) (*Inspect, error) {
 func describeState(st state.Status) InspectState {
 	s := InspectState{
 		OciVersion: specs.Version, Status: st.Word, Running: st.Word == state.Running, Restarting: st.Word == state.Restarting, ExitCode: st.Run.ExitCode, Error: st.Run.Error,
-		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished,
+		StartedAt: st.Run.Started, FinishedAt: st.Run.Finished, Paused: st.Word == state.Paused, OOMKilled: st.Run.OOMKilled,
 	}
 	if st.Word == state.Initialized {
 		s.StartedAt = time.Time{}
 	}
-	if s.Running || st.Word == state.Initialized {
-		s.Pid, s.ConmonPid = st.Run.PID, st.Monitor
+	if st.Alive() || st.Word == state.Initialized {
+		s.Pid, s.ConmonPid, s.CgroupPath = st.Run.PID, st.Monitor, st.Run.Cgroup
+		if kills, err := cgroups.OOMKills(st.Run.Cgroup); err == nil && kills > 0 {
+			s.OOMKilled = true
+		}
 	}
 	return s
 }
@@ -291,7 +301,8 @@ func mountWords(m spec.Mount) []string {
 func describeHost(c spec.Container) InspectHostConfig {
 	h := InspectHostConfig{
 		VolumesFrom: c.VolumesFrom, NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: orEmpty(c.CapAdd), CapDrop: orEmpty(c.CapDrop), GroupAdd: orEmpty(groups(c)), Privileged: c.Privileged,
-		UsernsMode: c.UserNS.Mode, ReadonlyRootfs: c.ReadOnly, SecurityOpt: orEmpty(securityOpts(c.Security)), Tmpfs: map[string]string{},
+		IpcMode: first(c.IPC, spec.IPCShareable), PidMode: first(c.PID, "private"), UTSMode: first(c.UTS, "private"), CgroupMode: first(c.CgroupNS, "private"),
+		UsernsMode: usernsMode(c.UserNS), ReadonlyRootfs: c.ReadOnly, SecurityOpt: orEmpty(securityOpts(c.Security)), Tmpfs: map[string]string{},
 		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: describeUlimits(c.Ulimits), Init: c.Init, Runtime: "oci",
 		Binds: []string{}, Devices: []InspectDevice{}, InspectLimits: describeLimits(c), InspectNames: describeNames(c),
 	}
@@ -322,6 +333,13 @@ func describeHost(c spec.Container) InspectHostConfig {
 		h.Devices = append(h.Devices, InspectDevice{d.Source, first(d.Target, d.Source), first(d.Permissions, "rwm")})
 	}
 	return h
+}
+
+func usernsMode(u spec.UserNS) string {
+	if u.From != "" {
+		return spec.NSContainer + u.From
+	}
+	return u.Mode
 }
 
 func groups(c spec.Container) []string {

@@ -66,6 +66,7 @@ type InspectLimits struct {
 	Cgroup               string
 	Cgroups              string
 	CgroupParent         string
+	CgroupConf           map[string]string // files of the control group, and what was written to them
 	IpcMode              string
 	PidMode              string
 	UTSMode              string
@@ -86,11 +87,11 @@ type InspectLimits struct {
 	KernelMemory         int64
 	PidsLimit            int64
 	BlkioWeight          uint16
-	BlkioWeightDevice    []string
-	BlkioDeviceReadBps   []string
-	BlkioDeviceWriteBps  []string
-	BlkioDeviceReadIOps  []string
-	BlkioDeviceWriteIOps []string
+	BlkioWeightDevice    []InspectWeight
+	BlkioDeviceReadBps   []InspectRate
+	BlkioDeviceWriteBps  []InspectRate
+	BlkioDeviceReadIOps  []InspectRate
+	BlkioDeviceWriteIOps []InspectRate
 	DiskQuota            uint64
 	CpuCount             uint64 //nolint:staticcheck // the field is called so elsewhere
 	CpuPercent           uint64 //nolint:staticcheck // the field is called so elsewhere
@@ -194,12 +195,13 @@ func describeLimits(c spec.Container) InspectLimits {
 		return "host"
 	}
 	out := InspectLimits{
-		CgroupMode: own(specs.CgroupNamespace), Cgroups: "default",
-		IpcMode: own(specs.IPCNamespace), PidMode: own(specs.PIDNamespace), UTSMode: own(specs.UTSNamespace),
+		CgroupMode: own(specs.CgroupNamespace),
+		IpcMode:    own(specs.IPCNamespace), PidMode: own(specs.PIDNamespace), UTSMode: own(specs.UTSNamespace),
 	}
 	if c.OOMScoreAdj != nil {
 		out.OomScoreAdj = *c.OOMScoreAdj
 	}
+	describeResources(c, &out)
 	return out
 }
 

@@ -36,7 +36,7 @@ func (e *Engine) Mount(c *state.Container) (string, error) {
 	}
 	if st, err := c.Status(); err != nil {
 		return "", err
-	} else if st.Word != state.Running {
+	} else if !st.Alive() {
 		if err := c.Hold(); err != nil {
 			return "", fmt.Errorf("mount: %w", err)
 		}

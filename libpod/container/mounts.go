@@ -14,6 +14,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
@@ -38,23 +39,27 @@ type mounter struct {
 	undo  cleanup.Stack
 }
 
-// place is where a container runs: its root file system, and the directory of its
-// generated files.
+// place is where a container runs: its root file system, the directory of its
+// generated files, and what it has of other containers.
 type place struct {
-	c    *state.Container
-	root *store.RootFS
-	dir  string
+	c      *state.Container
+	root   *store.RootFS
+	dir    string
+	joined *joined
 }
 
 // specAndMounts builds the runtime spec and prepares what it mounts.
 func (e *Engine) specAndMounts(ctx context.Context, p place, o StartOptions) (*specs.Spec, *mounter, error) {
-	built, err := buildSpec(p.c, p.root.Mount, p.dir, o)
+	built, err := buildSpec(p, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	m, err := e.mounts(ctx, p.c, p.root, built)
 	if err != nil {
 		return nil, nil, err
+	}
+	if shm := m.find(ocispec.ShmDir); p.joined.shm != nil && shm != nil && shm.Source == ocispec.ShmDir {
+		m.trees[ocispec.ShmDir] = p.joined.shm
 	}
 	if err := m.secrets(ctx, o.Secrets); err != nil {
 		m.close()
@@ -281,7 +286,7 @@ func (m *mounter) memory(v *volume.Volume, mnt *spec.Mount, out *specs.Mount) er
 		if err != nil {
 			return err
 		}
-		if st.Word == state.Running {
+		if st.Alive() {
 			return problem.Hint(fmt.Errorf("volume %s: is a tmpfs that container %s has; it cannot be shared", v.Name, c.Name),
 				"stop it first: nook rm -f %s; or use a volume on disk", c.Name)
 		}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -21,6 +20,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
@@ -39,10 +39,12 @@ type StartOptions struct {
 	Streams [3]*os.File       // of a container whose log driver passes them through
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement        // its control group; nil: none
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
 	Detach  bool              // the client leaves when the command runs
+	Infra   StartInfra        // nil: it must run
 	Hold    *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
 	Resume  json.RawMessage   // for the monitor, should it start the container again
 	Again   *monitor.Handover // it does; nil: a user does
@@ -58,6 +60,8 @@ type running struct {
 	run     state.Run
 	root    *store.RootFS
 	listen  *os.File // for clients to come
+	mounts  *os.File // mount namespace; nil: all its processes end with the first
+	group   *cgroups.Group
 	client  *starter // for whom a container that was held is started
 }
 
@@ -66,6 +70,11 @@ type running struct {
 func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) (_ *running, err error) {
 	var undo cleanup.Stack
 	defer undo.RunOnError(&err)
+	joined, err := e.join(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer joined.close()
 	root, err := e.rootFS(c)
 	if err != nil {
 		return nil, err
@@ -75,7 +84,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir}, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir, joined}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -96,13 +105,20 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		st.child = o.Streams
 	}
 	undo.Push("close the streams", st.close)
+	if err := o.Place.Wait(c.Spec); err != nil {
+		return nil, err
+	}
+	undo.Push("remove the control group", o.Place.Abandon)
 	cfg := oci.Config{
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
-		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
-		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed,
+		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init, Pause: c.Spec.Infra,
+		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed, Cgroup: o.Place.home(o.Seed),
 	}
-	proc, err := e.create(ctx, c, cfg)
+	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
+		return nil, err
+	}
+	proc, err := e.create(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -132,13 +148,13 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	}
 	undo.Push("close the socket", r.listen.Close)
 	pid := r.proc.Pid()
-	if r.first, err = sys.PidfdOpen(pid); err != nil {
+	if err := r.openProcess(pid, undo); err != nil {
 		return err
 	}
-	undo.Push("forget the process", r.first.Close)
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
 	}
+	r.run.Cgroup = o.Place.Dir()
 	r.run.Initialized = o.Hold != nil
 	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
 		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
@@ -165,7 +181,28 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
 		events.Tell(r.c, events.Attach)
 	}
-	return r.proc.Start()
+	if err := r.proc.Start(); err != nil {
+		return err
+	}
+	r.group = o.Place.take()
+	return nil
+}
+
+// openProcess gets hold of what tells the container's first process, and those it
+// leaves behind, from others.
+func (r *running) openProcess(pid int, undo *cleanup.Stack) (err error) {
+	if r.first, err = sys.PidfdOpen(pid); err != nil {
+		return err
+	}
+	undo.Push("forget the process", r.first.Close)
+	if ocispec.OwnPIDs(r.c.Spec) {
+		return nil // they end with it
+	}
+	if r.mounts, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt"); err != nil {
+		return err
+	}
+	undo.Push("forget the mount namespace", r.mounts.Close)
+	return nil
 }
 
 func writePID(path string, pid int) error {
@@ -184,11 +221,8 @@ func kill(p oci.Process) error {
 	return errors.Join(err, werr)
 }
 
-func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
-	if err := recordExec(cfg, c.Spec.Secrets); err != nil {
-		return nil, err
-	}
-	if e.Runtime == "" {
+func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
+	if e.Runtime == "" || cfg.Pause {
 		return oci.Create(ctx, cfg)
 	}
 	return external.Create(ctx, e.Runtime, filepath.Join(e.State.Run, "runtime"), cfg)
@@ -201,6 +235,9 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 			return nil, fmt.Errorf("make root file system: %w", err)
 		}
 		return e.Layers.Scratch(dir, c.ImageID)
+	}
+	if c.Spec.Infra {
+		return emptyRoot(c.Spec.UserNS)
 	}
 	if c.Spec.RootFS == "" {
 		root, err := e.Layers.RootFS(c.ID)
@@ -217,14 +254,15 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 }
 
 // buildSpec resolves what depends on the root file system and this host.
-func buildSpec(c *state.Container, root *os.File, dir string, o StartOptions) (*specs.Spec, error) {
-	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
+func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
+	c := p.c
+	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces}
 	ids, err := idMaps(c.Spec.UserNS)
 	if err != nil {
 		return nil, err
 	}
 	in.UIDs, in.GIDs = ociMap(ids.UIDs), ociMap(ids.GIDs)
-	acc, err := readAccounts(root)
+	acc, err := readAccounts(p.root.Mount)
 	if err != nil {
 		return nil, err
 	}
@@ -240,11 +278,14 @@ func buildSpec(c *state.Container, root *os.File, dir string, o StartOptions) (*
 		}
 	}
 	if c.Spec.Hosts.HostsFile == spec.HostsImage {
-		if acc.hosts, err = readInRoot(root, "/etc/hosts"); err != nil {
+		if acc.hosts, err = readInRoot(p.root.Mount, "/etc/hosts"); err != nil {
 			return nil, err
 		}
 	}
-	if in.Files, err = generate(dir, in, acc); err != nil {
+	if !c.Spec.Infra {
+		in.Files, err = generate(p.dir, in, acc)
+	}
+	if err != nil {
 		return nil, err
 	}
 	built, err := ocispec.Build(in)
@@ -291,7 +332,7 @@ func newRun(pid int, again *monitor.Handover) (state.Run, error) {
 	if err != nil {
 		return state.Run{}, err
 	}
-	begun, err := startTime(pid)
+	begun, err := state.StartTime(pid)
 	if err != nil {
 		return state.Run{}, err
 	}
@@ -300,21 +341,6 @@ func newRun(pid int, again *monitor.Handover) (state.Run, error) {
 		r.Restarts = again.Restarts
 	}
 	return r, nil
-}
-
-// startTime returns field 22 of /proc/PID/stat, clock ticks since boot: with the
-// pid it names one process for good (proc_pid_stat(5)).
-func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, fmt.Errorf("read the start of process %d: %w", pid, err)
-	}
-	_, rest, ok := strings.Cut(string(data[strings.LastIndexByte(string(data), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 {
-		return 0, fmt.Errorf("read the start of process %d: unexpected format", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }
 
 // Run starts c, which this process holds, and looks after it until it has ended,
@@ -337,12 +363,13 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		e.bury(c)
 		return
 	}
+	m := r.monitor()
+	m.Heed()
 	events.Tell(c, events.Start)
 	if conn != nil {
 		_ = conn.WriteJSON(attach.Started, attach.Start{ID: c.ID, PID: r.run.PID}) // a client that is gone is the monitor's matter
 	}
 	o.Started()
-	m := r.monitor()
 	m.Resume, m.Free = o.Resume, r.root.Close
 	if o.Again != nil {
 		m.Pause = o.Again.Pause
@@ -352,7 +379,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	} else {
 		m.Owner = o.Control
 	}
-	if e.Runtime == "" && (o.Detach || !c.Ephemeral()) {
+	if (e.Runtime == "" || c.Spec.Infra) && (o.Detach || !c.Ephemeral()) {
 		if err = errors.Join(userns.KeepOnExec(), m.Become(r.root.Kept()...)); err != nil {
 			e.Notice(err.Error()) // then this process does it
 		}
@@ -372,6 +399,12 @@ func (e *Engine) bury(c *state.Container) {
 		_ = c.Empty(forget)
 	}
 	c.Release()
+}
+
+// CannotStart puts it on record that a restart came to nothing, and returns why.
+func (e *Engine) CannotStart(c *state.Container, err error) error {
+	e.failed(c, Failure(err))
+	return err
 }
 
 // failed puts a start that did not work on disk, or the container out of sight.
@@ -396,7 +429,8 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 // monitor is r with what it needs from now on.
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
-		Container: r.c, Run: r.run, First: r.first, Listen: r.listen, Wait: r.proc.Wait,
+		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
+		Group:    r.group,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 		StopGrace: grace(r.c),
 	}

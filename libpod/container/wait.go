@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
@@ -170,6 +171,7 @@ type waiter struct {
 	watch   *sys.Watch
 	changed chan error // something did; look again
 	runDir  bool       // it is watched
+	group   time.Time  // start of the run whose control group is
 	locked  bool       // somebody waits for the monitor's end
 	unlock  chan struct{}
 }
@@ -238,6 +240,15 @@ func (w *waiter) look() (s sight, err error) {
 	}
 	if s.Status, err = c.Status(); err != nil {
 		return s, err
+	}
+	if run := s.Run; run.Cgroup != "" && s.Alive() && !run.Started.Equal(w.group) {
+		if err := w.add(run.Cgroup); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+		w.group = run.Started
+		if s.Status, err = c.Status(); err != nil { // it may have been paused in between
+			return s, err
+		}
 	}
 	w.awaitLock(s.Monitor)
 	s.stopped = monitor.Stopped(c)

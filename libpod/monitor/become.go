@@ -14,6 +14,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -32,12 +33,14 @@ type brief struct {
 	Run                             state.Run
 	Lock                            int
 	Terminal, Stdin, Stdout, Stderr int
-	First, Listen, Owner            int
+	First, Mounts                   int
+	Listen, Owner, Group            int
 	Kept                            []int // stay open until the end
 	Pause                           time.Duration
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
 	StopGrace                       time.Duration
+	Told                            bool // to end the container, already
 }
 
 // Become replaces this program by the stage that does what Serve does, on the
@@ -65,8 +68,10 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		{&b.Stdout, m.Stdout},
 		{&b.Stderr, m.Stderr},
 		{&b.First, m.First},
+		{&b.Mounts, m.Mounts},
 		{&b.Listen, m.Listen},
 		{&b.Owner, m.Owner},
+		{&b.Group, m.groupFile()},
 	} {
 		if *p.fd, err = passOn(p.f); err != nil {
 			return err
@@ -78,6 +83,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 			return err
 		}
 		b.Kept = append(b.Kept, fd)
+	}
+	if m.term != nil {
+		b.Told = m.term.handOver()
 	}
 	data, err := json.Marshal(b)
 	if err != nil {
@@ -92,6 +100,13 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	}
 	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, os.Environ()) //nolint:forbidigo // handed on unread
 	return fmt.Errorf("become the monitor: %w", err)
+}
+
+func (m *Monitor) groupFile() *os.File {
+	if m.Group == nil {
+		return nil
+	}
+	return m.Group.File()
 }
 
 // passOn lets f survive execve and returns its number, -1 for nil.
@@ -129,6 +144,9 @@ func serveBrief() error {
 	if err != nil {
 		return err
 	}
+	if b.Told {
+		m.term.repeat()
+	}
 	time.AfterFunc(settled, sys.DropProgramPages)
 	run, restart := m.Serve(context.Background()) //nolint:forbidigo // the process is this stage
 	if restart {
@@ -155,7 +173,7 @@ func readFD(fd int, v any) error {
 
 // monitor takes over the descriptors.
 func (b *brief) monitor() (*Monitor, error) {
-	m := &Monitor{Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
+	m := &Monitor{term: newTerminator(), Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
 	for _, p := range []struct {
 		fd int
 		f  **os.File
@@ -165,6 +183,7 @@ func (b *brief) monitor() (*Monitor, error) {
 		{b.Stdout, &m.Stdout},
 		{b.Stderr, &m.Stderr},
 		{b.First, &m.First},
+		{b.Mounts, &m.Mounts},
 		{b.Listen, &m.Listen},
 		{b.Owner, &m.Owner},
 	} {
@@ -181,17 +200,11 @@ func (b *brief) monitor() (*Monitor, error) {
 		}
 		*p.f = f
 	}
-	for _, fd := range b.Kept {
-		if err := sys.SetCloseOnExec(fd, true); err != nil {
-			return nil, err
-		}
+	if err := b.adoptGroup(m); err != nil {
+		return nil, err
 	}
-	m.Free = func() error {
-		var errs []error
-		for _, fd := range b.Kept {
-			errs = append(errs, sys.CloseFD(fd))
-		}
-		return errors.Join(errs...)
+	if err := b.adoptKept(m); err != nil {
+		return nil, err
 	}
 	lock, err := sys.Adopt(b.Lock, "monitor.lock")
 	if err != nil {
@@ -213,4 +226,32 @@ func (b *brief) monitor() (*Monitor, error) {
 		return ws, nil
 	}
 	return m, nil
+}
+
+func (b *brief) adoptKept(m *Monitor) error {
+	for _, fd := range b.Kept {
+		if err := sys.SetCloseOnExec(fd, true); err != nil {
+			return err
+		}
+	}
+	m.Free = func() error {
+		var errs []error
+		for _, fd := range b.Kept {
+			errs = append(errs, sys.CloseFD(fd))
+		}
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+func (b *brief) adoptGroup(m *Monitor) error {
+	if b.Group < 0 {
+		return nil
+	}
+	dir, err := sys.Adopt(b.Group, b.Run.Cgroup)
+	if err != nil {
+		return err
+	}
+	m.Group = cgroups.Adopt(b.Run.Cgroup, dir)
+	return nil
 }

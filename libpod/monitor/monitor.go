@@ -28,6 +28,7 @@ import (
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -60,8 +61,10 @@ type Monitor struct {
 	Terminal, Stdin, Stdout, Stderr *os.File
 	First                           *os.File // pidfd of the container's init
 	Listen                          *os.File // the socket for clients, or nil
+	Mounts                          *os.File // mount namespace, where not all processes end with the first; or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
+	Group                           *cgroups.Group // that the container is in; nil: none of its own
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -94,7 +97,7 @@ func Dial(c *state.Container) (*os.File, error) {
 // is out of sight where it is to be removed. Only then clients hear of the end. If
 // its restart policy wants the container again this process still holds it.
 func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
-	m.term = newTerminator()
+	m.Heed()
 	heeded := m.term.watch(m)
 	out := openLog(m.Container)
 	streams := m.streams()
@@ -113,6 +116,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	stopTimer()
 	heeded()
 	sick := doctor.stop()
+	m.endAll() // they may hold the streams
 	hub.Drained()
 	lost := out.close()
 	exit := attach.Exit{Code: ExitCode(status)}
@@ -120,25 +124,46 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 		exit = attach.Exit{Code: failed, Error: err.Error()}
 	}
 	m.close()
-	if m.Free != nil {
-		if err := m.Free(); err != nil && exit.Error == "" {
-			exit.Error = err.Error() // the command's own exit code stays
-		}
+	oom, err := m.giveBack()
+	if err != nil && exit.Error == "" {
+		exit.Error = err.Error() // the command's own exit code stays
 	}
 	run = m.Run
+	run.OOMKilled = oom
 	run.Finished, run.ExitCode, run.Error = time.Now(), exit.Code, exit.Error
 	if lost != nil && run.Error == "" {
 		run.Error = lost.Error() // for inspect; the user saw the output
 	}
+	_ = m.Container.Reload() // it may have another restart policy by now
 	restart = (sick || again(m.Container, run)) && !m.term.told.Load()
 	run.Again = restart
+	if oom {
+		events.Tell(m.Container, events.OOM)
+	}
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
 	events.Tell(m.Container, events.Cleanup)
 	if m.Container.Spec.Remove {
 		events.Tell(m.Container, events.Remove)
 	}
-	hub.End(m.finish(run, restart, exit))
+	exit = m.finish(run, restart, exit)
+	if !restart {
+		m.leavePod()
+	}
+	hub.End(exit)
 	return run, restart
+}
+
+// giveBack gives back what the container has of images and removes its control group,
+// with whatever is left in it. It tells whether the kernel ran out of memory for it.
+func (m *Monitor) giveBack() (oom bool, err error) {
+	if m.Free != nil {
+		err = m.Free()
+	}
+	if m.Group == nil {
+		return false, err
+	}
+	kills, gerr := cgroups.OOMKills(m.Group.Dir())
+	return kills > 0, errors.Join(err, gerr, m.Group.Remove())
 }
 
 // Killed is the exit code of what SIGKILL has ended.
@@ -254,7 +279,7 @@ func (m *Monitor) streams() attach.Container {
 }
 
 func (m *Monitor) close() {
-	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Listen} {
+	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Mounts, m.Listen} {
 		if f != nil {
 			_ = f.Close() // some are closed already, and nothing was written
 		}

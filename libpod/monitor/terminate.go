@@ -31,6 +31,32 @@ func newTerminator() *terminator {
 	return t
 }
 
+// Heed makes SIGTERM a wish for the container's end, from now on. It is to be
+// called before anybody hears that the container runs.
+func (m *Monitor) Heed() {
+	if m.term == nil {
+		m.term = newTerminator()
+		return
+	}
+	signal.Notify(m.term.signals, syscall.SIGTERM) // again, where Become failed
+}
+
+// handOver reports whether the signal has come. One that comes later, and before
+// the next program heeds it, ends this process: it is not lost.
+func (t *terminator) handOver() bool {
+	signal.Stop(t.signals) // has delivered what came
+	signal.Reset(syscall.SIGTERM)
+	return len(t.signals) > 0
+}
+
+// repeat is for the program that took over: the signal came before.
+func (t *terminator) repeat() {
+	select {
+	case t.signals <- syscall.SIGTERM:
+	default: // it came again
+	}
+}
+
 // watch ends m's container when a signal comes, until it is stopped.
 func (t *terminator) watch(m *Monitor) (stop func()) {
 	ended, gone := make(chan struct{}), make(chan struct{})

@@ -36,10 +36,6 @@ func buildMounts(in Input) []specs.Mount {
 }
 
 func defaultMounts(in Input) []specs.Mount {
-	shm := in.Spec.ShmSize
-	if shm == 0 {
-		shm = DefaultShmSize
-	}
 	m := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
@@ -48,11 +44,9 @@ func defaultMounts(in Input) []specs.Mount {
 			"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=" + strconv.Itoa(ttyGID),
 		}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{
-			"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(shm, 10),
-		}},
-		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
 	}
+	m = append(m, shmMount(in)...)
+	m = append(m, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}})
 	if in.Spec.Privileged || spec.Systemd(in.Spec, in.Image) {
 		writable(m, "/sys/fs/cgroup")
 	}
@@ -74,6 +68,28 @@ func defaultMounts(in Input) []specs.Mount {
 		}
 	}
 	return m
+}
+
+// ShmDir is where programs find shared memory (shm_overview(7)). It goes with the
+// ipc namespace.
+const ShmDir = "/dev/shm"
+
+// shmMount is a file system of the container's own, or the one of those that its
+// ipc namespace is shared with: the caller has that of another container.
+func shmMount(in Input) []specs.Mount {
+	size := in.Spec.ShmSize
+	if size == 0 {
+		size = DefaultShmSize
+	}
+	switch {
+	case in.Spec.IPC == spec.IPCNone:
+		return nil
+	case !own(in.Spec.IPC):
+		return []specs.Mount{{Destination: ShmDir, Type: "bind", Source: ShmDir, Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev"}}}
+	}
+	return []specs.Mount{{Destination: ShmDir, Type: "tmpfs", Source: "shm", Options: []string{
+		"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(size, 10),
+	}}}
 }
 
 // writable takes "ro" from the mount on target.

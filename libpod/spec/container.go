@@ -58,8 +58,13 @@ type Container struct {
 	Secrets     []Secret `json:"secrets,omitempty"`
 	ShmSize     int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 
-	// Isolation.
-	Network  string   `json:"network,omitempty"` // none (default) or host
+	// Isolation. IPC, PID, UTS and CgroupNS are empty, NSHost or NSContainer and an
+	// id, IPC also one of its own words.
+	Network  string   `json:"network,omitempty"` // none (default), host, or container:ID
+	IPC      string   `json:"ipc,omitempty"`
+	PID      string   `json:"pid,omitempty"`
+	UTS      string   `json:"uts,omitempty"`
+	CgroupNS string   `json:"cgroupNS,omitempty"`
 	Hosts    Hosts    `json:"hosts,omitzero"`
 	UserNS   UserNS   `json:"userNS,omitzero"`
 	CapAdd   []string `json:"capAdd,omitempty"`
@@ -73,6 +78,16 @@ type Container struct {
 	// OOMScoreAdj is how much sooner the kernel ends it when memory is short, -1000
 	// to 1000 (proc_pid_oom_score_adj(5)).
 	OOMScoreAdj *int `json:"oomScoreAdj,omitempty"`
+
+	// Resources.
+	Cgroups      string    `json:"cgroups,omitempty"`      // CgroupsDefault and so on
+	CgroupParent string    `json:"cgroupParent,omitempty"` // NAME.slice for systemd, else a directory
+	Resources    Resources `json:"resources,omitzero"`
+
+	// Pod is the id of the pod that the container is in. Infra makes it the one
+	// that holds the pod's namespaces: it has no image and runs nothing.
+	Pod   string `json:"pod,omitempty"`
+	Infra bool   `json:"infra,omitempty"`
 
 	// Description.
 	CreateCommand []string          `json:"createCommand,omitempty"` // the command line that made it
@@ -238,6 +253,9 @@ type UserNS struct {
 	// First is the first id of nook's shared user namespace that a container of
 	// UserNSAuto has, once it is made.
 	First uint32 `json:"first,omitempty"`
+	// From is the id of the container whose namespace this is; the other fields
+	// are that one's. Empty: a new one.
+	From string `json:"from,omitempty"`
 }
 
 // IDMapping asks for Size ids, from Inside in the container and Outside in nook's

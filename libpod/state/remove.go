@@ -26,9 +26,7 @@ func (c *Container) Hide() error {
 	if c.lock == nil {
 		return fmt.Errorf("remove %s: %w", c.Name, ErrRunning)
 	}
-	if now, err := c.store.load(filepath.Base(filepath.Dir(c.dir)), filepath.Base(c.dir)); err == nil {
-		c.Name = now.Name // it may have been renamed while it ran
-	}
+	_ = c.Reload() // it may have been renamed while it ran; a damaged record must go, too
 	gone := c.store.path(trash, c.ID)
 	if err := os.Rename(c.dir, gone); err != nil {
 		return fmt.Errorf("remove container: %w", err)

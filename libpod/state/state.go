@@ -89,8 +89,11 @@ type Run struct {
 	Restarts int       `json:"restarts,omitempty"` // how often its monitor has started it again
 	// Initialized says that the command has yet to run; Started is meaningless then.
 	Initialized bool   `json:"initialized,omitempty"`
-	Again       bool   `json:"again,omitempty"` // it has ended, and its monitor is about to start it again
-	Error       string `json:"error,omitempty"` // why it could not run, or ended without a record
+	Again       bool   `json:"again,omitempty"`  // it has ended, and its monitor is about to start it again
+	Error       string `json:"error,omitempty"`  // why it could not run, or ended without a record
+	Cgroup      string `json:"cgroup,omitempty"` // directory of its control group, if it has one
+	// OOMKilled says that the kernel killed a process of it for want of memory.
+	OOMKilled bool `json:"oomKilled,omitempty"`
 }
 
 // Store is a directory of containers.
@@ -174,12 +177,8 @@ func (c *Container) bear(kind string) error {
 // Commit writes the record and gives it its name; from here every command sees
 // the container.
 func (c *Container) Commit() error {
-	write := statefile.Write
-	if c.Ephemeral() {
-		write = statefile.WriteVolatile
-	}
-	if err := write(filepath.Join(c.dir, configFile), c.Config); err != nil {
-		return fmt.Errorf("write container record: %w", err)
+	if err := c.writeConfig(c.Config); err != nil {
+		return err
 	}
 	if err := c.store.reserve(c.Name, c.ID); err != nil {
 		return err
@@ -360,6 +359,49 @@ func (s Store) reserve(name, id string) error {
 	return fmt.Errorf("container %s: %w", name, ErrNameTaken)
 }
 
+// Change changes the record of c, also while it runs, and no change is lost to
+// another that is made at the same time. f must not change the name.
+func (c *Container) Change(f func(*Config) error) error {
+	dir, err := os.Open(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", c.Name, ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("change container: %w", err)
+	}
+	defer dir.Close()
+	if err := sys.Lock(dir); err != nil {
+		return err
+	}
+	if err := c.Reload(); err != nil {
+		return err
+	}
+	if err := f(&c.Config); err != nil {
+		return err
+	}
+	return c.writeConfig(c.Config)
+}
+
+// Reload reads the record again: others may have changed it.
+func (c *Container) Reload() error {
+	now, err := c.store.load(filepath.Base(filepath.Dir(c.dir)), filepath.Base(c.dir))
+	if err == nil {
+		c.Config = now.Config
+	}
+	return err
+}
+
+func (c *Container) writeConfig(cfg Config) error {
+	write := statefile.Write
+	if c.Ephemeral() {
+		write = statefile.WriteVolatile
+	}
+	if err := write(filepath.Join(c.dir, configFile), cfg); err != nil {
+		return fmt.Errorf("write container record: %w", err)
+	}
+	return nil
+}
+
 // Rename gives c another name, also while it runs. Killed in between, it leaves
 // one name that leads to the container and one that is free.
 func (c *Container) Rename(name string) error {
@@ -369,16 +411,14 @@ func (c *Container) Rename(name string) error {
 	if err := c.store.reserve(name, c.ID); err != nil {
 		return err
 	}
-	cfg, old := c.Config, c.Name
-	cfg.Name = name
-	write := statefile.Write
-	if c.Ephemeral() {
-		write = statefile.WriteVolatile
+	old := ""
+	err := c.Change(func(cfg *Config) error {
+		old, cfg.Name = cfg.Name, name
+		return nil
+	})
+	if err != nil {
+		return errors.Join(err, c.store.unlinkName(name, c.ID))
 	}
-	if err := write(filepath.Join(c.dir, configFile), cfg); err != nil {
-		return errors.Join(fmt.Errorf("write container record: %w", err), c.store.unlinkName(name, c.ID))
-	}
-	c.Config = cfg
 	return c.store.unlinkName(old, c.ID)
 }
 

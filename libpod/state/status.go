@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/nook-containers/nook/pkg/cgroups"
 )
 
 // Status words, as podman-ps(1) and docker-ps(1) print them.
@@ -14,7 +16,7 @@ const (
 	Exited  = "exited"
 	// Initialized containers have all but their command running.
 	Initialized = "initialized"
-	// Paused containers run, but get no time.
+	// Paused containers run, and their processes stand still.
 	Paused = "paused"
 	// Restarting containers have ended, and their monitor is about to start them
 	// again.
@@ -27,10 +29,13 @@ const killedExit = 137
 
 // Status is what is true of a container now.
 type Status struct {
-	Word    string // Created, Initialized, Running, Exited or Restarting
+	Word    string // Created, Initialized, Running, Paused, Exited or Restarting
 	Monitor int    // pid, 0 unless a process looks after the container
 	Run     Run    // latest run; zero if it never started
 }
+
+// Alive reports whether the container has processes, standing still or not.
+func (s Status) Alive() bool { return s.Word == Running || s.Word == Paused }
 
 // Status derives the present state from the monitor's lock and the run record.
 func (c *Container) Status() (Status, error) {
@@ -50,7 +55,7 @@ func (c *Container) Status() (Status, error) {
 			st = Status{Word: Created}
 		}
 	case ran && pid != 0 && run.Finished.IsZero():
-		st.Word = Running
+		st.Word = runningWord(run)
 	case ran && pid != 0 && run.Again:
 		st.Word = Restarting
 	case ran:
@@ -60,6 +65,14 @@ func (c *Container) Status() (Status, error) {
 		}
 	}
 	return st, nil
+}
+
+// runningWord tells a container that runs from one that stands still.
+func runningWord(r Run) string {
+	if frozen, err := cgroups.Frozen(r.Cgroup); err == nil && frozen {
+		return Paused
+	}
+	return Running
 }
 
 // lost completes the record of a run whose monitor could not.

@@ -126,7 +126,10 @@ func (b *blueprint) process(c *Config, _ *specs.Linux) error {
 		Args: p.Args, Env: p.Env, Cwd: path.Clean(p.Cwd),
 		UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, KeepGroups: c.KeepGroups,
 		Umask: defaultUmask, NoNewPrivs: p.NoNewPrivileges, Terminal: p.Terminal,
-		Reaper: c.Reaper, SelfFD: plan.NoFD, Extra: len(c.ExtraFiles),
+		Reaper: c.Reaper || c.Pause, SelfFD: plan.NoFD, Extra: len(c.ExtraFiles),
+	}
+	if c.Pause {
+		out.Args = nil
 	}
 	if p.User.Umask != nil {
 		out.Umask = *p.User.Umask

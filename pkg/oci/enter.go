@@ -156,6 +156,14 @@ func foreignNamespaces(t Target) ([]sys.Namespace, error) {
 	return join, nil
 }
 
+// PID of the entrant; 0 once it has been used or closed.
+func (e *Entrant) PID() int {
+	if e.init == nil {
+		return 0
+	}
+	return e.init.PID
+}
+
 // Accounts returns the container's /etc/passwd and /etc/group, as they are now: at
 // most 16 MiB each, empty where there is none. They are untrusted.
 func (e *Entrant) Accounts() (passwd, group []byte, err error) {

@@ -65,6 +65,10 @@ type Config struct {
 	// signals on and collects orphans.
 	Reaper bool
 
+	// Pause puts an init of ours in the place of the command: it collects orphans
+	// and ends at SIGTERM, SIGINT or SIGHUP.
+	Pause bool
+
 	// KeepGroups leaves the caller's supplementary groups to the command.
 	KeepGroups bool
 
@@ -83,8 +87,8 @@ type Config struct {
 	// Held is kept open by init until the command runs.
 	Held *os.File
 
-	// Seed becomes the container where its namespaces are those of Spec; else, and
-	// with a Cgroup, it is of no use. nil: Create starts an init itself.
+	// Seed becomes the container where its namespaces are those of Spec and it is
+	// in Cgroup; else it is of no use. nil: Create starts an init itself.
 	Seed *Seed
 }
 

@@ -23,12 +23,14 @@ type Seed struct {
 	clone uintptr  // CLONE_NEW* flags that it was made with
 	self  *os.File // the program that it runs, where nobody can write to it
 	plan  *os.File // it reads this when it is told to go on
+
+	cgroup *os.File // that it is in; nil: ours
 }
 
 // Sow starts an init in namespaces of its own, for Config.Seed. Paths of existing
 // namespaces are an error. What Config.KillWithParent says about the calling
-// thread holds for Sow too.
-func Sow(namespaces []specs.LinuxNamespace) (*Seed, error) {
+// thread holds for Sow too. cgroup is that of Config.
+func Sow(namespaces []specs.LinuxNamespace, cgroup *os.File) (*Seed, error) {
 	b := &blueprint{}
 	if err := b.namespaces(nil, &specs.Linux{Namespaces: namespaces}); err != nil {
 		return nil, err
@@ -36,13 +38,24 @@ func Sow(namespaces []specs.LinuxNamespace) (*Seed, error) {
 	if len(b.join) > 0 {
 		return nil, fmt.Errorf("linux.namespaces: %s: a seed joins none", b.join[0].path)
 	}
-	return sow(b.clone, nil, nil)
+	return sow(b.clone, nil, cgroup)
 }
+
+// PID of the init; 0 where it is gone.
+func (s *Seed) PID() int {
+	if s == nil || s.init == nil {
+		return 0
+	}
+	return s.init.PID
+}
+
+// Moved tells that somebody has moved the init to cgroup.
+func (s *Seed) Moved(cgroup *os.File) { s.cgroup = cgroup }
 
 // sow starts init, which waits to be briefed. Nothing of the container is
 // inherited by it: Briefed, it gets what it needs over its socket.
 func sow(clone uintptr, join []sys.Namespace, cgroup *os.File) (_ *Seed, err error) {
-	s := &Seed{clone: clone}
+	s := &Seed{clone: clone, cgroup: cgroup}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -149,6 +162,8 @@ func (f *sprout) startJoined(program string) (*os.Process, error) {
 	fork := &sys.NSFork{
 		Path: program, Args: []string{plan.InitName}, Env: initEnv(), Files: f.files, Cgroup: f.cgroup,
 		Join: f.join, Unshare: f.clone, Ambient: true,
+		// Others in a pid namespace that is joined see it from its first moment on.
+		Hide: true,
 	}
 	fork.BecomeRoot = slices.ContainsFunc(f.join, func(n sys.Namespace) bool { return n.Type == kern.NewUser })
 	c, err := fork.Start()

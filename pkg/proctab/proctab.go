@@ -33,6 +33,7 @@ type Process struct {
 	Nice        int
 	Threads     int
 	CPU         time.Duration // user and system
+	ChildCPU    time.Duration // of its children that have ended and were waited for, and theirs
 	Start       time.Duration // after boot
 	VSize, RSS  uint64        // bytes
 	Comm        string
@@ -168,7 +169,7 @@ func (p *Process) parseStat(s string) error {
 	p.Comm = s[open+1 : end]
 	f := strings.Fields(s[end+1:])
 	// Numbers of the manual page less 3: the list begins with field 3.
-	const state, ppid, pgrp, session, tty, utime, stime, nice, threads, start, vsize, rss = 0, 1, 2, 3, 4, 11, 12, 16, 17, 19, 20, 21
+	const state, ppid, pgrp, session, tty, utime, stime, cutime, cstime, nice, threads, start, vsize, rss = 0, 1, 2, 3, 4, 11, 12, 13, 14, 16, 17, 19, 20, 21
 	if len(f) <= rss {
 		return fmt.Errorf("/proc/%d/stat: %w", p.HostPID, errFormat)
 	}
@@ -179,6 +180,7 @@ func (p *Process) parseStat(s string) error {
 	p.State = f[state][0]
 	p.hostPPID, p.hostGroup, p.hostSession, p.TTY = num(ppid), num(pgrp), num(session), num(tty)
 	p.Nice, p.Threads = num(nice), num(threads)
+	p.ChildCPU = ticks(num(cutime) + num(cstime))
 	p.CPU, p.Start = ticks(num(utime)+num(stime)), ticks(num(start))
 	p.VSize, p.RSS = uint64(num(vsize)), uint64(num(rss)*os.Getpagesize()) //nolint:gosec // sizes
 	return nil

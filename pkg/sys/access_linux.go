@@ -14,6 +14,11 @@ func Writable(path string) bool {
 	return unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }
 
+// WritableFile is Writable for a file that is no directory.
+func WritableFile(path string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS) == nil
+}
+
 // MayOpen reports whether this process may open path for reading and writing,
 // without opening it: to open a device may set it going (access(2)).
 func MayOpen(path string) (bool, error) {

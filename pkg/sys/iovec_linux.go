@@ -76,32 +76,6 @@ func ReadFD(fd int, p []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-// WaitReadable waits until fd or stop is readable, or hung up, and reports
-// whether stop is.
-func WaitReadable(fd, stop int) (stopped bool, err error) {
-	fds := [2]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}} //nolint:gosec // descriptors
-	err = retryEINTR(func() error {
-		_, err := unix.Poll(fds[:], -1)
-		return err
-	})
-	return fds[1].Revents != 0, os.NewSyscallError("poll", err)
-}
-
-// NewEventFD returns a descriptor that is not readable until EventFDSet.
-func NewEventFD() (*os.File, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return nil, os.NewSyscallError("eventfd", err)
-	}
-	return os.NewFile(uintptr(fd), "eventfd"), nil //nolint:gosec // a descriptor
-}
-
-// EventFDSet makes f, from NewEventFD, readable for good.
-func EventFDSet(f *os.File) error {
-	_, err := f.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0})
-	return err
-}
-
 // SocketError takes the pending error of the socket fd (SO_ERROR, socket(7)).
 func SocketError(fd int) error {
 	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)

@@ -12,9 +12,8 @@ import (
 // endian.
 const VnetHeaderLen = 10
 
-// OpenTAP makes the TAP device name in this thread's network namespace, or opens
-// another queue of it, with a descriptor that does not block. queues is how many
-// times it will be opened. Frames carry a virtio header, and the kernel may hand
+// OpenTAP makes the TAP device name in this thread's network namespace, with
+// queues descriptors, at least one. Frames carry a virtio header, and the kernel may hand
 // over TCP segments of up to 64 KiB and leave checksums to be completed
 // (Documentation/networking/tuntap.rst, TUNSETOFFLOAD).
 //
@@ -52,14 +51,7 @@ func openTAPQueue(name string, extra uint16) (*os.File, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	// Non-blocking only now: os.NewFile would register the descriptor with Go's
-	// poller, which then wakes up for each frame though nobody asked.
-	f := os.NewFile(uintptr(fd), "tap "+name)
-	if err := unix.SetNonblock(fd, true); err != nil {
-		_ = f.Close()
-		return nil, os.NewSyscallError("fcntl O_NONBLOCK", err)
-	}
-	return f, nil
+	return os.NewFile(uintptr(fd), "tap "+name), nil //nolint:gosec // a descriptor
 }
 
 func setupTAP(fd int, name string, extra uint16) error {
@@ -77,16 +69,20 @@ func setupTAP(fd int, name string, extra uint16) error {
 	return nil
 }
 
-// TakeFD closes f and returns a duplicate of its descriptor, close-on-exec and
-// non-blocking, that Go's poller does not watch. The caller closes it with CloseFD.
-func TakeFD(f *os.File) (int, error) {
+// TakeFile closes f and returns another file on the same device or socket, which
+// Go's poller watches: reading waits without a thread.
+func TakeFile(f *os.File) (*os.File, error) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return -1, fmt.Errorf("fcntl F_DUPFD_CLOEXEC %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("fcntl F_DUPFD_CLOEXEC %s: %w", f.Name(), err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		_ = unix.Close(fd)
-		return -1, fmt.Errorf("fcntl O_NONBLOCK %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("fcntl O_NONBLOCK %s: %w", f.Name(), err)
 	}
-	return fd, f.Close()
+	if err := f.Close(); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil //nolint:gosec // a descriptor
 }

@@ -20,6 +20,17 @@ func Size(bytes int64) string {
 	return fmt.Sprintf("%.3g %s", v, units[i])
 }
 
+// Binary writes bytes in units of 1024: "1.5GiB".
+func Binary(bytes uint64) string {
+	units := [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	v, i := float64(bytes), 0
+	for v >= 1023.5 && i < len(units)-1 {
+		v /= 1024
+		i++
+	}
+	return fmt.Sprintf("%.4g%s", v, units[i])
+}
+
 // Ago writes how long ago something was: "3 minutes ago".
 func Ago(d time.Duration) string { return Duration(d) + " ago" }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -41,8 +42,8 @@ type receiver interface {
 // stack.GSOEndpoint. It resolves hardware addresses itself, so that the stack,
 // which takes every address as its own, does not answer for guests.
 type link struct {
-	fds    []int
-	stop   *os.File // an event descriptor: readers end
+	taps   []*os.File
+	fds    []int // of taps
 	mtu    int
 	filter *filter
 	neigh  *neighbours
@@ -51,6 +52,7 @@ type link struct {
 
 	disp    stack.NetworkDispatcher
 	readers sync.WaitGroup
+	late    sync.WaitGroup // frames written by goroutines of their own
 	fragID  atomic.Uint32
 	broken  func(error) // the TAP has gone
 
@@ -88,9 +90,9 @@ func (l *link) GSOMaxSize() uint32 { return 65535 - 120 }
 func (l *link) Attach(d stack.NetworkDispatcher) { l.disp = d }
 
 func (l *link) start() {
-	for _, fd := range l.fds {
+	for _, tap := range l.taps {
 		l.readers.Go(func() {
-			if err := l.read(fd); err != nil {
+			if err := l.read(tap); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				l.broken(fmt.Errorf("tap: %w", err))
 			}
 		})
@@ -99,46 +101,65 @@ func (l *link) start() {
 
 // stopReading ends the readers.
 func (l *link) stopReading() error {
-	err := sys.EventFDSet(l.stop)
+	var errs []error
+	for _, tap := range l.taps {
+		errs = append(errs, tap.SetReadDeadline(time.Unix(1, 0)))
+	}
 	l.readers.Wait()
-	return err
+	return errors.Join(errs...)
 }
 
 // shut closes the descriptors, after stopReading. Writing afterwards is silent.
 func (l *link) shut() error {
 	l.neigh.close()
+	l.late.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	return errors.Join(closeAll(l.fds), l.stop.Close())
+	return closeAll(l.taps)
 }
 
-// read takes frames from one queue until stop.
-func (l *link) read(fd int) error {
-	var vnet [sys.VnetHeaderLen]byte
-	head := make([]byte, headLen)
-	big := newBig()
-	defer func() { big.Release() }()
-	bufs := [][]byte{vnet[:], head, big.AsSlice()}
-	stop := int(l.stop.Fd())
+// read takes frames from one queue until its deadline. Waiting is up to Go's
+// poller and not a call of our own: the thread is free for the goroutines that the
+// frames woke, so a packet goes all the way without a switch of threads.
+func (l *link) read(tap *os.File) error {
+	raw, err := tap.SyscallConn()
+	if err != nil {
+		return err
+	}
+	r := reader{link: l, head: make([]byte, headLen), big: newBig()}
+	r.bufs = [][]byte{r.vnet[:], r.head, r.big.AsSlice()}
+	defer func() { r.big.Release() }()
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		failed = r.frames(int(fd))
+		return !sys.WouldBlock(failed)
+	})
+	return errors.Join(err, failed)
+}
+
+// reader has the buffers of one queue.
+type reader struct {
+	link *link
+	vnet [sys.VnetHeaderLen]byte
+	head []byte
+	big  *buffer.View
+	bufs [][]byte
+}
+
+// frames handles what there is to read, until an error, EAGAIN as a rule.
+func (r *reader) frames(fd int) error {
 	for {
-		n, err := sys.Readv(fd, bufs)
-		if sys.WouldBlock(err) {
-			stopped, err := sys.WaitReadable(fd, stop)
-			if stopped || err != nil {
-				return err
-			}
-			continue
-		}
+		n, err := sys.Readv(fd, r.bufs)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return io.ErrUnexpectedEOF
 		}
-		if l.frame(head, big, n-sys.VnetHeaderLen) {
-			big = newBig()
-			bufs[2] = big.AsSlice()
+		if r.link.frame(r.head, r.big, n-sys.VnetHeaderLen) {
+			r.big = newBig()
+			r.bufs[2] = r.big.AsSlice()
 		}
 	}
 }
@@ -351,11 +372,24 @@ func (l *link) writePacket(pkt *stack.PacketBuffer) {
 	if len(bufs) > sys.MaxIOVec {
 		bufs = [][]byte{flatten(bufs)}
 	}
-	if known {
+	if known && isSYNACK(pkt) {
+		// The stack holds the endpoint's lock. If the guest's answer came now, the
+		// goroutine that handles it would spin until the lock is free, instead of the one
+		// that is to free it.
+		frame, hash := flatten(bufs), pkt.Hash
+		l.late.Go(func() { l.write([][]byte{frame}, hash) })
+	} else if known {
 		l.write(bufs, pkt.Hash)
 	} else if !l.neigh.wait(dst, flatten(bufs)) {
 		l.stats.limited.Add(1)
 	}
+}
+
+// isSYNACK reports whether pkt accepts a connection.
+func isSYNACK(pkt *stack.PacketBuffer) bool {
+	h := header.TCP(pkt.TransportHeader().Slice())
+	const both = header.TCPFlagSyn | header.TCPFlagAck
+	return pkt.TransportProtocolNumber == protoTCP && len(h) >= header.TCPMinimumSize && h.Flags()&both == both
 }
 
 func flatten(bufs [][]byte) []byte {

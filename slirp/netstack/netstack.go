@@ -34,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -103,11 +104,11 @@ type network struct {
 func (Backend) Start(ctx context.Context, l slirp.Link, cfg slirp.Config) (_ slirp.Network, err error) {
 	var undo cleanup.Stack
 	defer undo.RunOnError(&err)
-	fds, err := takeTAP(l)
+	taps, err := takeTAP(l)
 	if err != nil {
 		return nil, err
 	}
-	undo.Push("close TAP", func() error { return closeAll(fds) })
+	undo.Push("close TAP", func() error { return closeAll(taps) })
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("network: %w", err)
@@ -117,14 +118,11 @@ func (Backend) Start(ctx context.Context, l slirp.Link, cfg slirp.Config) (_ sli
 		return nil, err
 	}
 	undo.Push("close routing socket", route.Close)
-	stop, err := sys.NewEventFD()
-	if err != nil {
-		return nil, err
-	}
-	undo.Push("close event descriptor", stop.Close)
-
 	n := newNetwork(ctx, cfg, route)
-	n.link.fds, n.link.stop = fds, stop
+	n.link.taps = taps
+	for _, tap := range taps {
+		n.link.fds = append(n.link.fds, int(tap.Fd()))
+	}
 	if err := n.newStack(); err != nil {
 		return nil, err
 	}
@@ -160,29 +158,26 @@ func newNetwork(ctx context.Context, cfg slirp.Config, route *sys.Netlink) *netw
 	return n
 }
 
-// takeTAP takes over the descriptors of l.TAP.
-func takeTAP(l slirp.Link) ([]int, error) {
+// takeTAP takes over the files of l.TAP.
+func takeTAP(l slirp.Link) ([]*os.File, error) {
 	if len(l.TAP) == 0 {
 		return nil, errors.New("network: no TAP")
 	}
-	var fds []int
+	var taps []*os.File
 	for i, f := range l.TAP {
-		fd, err := sys.TakeFD(f)
+		tap, err := sys.TakeFile(f)
 		if err != nil {
-			for _, rest := range l.TAP[i:] {
-				_ = rest.Close()
-			}
-			return nil, errors.Join(err, closeAll(fds))
+			return nil, errors.Join(err, closeAll(l.TAP[i+1:]), closeAll(taps))
 		}
-		fds = append(fds, fd)
+		taps = append(taps, tap)
 	}
-	return fds, nil
+	return taps, nil
 }
 
-func closeAll(fds []int) error {
+func closeAll(files []*os.File) error {
 	var errs []error
-	for _, fd := range fds {
-		errs = append(errs, sys.CloseFD(fd))
+	for _, f := range files {
+		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -36,12 +36,16 @@ type pump struct {
 	raw  syscall.RawConn
 
 	aborted sync.Once
-	in, out chan struct{} // closed at the end of file of the host, of the guest
+	in, out chan struct{} // closed at the end of file of the host, of the guest, or an abort
+	endIn   func()        // closes in
+	endOut  func()        // closes out
 }
 
 // pump runs a flow until it ends, or ctx does. It owns ep and conn.
 func (n *network) pump(ctx context.Context, ep tcpip.Endpoint, wq *waiter.Queue, conn *net.TCPConn) {
 	p := &pump{net: n, ep: ep, wq: wq, conn: conn, in: make(chan struct{}), out: make(chan struct{})}
+	p.endIn = sync.OnceFunc(func() { close(p.in) })
+	p.endOut = sync.OnceFunc(func() { close(p.out) })
 	raw, err := conn.SyscallConn()
 	if err != nil || !n.tcp.add(p) {
 		p.abort()
@@ -124,6 +128,7 @@ func (p *pump) abort() {
 // written; nobody else reads or closes the endpoint meanwhile, except abort, after
 // which the slices are stale but the socket is closed.
 func (p *pump) outward() {
+	defer p.endOut()
 	entry, readable := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
 	p.wq.EventRegister(&entry)
 	defer p.wq.EventUnregister(&entry)
@@ -141,7 +146,7 @@ func (p *pump) outward() {
 			<-readable
 		case *tcpip.ErrClosedForReceive:
 			_ = p.conn.CloseWrite()
-			close(p.out)
+			p.endOut()
 			p.awaitReset(readable)
 			return
 		default:
@@ -160,9 +165,13 @@ func (p *pump) awaitReset(changed <-chan struct{}) {
 			_ = p.conn.SetReadDeadline(time.Unix(1, 0))
 			return
 		case <-changed:
-			if ended(p.ep) {
-				p.abort()
-				return
+			select {
+			case <-p.in: // our end was announced, so CLOSED is the normal end
+			default:
+				if ended(p.ep) {
+					p.abort()
+					return
+				}
 			}
 		}
 	}
@@ -251,6 +260,7 @@ func (d *dropper) Write(b []byte) (int, error) {
 
 // inward moves what the host's side sends.
 func (p *pump) inward() {
+	defer p.endIn()
 	entry, writable := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
 	p.wq.EventRegister(&entry)
 	defer p.wq.EventUnregister(&entry)
@@ -260,11 +270,11 @@ func (p *pump) inward() {
 		case inFull:
 			<-writable
 		case inEOF:
+			p.endIn() // before the guest can answer, see awaitReset
 			if p.ep.Shutdown(tcpip.ShutdownWrite) != nil {
 				p.abort()
 				return
 			}
-			close(p.in)
 			p.awaitHostReset()
 			return
 		default:

@@ -8,7 +8,11 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"os/signal"
+	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,10 +29,91 @@ import (
 
 var (
 	seconds = flag.Int("seconds", 3, "how long each measurement takes")
+	profile = flag.String("netstack-profile", "", "file for a CPU profile of netstack; use with one workload")
+	procs   = flag.Int("netstack-procs", runtime.GOMAXPROCS(0), "GOMAXPROCS of netstack")
 	only    = flag.String("backends", "netstack,pasta,slirp4netns", "which to measure")
 )
 
-func TestMain(m *testing.M) { slirptest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(serveVar) != "" {
+		serve()
+	}
+	slirptest.Main(m)
+}
+
+const serveVar = "NOOK_SLIRPBENCH_CONFIG"
+
+// apart is netstack in a process of its own, as the other backends are: in this
+// one, clients and servers would share its goroutines' threads.
+type apart struct{ netstack.Backend }
+
+func (apart) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (slirp.Network, error) {
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Env = append(os.Environ(), serveVar+"="+string(text), "NOOK_SLIRPBENCH_PROFILE="+*profile,
+		"GOMAXPROCS="+strconv.Itoa(*procs))
+	cmd.ExtraFiles = append([]*os.File{w}, link.TAP...)
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	w.Close()
+	for _, f := range link.TAP {
+		f.Close()
+	}
+	_, err = io.ReadFull(r, make([]byte, 1))
+	return running{cmd: cmd}, err
+}
+
+// running ends the process.
+type running struct {
+	slirp.Network
+	cmd *exec.Cmd
+}
+
+func (r running) Close() error {
+	_ = r.cmd.Process.Signal(os.Interrupt)
+	return r.cmd.Wait()
+}
+
+// serve runs netstack on descriptor 4 until it is interrupted.
+func serve() {
+	var cfg slirp.Config
+	if err := json.Unmarshal([]byte(os.Getenv(serveVar)), &cfg); err != nil {
+		panic(err)
+	}
+	if p := os.Getenv("NOOK_SLIRPBENCH_PROFILE"); p != "" {
+		f, err := os.Create(p)
+		if err != nil {
+			panic(err)
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			panic(err)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt)
+	n, err := netstack.Backend{}.Start(context.Background(), slirp.Link{TAP: []*os.File{os.NewFile(4, "tap")}}, cfg)
+	if err != nil {
+		panic(err)
+	}
+	ready := os.NewFile(3, "ready")
+	_, _ = ready.Write([]byte{1})
+	<-stop
+	_ = n.Close()
+	pprof.StopCPUProfile()
+	os.Exit(0)
+}
 
 // A workload measures one backend and returns a rate.
 type workload struct {
@@ -44,13 +129,13 @@ type world struct {
 }
 
 func workloads() []workload {
-	out := func(args ...string) func(*testing.B, *world) float64 { //nolint:thelper // makes one
-		return func(b *testing.B, w *world) float64 {
+	out := func(args ...string) func(*testing.B, *world) float64 {
+		return func(b *testing.B, w *world) float64 { //nolint:thelper // a workload, not a helper
 			return iperf(b, w.guest, slirptest.Server(), slirptest.Router4, args)
 		}
 	}
-	in := func(args ...string) func(*testing.B, *world) float64 { //nolint:thelper // makes one
-		return func(b *testing.B, w *world) float64 {
+	in := func(args ...string) func(*testing.B, *world) float64 {
+		return func(b *testing.B, w *world) float64 { //nolint:thelper // a workload, not a helper
 			return iperf(b, slirptest.Server(), w.guest, slirptest.Host4, args)
 		}
 	}
@@ -73,7 +158,7 @@ func workloads() []workload {
 
 func backends() []slirp.Backend {
 	var all []slirp.Backend
-	for _, b := range []slirp.Backend{netstack.Backend{}, pasta.Backend{Interface: "up0"}, slirp4netns.Backend{}} {
+	for _, b := range []slirp.Backend{apart{}, pasta.Backend{Interface: "up0"}, slirp4netns.Backend{}} {
 		if b.Check() == nil && strings.Contains(*only, b.Name()) {
 			all = append(all, b)
 		}

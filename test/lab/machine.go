@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -31,6 +32,9 @@ func machinePackages() []string {
 // Machine makes a directory with the root of a Debian system that boots, as
 // root.tar, and its kernel, as vmlinuz. It needs mmdebstrap and a Debian mirror.
 func Machine(ctx context.Context) (string, error) {
+	if runtime.GOARCH != "amd64" {
+		return "", errors.New("the recipe of the machines is for amd64: its kernel package, qemu's arguments")
+	}
 	packages := strings.Join(machinePackages(), ",")
 	return fixture("machine", "1"+machineSuite+packages+machineScript, func(dir string) (err error) {
 		// mmdebstrap's root is a sub-id, which cannot enter a private home.

@@ -19,6 +19,7 @@ import (
 	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/systemd"
 	"github.com/nook-containers/nook/userns"
 )
 
@@ -66,6 +67,20 @@ func (f *Factory) Engine() (e *container.Engine, done func(), err error) {
 		return nil, nil, err
 	}
 	return &container.Engine{State: st, Layers: s, Runtime: runtime, Notice: f.Notice}, func() { s.Close() }, nil
+}
+
+// Cgroups says how containers get their control groups.
+func (f *Factory) Cgroups() (container.Cgroups, error) {
+	c := container.Cgroups{Manager: f.Globals.CgroupManager}
+	switch c.Manager {
+	case "", container.ManagerSystemd, container.ManagerCgroupfs:
+	default:
+		return c, fmt.Errorf("--cgroup-manager %q: want systemd or cgroupfs", c.Manager)
+	}
+	for _, s := range config.ManagerSockets() {
+		c.Systemd = append(c.Systemd, systemd.Address(s))
+	}
+	return c, nil
 }
 
 // OpenStore opens the store that the global flags name. Only inside.

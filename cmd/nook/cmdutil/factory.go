@@ -29,6 +29,7 @@ type Globals struct {
 	StorageDriver string // overlay (default) or vfs
 	StorageOpts   []string
 	Runtime       string // external OCI runtime; empty: our own
+	CgroupManager string // systemd, cgroupfs; empty: what is right here
 }
 
 // Factory hands commands what they need. Nothing is opened before it is asked

@@ -18,6 +18,7 @@ import (
 type cloneOptions struct {
 	name                string
 	run, destroy, force bool
+	limits              resourceFlags
 }
 
 func newClone(f *cmdutil.Factory) *cobra.Command {
@@ -41,6 +42,7 @@ both; anonymous ones are made anew.`,
 	fl.BoolVar(&o.run, "run", false, "start it")
 	fl.BoolVar(&o.destroy, "destroy", false, "remove the other container, once the new one is made")
 	fl.BoolVarP(&o.force, "force", "f", false, "with --destroy, also if it runs")
+	o.limits.add(fl)
 	return cmd
 }
 
@@ -112,11 +114,17 @@ func (o *cloneOptions) request(s state.Store, c *state.Container, args []string)
 	default:
 		r.Spec.Name = freeName(s, c.Name+"-clone")
 	}
+	if err := o.limits.read(&r.Spec.Resources); err != nil {
+		return r, err
+	}
 	return r, syntax.Name(r.Spec.Name)
 }
 
 // check refuses what can't be cloned.
 func (o *cloneOptions) check(c *state.Container) error {
+	if c.Spec.Infra {
+		return problem.Hint(fmt.Errorf("clone %s: %w", c.Name, container.ErrInfra), "run: nook pod clone %s", c.Spec.Pod[:12])
+	}
 	if err := startable(c); err != nil {
 		return err
 	}

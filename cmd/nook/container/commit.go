@@ -11,7 +11,6 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/image"
 	"github.com/nook-containers/nook/libpod/container"
-	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/archive"
 )
 
@@ -47,7 +46,7 @@ left out, and so are secrets.`,
 	fl.StringVarP(&o.format, "format", "f", string(archive.OCI), "oci or docker")
 	fl.StringVar(&o.iidFile, "iidfile", "", "write the image's id to this `file`")
 	fl.BoolVar(&o.Volumes, "include-volumes", false, "make what is mounted into the container volumes of the image, empty ones")
-	fl.BoolVarP(&o.pause, "pause", "p", false, "stop a running container's processes meanwhile (not there yet)")
+	fl.BoolVarP(&o.pause, "pause", "p", false, "make a running container's processes stand still meanwhile")
 	fl.BoolVarP(&o.quiet, "quiet", "q", false, "no progress on standard error")
 	fl.BoolVarP(&o.Squash, "squash", "s", false, "make one layer of all files, the base image's too")
 	return cmd
@@ -67,17 +66,19 @@ func (o *commitOptions) run(ctx context.Context, f *cmdutil.Factory, e *containe
 	if err != nil {
 		return err
 	}
-	st, err := c.Status()
-	if err != nil {
-		return err
-	}
-	if o.pause && st.Word == state.Running {
-		return cmdutil.NotYet("--pause of a running container", "leave it out, or stop the container first")
-	}
 	if !o.quiet {
 		o.Progress = f.Err
 	}
-	id, err := e.Commit(ctx, c, o.CommitOptions)
+	id := ""
+	commit := func(ctx context.Context) (err error) {
+		id, err = e.Commit(ctx, c, o.CommitOptions)
+		return err
+	}
+	if o.pause {
+		err = container.Still(ctx, c, commit)
+	} else {
+		err = commit(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}

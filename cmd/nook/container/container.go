@@ -27,6 +27,7 @@ func Verbs() []cmdutil.Verb {
 		{Names: "kill", New: newKill},
 		{Names: "logs", New: newLogs},
 		{Names: "mount", New: newMount},
+		{Names: "pause", New: newPause},
 		{Names: "port", New: newPort},
 		{Names: "ps ls list", New: newPs},
 		{Names: "rename", New: newRename},
@@ -34,9 +35,12 @@ func Verbs() []cmdutil.Verb {
 		{Names: "rm", New: newRm},
 		{Names: "run", New: newRun},
 		{Names: "start", New: newStart},
+		{Names: "stats", New: newStats},
 		{Names: "stop", New: newStop},
 		{Names: "top", New: newTop},
 		{Names: "unmount umount", New: newUnmount},
+		{Names: "unpause", New: newUnpause},
+		{Names: "update", New: newUpdate},
 		{Names: "wait", New: newWait},
 	}
 }

@@ -38,6 +38,14 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 	if req.Spec.Requires, err = findRequired(f, o.session.requires); err != nil {
 		return err
 	}
+	made, err := o.resolve(f, &req)
+	if err != nil {
+		return err
+	}
+	return dropUnused(made, create(ctx, f, req))
+}
+
+func create(ctx context.Context, f *cmdutil.Factory, req container.Request) error {
 	if _, err := sessionSecrets(ctx, f, req.Spec.Secrets); err != nil {
 		return err
 	}
@@ -51,6 +59,13 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 
 // makeContainer has the inner half make a container, and returns its id.
 func makeContainer(ctx context.Context, f *cmdutil.Factory, req container.Request) (id string, err error) {
+	groups, err := f.Cgroups()
+	if err != nil {
+		return "", err
+	}
+	if err := container.CheckPlace(ctx, req.Spec, groups); err != nil {
+		return "", err
+	}
 	engine, err := f.Launch(ctx, nil)
 	if err != nil {
 		return "", err

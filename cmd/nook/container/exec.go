@@ -164,6 +164,9 @@ func (o *execOptions) foreground(ctx context.Context, f *cmdutil.Factory, c *sta
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if o.Cgroups, err = f.Cgroups(); err != nil {
+		return err
+	}
 	o.Extra = extra
 	// A suspended parent does not wait for its child, and without that the whole
 	// container can't end.
@@ -265,6 +268,10 @@ func (c *execCall) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn
 			return err
 		}
 		c.Options.Extra = append(c.Options.Extra, fd)
+	}
+	var err error
+	if c.Options.Cgroups, err = f.Cgroups(); err != nil {
+		return err
 	}
 	s, err := f.State()
 	if err != nil {

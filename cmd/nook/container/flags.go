@@ -34,7 +34,8 @@ type createFlags struct {
 	annotations, securityOpts       []string
 	logDriver                       string
 	logOpts                         []string
-	shmSize, network, userns        string
+	shmSize                         string
+	ns                              nsFlags
 	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
@@ -42,6 +43,7 @@ type createFlags struct {
 	ids                             idFlags
 	health                          healthFlags
 	pull                            cmdutil.PullFlags
+	cgroup                          cgroupFlags
 	set                             *pflag.FlagSet
 }
 
@@ -76,6 +78,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	o.addFiles(f)
 	o.addSecurity(f)
 	o.ids.add(f)
+	o.cgroup.add(f)
 	o.addSession(f)
 	o.health.add(f)
 	o.pull.Define(f)
@@ -103,8 +106,7 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "no-new-privileges, seccomp=FILE|unconfined, mask=PATH, unmask=PATH|ALL")
 	f.StringArrayVar(&o.ulimits, "ulimit", nil, "resource limit: NAME=SOFT[:HARD]")
 	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter: NAME=VALUE")
-	f.StringVar(&o.network, "network", "none", "none or host")
-	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N], nomap or auto[:size=N,uidmapping=MAP,gidmapping=MAP]")
+	o.ns.add(f)
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "net" {
 			name = "network"
@@ -135,6 +137,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 	}
 	for _, step := range []func(*container.Request, host) error{
 		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readSession, o.readPull,
+		func(r *container.Request, _ host) error { return o.cgroup.readInto(&r.Spec) },
 	} {
 		if err := step(&r, h); err != nil {
 			return r, err
@@ -359,16 +362,10 @@ func checkSource(m spec.Mount) error {
 
 func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 	s := &r.Spec
-	switch o.network {
-	case "none", "host":
-		s.Network = o.network
-	default:
-		return problem.Hint(fmt.Errorf("network %q: not there yet; want none or host", o.network), "add: --network host")
-	}
-	if s.UserNS, err = syntax.UserNS(o.userns); err != nil {
+	if err := o.ns.read(s); err != nil {
 		return err
 	}
-	if err := o.ids.read(&s.UserNS, o.set.Changed("userns")); err != nil {
+	if err := o.ids.read(&s.UserNS, o.set); err != nil {
 		return err
 	}
 	for _, text := range o.securityOpts {

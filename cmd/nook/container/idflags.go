@@ -25,12 +25,12 @@ func (o *idFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.subGID, "subgidname", "", "the same for groups")
 }
 
-func (o *idFlags) read(u *spec.UserNS, chosen bool) error { //nolint:revive // a fact about --userns
+func (o *idFlags) read(u *spec.UserNS, set *pflag.FlagSet) error {
 	maps, names := len(o.uidmap)+len(o.gidmap) > 0, o.subUID != "" || o.subGID != ""
 	switch {
 	case !maps && !names:
 		return nil
-	case chosen:
+	case set.Changed("userns"):
 		return errors.New("--userns excludes --uidmap, --gidmap, --subuidname and --subgidname")
 	case maps && names:
 		return errors.New("--subuidname and --subgidname exclude --uidmap and --gidmap")

@@ -51,6 +51,14 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 	if err != nil {
 		return err
 	}
+	made, err := o.resolve(f, &req)
+	if err != nil {
+		return err
+	}
+	return dropUnused(made, o.start(ctx, f, req, args[0]))
+}
+
+func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req container.Request, image string) error {
 	extra, err := preserved(req.Spec.PreserveFDs)
 	if err != nil {
 		return err
@@ -71,7 +79,7 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 	if !o.detach {
 		err := o.show(ctx, f, call{Request: &req, Secrets: secrets}, extra)
 		if o.rmi {
-			err = errors.Join(err, removeImage(ctx, f, args[0]))
+			err = errors.Join(err, removeImage(ctx, f, image))
 		}
 		return err
 	}

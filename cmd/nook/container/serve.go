@@ -56,16 +56,18 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 
 // do reports the end through ended, or returns why there was no beginning.
 func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
-	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach, Secrets: c.Secrets}
+	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
 	if o.Resume, err = json.Marshal(resume{f.Globals, c.Secrets}); err != nil {
 		return err
 	}
 	if c.Request != nil && c.Request.Run {
 		o.Filter = container.StartFilter(c.Request.Spec)
-		if f.Globals.Runtime == "" {
-			o.Seed = container.Sow(c.Request.Spec)
-			defer o.Seed.Close()
+		c.Request.ID = container.NewID()
+		done, err := prepare(ctx, f, c.Request.ID, c.Request.Spec, &o)
+		if err != nil {
+			return err
 		}
+		defer done()
 	}
 	e, closeEngine, err := f.Engine()
 	if err != nil {
@@ -78,11 +80,9 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 		if c.Start.Init {
 			o.Hold = conn
 		}
-		if cont, err = e.State.Lookup(c.Start.Name); err == nil {
-			err = cont.Hold()
-		}
-		if err == nil {
-			err = monitor.ClearStopped(cont)
+		var done func()
+		if cont, done, err = c.Start.take(ctx, f, e, &o); err == nil {
+			defer done()
 		}
 	} else {
 		o.Size, o.PIDFile, o.Monitor = c.Request.Size, c.Request.PIDFile, c.Request.Monitor
@@ -127,6 +127,52 @@ func adoptExtra(c spec.Container, o *container.StartOptions) error {
 	return nil
 }
 
+// take holds the container, and prepares its start.
+func (s *startCall) take(ctx context.Context, f *cmdutil.Factory, e *container.Engine, o *container.StartOptions) (c *state.Container, done func(), err error) {
+	if c, err = e.State.Lookup(s.Name); err != nil {
+		return nil, nil, err
+	}
+	if err := c.Hold(); err != nil {
+		return nil, nil, err
+	}
+	if err := monitor.ClearStopped(c); err != nil {
+		return nil, nil, err
+	}
+	done, err = prepare(ctx, f, c.ID, c.Spec, o)
+	return c, done, err
+}
+
+// prepare starts what a container needs and what depends on its request alone: its
+// control group, and the first process in its namespaces. What c must not run
+// without is there when prepare returns, before anything else is made; done drops
+// what was not used.
+func prepare(ctx context.Context, f *cmdutil.Factory, id string, c spec.Container, o *container.StartOptions) (done func(), err error) {
+	opts, err := f.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	place, err := container.Place(c, id, opts)
+	if err != nil {
+		return nil, err
+	}
+	done = func() {
+		_ = place.Abandon() // a group that stays is swept by the next container
+		o.Seed.Close()
+	}
+	o.Place = place
+	if f.Globals.Runtime == "" {
+		o.Seed = container.Sow(c, place)
+	}
+	place.Begin(ctx, o.Seed.PID())
+	if place.Wanted(c) {
+		if err := place.Wait(c); err != nil {
+			done()
+			return nil, err
+		}
+	}
+	return done, nil
+}
+
 // resume is what a monitor keeps in memory to start the container again.
 type resume struct {
 	Globals cmdutil.Globals   `json:"globals"`
@@ -152,7 +198,14 @@ func Again(ctx context.Context, f *cmdutil.Factory, arg string) error {
 		return err
 	}
 	defer closeEngine()
-	quiet := func(attach.Exit) {}
-	e.Run(ctx, c, nil, container.StartOptions{Started: f.Silence, Ended: quiet, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets})
+	o := container.StartOptions{
+		Started: f.Silence, Ended: func(attach.Exit) {}, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets, Infra: infra(f),
+	}
+	done, err := prepare(ctx, f, c.ID, c.Spec, &o)
+	if err != nil {
+		return e.CannotStart(c, err)
+	}
+	defer done()
+	e.Run(ctx, c, nil, o)
 	return nil
 }

@@ -61,6 +61,8 @@ type building struct {
 	ctr   *state.Container
 	lock  *os.File
 	empty bool // config.json has no process
+
+	ownGroup bool // the control group was made for it
 }
 
 // begin reads the bundle and reserves the id.
@@ -84,9 +86,6 @@ func (r *runtime) begin(id string, f *createFlags) (*building, error) {
 	if err := oci.Validate(&run); err != nil {
 		return nil, err
 	}
-	if err := checkResources(spec); err != nil {
-		return nil, err
-	}
 	if run.Process.Terminal && f.consoleSocket == "" {
 		return nil, errors.New("process.terminal: needs --console-socket")
 	}
@@ -103,20 +102,6 @@ func (r *runtime) begin(id string, f *createFlags) (*building, error) {
 	return b, nil
 }
 
-// checkResources refuses limits: no cgroup is made here. Device rules are kept
-// without one, as there are no nodes but those of the spec and none can be made.
-func checkResources(spec *specs.Spec) error {
-	if spec.Linux == nil || spec.Linux.Resources == nil {
-		return nil
-	}
-	r := spec.Linux.Resources
-	if r.Memory != nil || r.CPU != nil || r.Pids != nil || r.BlockIO != nil || len(r.HugepageLimits) > 0 ||
-		r.Network != nil || len(r.Rdma) > 0 || len(r.Unified) > 0 {
-		return errors.New("linux.resources: limits are not supported by this command: nook run sets them")
-	}
-	return nil
-}
-
 // create makes the container, to be started by another call.
 func (b *building) create(ctx context.Context) (_ *oci.Container, err error) {
 	defer b.lock.Close()
@@ -131,6 +116,20 @@ func (b *building) create(ctx context.Context) (_ *oci.Container, err error) {
 	defer b.cfg.Gate.Close()
 	if b.cfg.ExtraFiles, err = extraFiles(b.flags.preserveFDs); err != nil {
 		return nil, err
+	}
+	group, err := b.group()
+	if err != nil {
+		return nil, err
+	}
+	if group != nil {
+		b.cfg.Cgroup = group.File()
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, b.dropGroup(group))
+				return
+			}
+			group.Close()
+		}()
 	}
 	c, err := oci.Create(ctx, b.cfg)
 	if err != nil {
@@ -149,7 +148,11 @@ func (b *building) record(c *oci.Container) error {
 			return err
 		}
 	}
-	err := b.ctr.Save(state.Record{Bundle: b.cfg.Bundle, Pid: c.PID, Created: time.Now(), NoProcess: b.empty})
+	rec := state.Record{Bundle: b.cfg.Bundle, Pid: c.PID, Created: time.Now(), NoProcess: b.empty}
+	if b.cfg.Cgroup != nil {
+		rec.Cgroup, rec.OwnCgroup = b.cfg.Cgroup.Name(), b.ownGroup
+	}
+	err := b.ctr.Save(rec)
 	if err != nil || b.flags.pidFile == "" {
 		return err
 	}

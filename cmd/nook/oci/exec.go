@@ -119,7 +119,14 @@ func enter(ctx context.Context, rec state.Record, cfg oci.ExecConfig, f *execFla
 	if alive, err := rec.Alive(); err != nil || !alive { // the descriptor is of that process, or of none
 		return nil, errors.Join(err, oci.ErrEnded)
 	}
-	e, err := oci.Enter(oci.Target{PID: rec.Pid, Pidfd: pidfd, KillWithParent: !f.detach})
+	t := oci.Target{PID: rec.Pid, Pidfd: pidfd, KillWithParent: !f.detach}
+	if rec.Cgroup != "" {
+		if t.Cgroup, err = os.Open(rec.Cgroup); err != nil {
+			return nil, fmt.Errorf("enter the control group: %w", err)
+		}
+		defer t.Cgroup.Close()
+	}
+	e, err := oci.Enter(t)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
 
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/state"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -81,7 +82,7 @@ func stateOf(c *state.Container, rec state.Record, spec *specs.Spec, status spec
 	st := specs.State{
 		Version: specs.Version, ID: c.ID, Status: status, Bundle: rec.Bundle, Annotations: spec.Annotations,
 	}
-	if status == specs.StateCreated || status == specs.StateRunning {
+	if status == specs.StateCreated || status == specs.StateRunning || status == state.Paused {
 		st.Pid = rec.Pid
 	}
 	return st
@@ -135,7 +136,7 @@ func newKill(r *runtime) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if status != specs.StateCreated && status != specs.StateRunning {
+			if status != specs.StateCreated && status != specs.StateRunning && status != state.Paused {
 				return fmt.Errorf("kill container %s: it is %s", c.ID, status)
 			}
 			if all {
@@ -255,6 +256,11 @@ func stop(cmd *cobra.Command, rec state.Record, status specs.ContainerState) err
 // delete runs the poststop hooks when nothing but their report is left to go
 // wrong (runtime-spec, runtime.md "Lifecycle" 12 and 13).
 func (r *runtime) delete(c *state.Container, rec state.Record) error {
+	if rec.OwnCgroup && rec.ThisBoot() {
+		if err := cgroups.RemoveDir(rec.Cgroup); err != nil {
+			return fmt.Errorf("delete container %s: %w", c.ID, err)
+		}
+	}
 	spec, err := c.Spec()
 	if err != nil {
 		return errors.Join(c.Remove(), err)

@@ -28,7 +28,7 @@ It works in the namespaces it is called from: root of a user namespace can run
 any bundle, a plain user one that has a user namespace of its own.`,
 	}
 	cmd.PersistentFlags().StringVar(&r.root, "root", "", "directory of the containers' state (default: $XDG_RUNTIME_DIR/nook/oci)")
-	cmd.AddCommand(newCreate(r), newStart(r), newState(r), newKill(r), newDelete(r), newRun(r), newExec(r))
+	cmd.AddCommand(newCreate(r), newStart(r), newState(r), newKill(r), newDelete(r), newRun(r), newExec(r), newPause(r), newResume(r), newUpdate(r))
 	return cmd
 }
 

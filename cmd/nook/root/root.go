@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
 	"github.com/nook-containers/nook/cmd/nook/oci"
+	"github.com/nook-containers/nook/cmd/nook/pod"
 	"github.com/nook-containers/nook/cmd/nook/secret"
 	"github.com/nook-containers/nook/cmd/nook/system"
 	"github.com/nook-containers/nook/cmd/nook/volume"
@@ -71,7 +72,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 
 func verbs() []cmdutil.Verb {
 	return slices.Concat(
-		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), secret.Noun(), system.Noun(), container.HealthNoun(), {Names: "oci", New: oci.New}},
+		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), pod.Noun(), secret.Noun(), system.Noun(), container.HealthNoun(), {Names: "oci", New: oci.New}},
 		container.Verbs(), image.Verbs(), system.Verbs(),
 	)
 }
@@ -96,6 +97,7 @@ func newRoot(f *cmdutil.Factory) *cobra.Command {
 	pf.StringVar(&f.Globals.StorageDriver, "storage-driver", "", "overlay or vfs")
 	pf.StringArrayVar(&f.Globals.StorageOpts, "storage-opt", nil, "option of the storage driver, KEY=VALUE")
 	pf.StringVar(&f.Globals.Runtime, "runtime", "", "path of an OCI runtime to use instead of the built-in one")
+	pf.StringVar(&f.Globals.CgroupManager, "cgroup-manager", "", "who makes control groups: systemd, or cgroupfs for nook itself (default: nook where part of the tree is yours, else systemd)")
 	return cmd
 }
 

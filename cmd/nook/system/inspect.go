@@ -11,8 +11,10 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	cmdcontainer "github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
+	"github.com/nook-containers/nook/cmd/nook/pod"
 	"github.com/nook-containers/nook/cmd/nook/volume"
 	"github.com/nook-containers/nook/libpod/container"
+	libpod "github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 	libvolume "github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -30,22 +32,23 @@ const (
 	kindContainer = "container"
 	kindImage     = "image"
 	kindVolume    = "volume"
+	kindPod       = "pod"
 )
 
 func newInspect(f *cmdutil.Factory) *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
 		Use:     "inspect [flags] NAME...",
-		Short:   "Show all about containers, images and volumes",
-		Long:    "Show all about containers, images and volumes, as a JSON array. A container's name beats an image's, and that a volume's.",
+		Short:   "Show all about containers, images, volumes and pods",
+		Long:    "Show all about containers, images, volumes and pods, as a JSON array. A container's name beats an image's, that a volume's, and that a pod's.",
 		Example: "  nook inspect web\n  nook inspect --type image --format '{{.Id}}' busybox",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch o.kind {
-			case kindAll, kindContainer, kindImage, kindVolume:
-			case "network", "pod":
-				return cmdutil.NotYet("--type "+o.kind, "there are: all, container, image and volume")
+			case kindAll, kindContainer, kindImage, kindVolume, kindPod:
+			case "network":
+				return cmdutil.NotYet("--type "+o.kind, "there are: all, container, image, volume and pod")
 			default:
-				return fmt.Errorf("--type %q: want all, container, image or volume", o.kind)
+				return fmt.Errorf("--type %q: want all, container, image, volume or pod", o.kind)
 			}
 			if err := cmdutil.CheckFormat(o.Format, cmdutil.List[any]{}); err != nil {
 				return err
@@ -58,7 +61,7 @@ func newInspect(f *cmdutil.Factory) *cobra.Command {
 		},
 	}
 	o.Add(cmd.Flags())
-	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image or volume")
+	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image, volume or pod")
 	return cmd
 }
 
@@ -102,6 +105,8 @@ func (s *search) outside(i int, name string) {
 	switch s.kind {
 	case kindVolume:
 		s.volume(i, name)
+	case kindPod:
+		s.pod(i, name)
 	case kindAll, kindContainer:
 		c, err := cmdcontainer.Describe(s.f, name)
 		switch {
@@ -145,7 +150,19 @@ func (s *search) volume(i int, name string) {
 	case err == nil:
 		s.objects[i] = v
 	case errors.Is(err, libvolume.ErrNotFound) && s.wants(kindContainer):
-		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image or volume", name), "run: nook ps -a; nook images; nook volume ls")
+		s.pod(i, name)
+	default:
+		s.errs[i] = err
+	}
+}
+
+func (s *search) pod(i int, name string) {
+	p, err := pod.Describe(s.f, name)
+	switch {
+	case err == nil:
+		s.objects[i] = p
+	case errors.Is(err, libpod.ErrNotFound) && s.wants(kindContainer):
+		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image, volume or pod", name), "run: nook ps -a; nook images; nook volume ls; nook pod ps")
 	default:
 		s.errs[i] = err
 	}

@@ -86,7 +86,7 @@ func describe(v *volume.Volume, users []*state.Container) (*Inspect, error) {
 		if err != nil {
 			return nil, err
 		}
-		if st.Word == state.Running {
+		if st.Alive() {
 			in.MountCount++
 		}
 	}

@@ -8,7 +8,8 @@
 // next to the runtime's own state; a root file system that is a detached mount is
 // attached there, which needs a mount namespace of our own.
 //
-// Cgroups stay ours: the container is born in the one the runtime is called in.
+// Cgroups stay ours: the runtime makes none, and is called in the one that the
+// container is to be in.
 package external
 
 import (
@@ -173,6 +174,9 @@ func (c *Container) create(ctx context.Context, cfg *oci.Config) error {
 	}
 	cmd := c.command(ctx, append(args, c.id)...)
 	cmd.ExtraFiles = cfg.ExtraFiles
+	if cfg.Cgroup != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(cfg.Cgroup.Fd())}
+	}
 	if !cfg.Spec.Process.Terminal {
 		setStreams(cmd, cfg)
 	}

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +27,9 @@ const firstExtra = 3
 // went wrong.
 func (s *setup) exec() error {
 	p := &s.Process
+	if err := s.placeExtra(); err != nil {
+		return err
+	}
 	if err := s.setRlimits(dangerous); err != nil {
 		return err
 	}
@@ -48,45 +50,41 @@ func (s *setup) exec() error {
 	return at("run", "reaper", kern.ExecFD(p.SelfFD, args, p.Env))
 }
 
-// arrange gives the extra descriptors their final numbers, what is needed up to
-// execve the next ones, and makes all others end with execve. They can't be closed
-// here: one may be the runtime's own, for its poller. It comes before any filter,
+// arrange moves what is needed up to execve, and the extra descriptors, above the
+// numbers that the extra ones will have, and makes all others end with execve. None
+// is closed or replaced here: one may be the runtime's own, for its poller, which
+// works for as long as there is something to wait for. It comes before any filter,
 // which may know nothing of close_range(2).
 func (s *setup) arrange() error {
 	p := &s.Process
-	keep := []*int{&s.sync, &s.Gate, &s.Held, &s.ptmx, &p.SelfFD}
+	all := []*int{&s.sync, &s.Gate, &s.Held, &s.ptmx, &p.SelfFD}
 	free := firstExtra + p.Extra
-	all := slices.Clone(keep)
 	for i := range s.extra {
 		all = append(all, &s.extra[i])
 	}
-	for _, fd := range all { // out of the way first
+	for _, fd := range all {
 		if *fd == plan.NoFD {
 			continue
 		}
-		up, err := kern.Dup(*fd, free+len(keep))
+		up, err := kern.Dup(*fd, free)
 		if err != nil {
 			return at("move", "descriptors", err)
 		}
 		*fd = up
 	}
+	s.rootFD, s.proc, s.null, s.mask = plan.NoFD, plan.NoFD, plan.NoFD, plan.NoFD
+	return at("close", "descriptors", kern.CloexecFrom(firstExtra))
+}
+
+// placeExtra gives the extra descriptors their final numbers, whatever has them.
+// From here on nothing may be waited for.
+func (s *setup) placeExtra() error {
 	for i, fd := range s.extra {
 		if err := kern.DupTo(fd, firstExtra+i); err != nil {
 			return at("move", "descriptors", err)
 		}
 	}
-	for _, fd := range keep {
-		if *fd == plan.NoFD {
-			continue
-		}
-		if err := kern.DupToCloexec(*fd, free); err != nil {
-			return at("move", "descriptors", err)
-		}
-		*fd = free
-		free++
-	}
-	s.rootFD, s.proc, s.null, s.mask = plan.NoFD, plan.NoFD, plan.NoFD, plan.NoFD
-	return at("close", "descriptors", kern.CloexecFrom(uint(free)))
+	return nil
 }
 
 // execCommand replaces the process by the command, looked up in the PATH of its

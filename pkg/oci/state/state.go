@@ -26,6 +26,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/oci/bundle"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
@@ -50,7 +51,13 @@ type Record struct {
 	BootID    string    `json:"bootID"`
 	Created   time.Time `json:"created"`
 	NoProcess bool      `json:"noProcess,omitempty"` // config.json has none
+	Cgroup    string    `json:"cgroup,omitempty"`    // directory of its control group
+	OwnCgroup bool      `json:"ownCgroup,omitempty"` // it was made for the container
 }
+
+// Paused is the status of a container whose processes stand still; the runtime spec
+// leaves such names to runtimes.
+const Paused specs.ContainerState = "paused"
 
 // ErrNotFound is an id that no container has.
 var ErrNotFound = errors.New("no such container")
@@ -206,7 +213,17 @@ func (c *Container) Status() (Record, specs.ContainerState, error) {
 	case held:
 		return r, specs.StateCreated, nil
 	}
+	if frozen, err := cgroups.Frozen(r.Cgroup); err == nil && frozen {
+		return r, Paused, nil
+	}
 	return r, specs.StateRunning, nil
+}
+
+// ThisBoot reports whether what the record says of the kernel's objects is about
+// those of now.
+func (r Record) ThisBoot() bool {
+	boot, err := bootID()
+	return err == nil && boot == r.BootID
 }
 
 // Alive reports whether init is still that process, in this boot.

@@ -1,0 +1,139 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/cgroups"
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/systemd"
+)
+
+// Names for Cgroups.Manager, as podman has them.
+const (
+	ManagerSystemd  = "systemd"
+	ManagerCgroupfs = "cgroupfs"
+)
+
+// Cgroups says how containers get control groups.
+type Cgroups struct {
+	Manager string            // ManagerSystemd or ManagerCgroupfs; empty: what is right here
+	Systemd []systemd.Address // where the user's systemd may be
+}
+
+// Names of groups. Those of containers are ours to sweep.
+const (
+	groupPrefix    = "nook-"
+	containerGroup = "container"  // below a container's scope
+	monitorGroup   = "monitor"    // beside it
+	roomGroup      = "supervisor" // below a split unit, as podman's
+)
+
+type groupKind int
+
+const (
+	noGroup    groupKind = iota
+	ownGroup             // made by us, in a part of the tree that is ours
+	scopeGroup           // below a scope that systemd makes
+)
+
+// groupPlan is where a container's group comes from.
+type groupPlan struct {
+	kind groupKind
+	base string // what is ours from here on down; not with scopeGroup
+	dir  string // of the group; not with scopeGroup
+
+	unit, slice string // of a scopeGroup; a container that is in its scope already has the unit too
+	stay        bool   // the monitor stays where it is
+	makeRoom    bool   // move the processes of base itself to roomGroup first
+}
+
+// planGroup decides. It is pure.
+func planGroup(h cgroups.Host, c spec.Container, id string, o Cgroups) (groupPlan, error) {
+	unit := groupPrefix + id + ".scope"
+	p := groupPlan{stay: c.Cgroups == spec.CgroupsNoConmon}
+	parent := filepath.Dir(h.Own)
+	switch {
+	case c.Cgroups == spec.CgroupsDisabled:
+		return p, nil
+	case h.Own != "" && filepath.Base(parent) == unit: // it is started again, by its own monitor
+		return groupPlan{kind: ownGroup, base: parent, dir: filepath.Join(parent, containerGroup), unit: unit}, nil
+	case c.Cgroups == spec.CgroupsSplit:
+		return planSplit(h, id)
+	case h.Base != "" && o.Manager != ManagerSystemd:
+		return planBelow(h.Base, c, id)
+	case h.Managed && (o.Manager == ManagerCgroupfs || len(o.Systemd) == 0):
+		return planBelow(h.Own, c, id)
+	case h.Layout == cgroups.Unified && o.Manager != ManagerCgroupfs && len(o.Systemd) > 0:
+		p.kind, p.unit, p.slice = scopeGroup, unit, c.CgroupParent
+		if p.slice == "" {
+			p.slice = "user.slice"
+		}
+		return p, systemd.CheckSlice(p.slice)
+	case o.Manager == ManagerSystemd:
+		return p, problem.Hint(fmt.Errorf("cgroup manager systemd: %w", systemd.ErrNone), "leave --cgroup-manager out, or %s", lingerAdvice)
+	}
+	return p, nil
+}
+
+const lingerAdvice = "run: loginctl enable-linger; and log in again"
+
+// planSplit takes the unit that nook was started as.
+func planSplit(h cgroups.Host, id string) (groupPlan, error) {
+	if h.Own == "" || h.Base == "" && !h.Managed {
+		return groupPlan{}, problem.Hint(errors.New("--cgroups=split: the control group that nook is in is not yours"),
+			"run: systemd-run --user -p Delegate=yes --wait -- nook run --cgroups=split ...")
+	}
+	base := h.Own
+	if filepath.Base(base) == roomGroup {
+		base = filepath.Dir(base) // an earlier container has made room
+	}
+	return groupPlan{
+		kind: ownGroup, base: base, dir: filepath.Join(base, groupPrefix+id), makeRoom: base == h.Own,
+	}, nil
+}
+
+// planBelow makes the group ourselves. A parent is meant to be below base, however
+// it is spelled.
+func planBelow(base string, c spec.Container, id string) (groupPlan, error) {
+	parent := strings.TrimPrefix(filepath.Clean("/"+c.CgroupParent), base)
+	for name := range strings.SplitSeq(strings.Trim(parent, "/"), "/") {
+		if strings.HasPrefix(name, "cgroup.") || strings.HasPrefix(name, groupPrefix) {
+			return groupPlan{}, fmt.Errorf("cgroup parent %q: %q is taken", c.CgroupParent, name)
+		}
+	}
+	return groupPlan{kind: ownGroup, base: base, dir: filepath.Join(base, parent, groupPrefix+id)}, nil
+}
+
+// wantsGroup reports whether c asks for what only a control group can do.
+func wantsGroup(c spec.Container, writes []cgroups.Write) bool {
+	if c.Cgroups != spec.CgroupsDefault && c.Cgroups != spec.CgroupsDisabled || c.CgroupParent != "" {
+		return true
+	}
+	for _, w := range writes {
+		if !w.Optional {
+			return true
+		}
+	}
+	return false
+}
+
+// ErrNoCgroup means that a container cannot have, or has not, a control group.
+var ErrNoCgroup = errors.New("no control group")
+
+// explainNoGroup says why there is none for what, and what to do about it.
+func explainNoGroup(what string, h cgroups.Host) error {
+	switch h.Layout {
+	case cgroups.Hybrid, cgroups.Legacy:
+		return problem.Hint(fmt.Errorf("%s: %w: this host gives the controllers to cgroup v1, which is root's", what, ErrNoCgroup),
+			"boot the host with systemd.unified_cgroup_hierarchy=1 on the kernel command line")
+	case cgroups.None:
+		return problem.Hint(fmt.Errorf("%s: %w: cgroup v2 is not mounted", what, ErrNoCgroup),
+			"run: sudo mount -t cgroup2 none /sys/fs/cgroup")
+	case cgroups.Unified:
+	}
+	return problem.Hint(fmt.Errorf("%s: %w: no part of the cgroup tree is yours, and no systemd user manager answers", what, ErrNoCgroup), lingerAdvice)
+}
