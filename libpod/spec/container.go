@@ -271,14 +271,19 @@ type IDMapping struct {
 // Security is the sum of --security-opt.
 type Security struct {
 	NoNewPrivileges bool     `json:"noNewPrivileges,omitempty"`
-	Seccomp         string   `json:"seccomp,omitempty"` // empty: default profile; SeccompUnconfined; else the profile's JSON text
-	Mask            []string `json:"mask,omitempty"`    // further paths to hide
-	Unmask          []string `json:"unmask,omitempty"`  // paths not to hide or protect; UnmaskAll for every one
+	Seccomp         string   `json:"seccomp,omitempty"`     // empty: default profile; SeccompUnconfined or SeccompNested; else the profile's JSON text
+	Mask            []string `json:"mask,omitempty"`        // further paths to hide
+	Unmask          []string `json:"unmask,omitempty"`      // paths not to hide or protect; UnmaskAll for every one
+	ProcOptions     []string `json:"procOptions,omitempty"` // mount options of /proc
+	AppArmor        string   `json:"appArmor,omitempty"`    // profile of the host; empty: none
+	WritableCgroups bool     `json:"writableCgroups,omitempty"`
+	NoHostDevices   bool     `json:"noHostDevices,omitempty"` // none with Container.Privileged
 }
 
 // Special values of Security's fields.
 const (
 	SeccompUnconfined = "unconfined"
+	SeccompNested     = "nested" // what containers in the container need, too
 	UnmaskAll         = "ALL"
 )
 
