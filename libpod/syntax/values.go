@@ -3,6 +3,7 @@ package syntax
 import (
 	"encoding/json"
 	"math"
+	"path"
 	"strconv"
 	"strings"
 
