@@ -71,6 +71,11 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
+	letGo, err := e.chooseIDs(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer letGo()
 	reserve := e.State.Create
 	if r.Spec.Remove && r.Run {
 		reserve = e.State.CreateEphemeral

@@ -273,13 +273,13 @@ func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc); err != nil {
+	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc.with(c.Spec.Session.HostUsers)); err != nil {
 		return nil, err
 	}
 	if in.Host, err = hostFacts(ids.GIDs); err != nil {
 		return nil, err
 	}
-	if c.Spec.Privileged {
+	if c.Spec.Privileged && !c.Spec.Security.NoHostDevices {
 		if in.Host.Devices, err = hostDevices(); err != nil {
 			return nil, err
 		}

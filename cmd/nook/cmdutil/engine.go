@@ -96,7 +96,7 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 	return store.Open(store.Options{
 		Root: root, RunRoot: runRoot,
 		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: candidates,
-		MoreIDs: userns.MoreIDs,
+		MoreIDs: userns.MoreIDs, Notice: f.Notice,
 		Changed: func(what store.Change, id, name string) { events.TellImage(st, string(what), id, name) },
 	})
 }
