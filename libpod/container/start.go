@@ -86,7 +86,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir, joined}, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c: c, root: root, dir: dir, joined: joined}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 // buildSpec resolves what depends on the root file system and this host.
 func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 	c := p.c
-	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces}
+	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces, Described: p.described}
 	ids, err := idMaps(c.Spec.UserNS)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ type createFlags struct {
 	entrypoint, restart             string
 	env, envFile, labels, labelFile []string
 	volumes, mounts, tmpfs          []string
-	devices, ulimits, sysctls       []string
+	devices, gpus, ulimits, sysctls []string
 	annotations, securityOpts       []string
 	logDriver                       string
 	logOpts                         []string
@@ -93,7 +93,8 @@ func (o *createFlags) addFiles(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "empty directory in memory: CONTAINER[:OPTIONS]")
 	f.BoolVar(&o.req.Spec.ReadOnly, "read-only", false, "make the root file system read-only")
 	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /dev, /dev/shm, /run, /tmp and /var/tmp writable")
-	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm]")
+	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm], or one that is described there (CDI): VENDOR/CLASS=NAME")
+	f.StringArrayVar(&o.gpus, "gpus", nil, "show GPUs that are described on the host (CDI): all, a number or device=NAME[,NAME...]")
 	f.StringArrayVar(&o.secrets, "secret", nil, "give a secret: NAME[,type=mount|env,target=...,uid=...,gid=...,mode=...]")
 	f.StringVar(&o.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
 	f.BoolVar(&o.rootfs, "rootfs", false, "the argument is a directory to run from, not an image")
@@ -305,10 +306,17 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(d.Source); err != nil {
+		if _, err := os.Stat(d.Source); filepath.IsAbs(d.Source) && err != nil {
 			return fmt.Errorf("device %s: %w", d.Source, errors.Unwrap(err))
 		}
 		s.Devices = append(s.Devices, d)
+	}
+	for _, text := range o.gpus {
+		gpus, err := syntax.GPUs(text)
+		if err != nil {
+			return err
+		}
+		s.Devices = append(s.Devices, gpus...)
 	}
 	for _, text := range o.secrets {
 		sec, err := syntax.Secret(text)
