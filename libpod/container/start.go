@@ -40,6 +40,7 @@ type StartOptions struct {
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
 	Place   *Placement        // its control group; nil: none
+	Commit  func() error      // called before the command runs; its error is that it must not. From then on nothing ends it but signals of its own
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
@@ -180,6 +181,9 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 		events.Tell(r.c, events.Restart)
 	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
 		events.Tell(r.c, events.Attach)
+	}
+	if err := o.Commit(); err != nil {
+		return err
 	}
 	if err := r.proc.Start(); err != nil {
 		return err
