@@ -39,22 +39,19 @@ func UserNS(text string) (spec.UserNS, error) {
 
 func userNSOption(u *spec.UserNS, text, key, value string) error {
 	switch mode := u.Mode; {
-	case mode == spec.UserNSAuto && (key == "uidmapping" || key == "gidmapping"):
-		m, err := IDMap(value)
-		if err != nil || m.uids != m.gids || m.Extend {
-			return bad("user namespace", text, "%s: want CONTAINER:[@]HOST:SIZE", key)
-		}
-		if key == "uidmapping" {
-			u.UIDMap = append(u.UIDMap, m.IDMapping)
-		} else {
-			u.GIDMap = append(u.GIDMap, m.IDMapping)
-		}
-		return nil
+	case mode == spec.UserNSAuto && key == "uidmapping":
+		return autoMapping(&u.UIDMap, text, key, value)
+	case mode == spec.UserNSAuto && key == "gidmapping":
+		return autoMapping(&u.GIDMap, text, key, value)
 	case mode == spec.UserNSHost || mode == spec.UserNSNoMap:
 		return bad("user namespace", text, "only keep-id and auto take options")
 	case key != "size" && (mode == spec.UserNSAuto || key != "uid" && key != "gid"):
 		return bad("user namespace", text, "unknown option %q", key)
 	}
+	return userNSNumber(u, text, key, value)
+}
+
+func userNSNumber(u *spec.UserNS, text, key, value string) error {
 	n, err := strconv.ParseUint(value, 10, 32)
 	if err != nil || n > math.MaxInt32 {
 		return bad("user namespace", text, "%s must be a number up to %d", key, math.MaxInt32)
@@ -68,6 +65,15 @@ func userNSOption(u *spec.UserNS, text, key, value string) error {
 	case "size":
 		u.Size = id
 	}
+	return nil
+}
+
+func autoMapping(list *[]spec.IDMapping, text, key, value string) error {
+	m, err := IDMap(value)
+	if err != nil || m.uids != m.gids || m.Extend {
+		return bad("user namespace", text, "%s: want CONTAINER:[@]HOST:SIZE", key)
+	}
+	*list = append(*list, m.IDMapping)
 	return nil
 }
 

@@ -301,6 +301,27 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 	if err := o.readImageVolume(s); err != nil {
 		return err
 	}
+	if err := o.readDevices(s); err != nil {
+		return err
+	}
+	for _, text := range o.secrets {
+		sec, err := syntax.Secret(text)
+		if err != nil {
+			return err
+		}
+		s.Secrets = append(s.Secrets, sec)
+	}
+	s.ReadOnlyAll = s.ReadOnly && !o.readOnlyTmpfs
+	if o.shmSize == "" {
+		return nil
+	}
+	var err error
+	s.ShmSize, err = syntax.Bytes(o.shmSize)
+	return err
+}
+
+// readDevices reads --device and --gpus.
+func (o *createFlags) readDevices(s *spec.Container) error {
 	for _, text := range o.devices {
 		d, err := syntax.Device(text)
 		if err != nil {
@@ -318,20 +339,7 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 		}
 		s.Devices = append(s.Devices, gpus...)
 	}
-	for _, text := range o.secrets {
-		sec, err := syntax.Secret(text)
-		if err != nil {
-			return err
-		}
-		s.Secrets = append(s.Secrets, sec)
-	}
-	s.ReadOnlyAll = s.ReadOnly && !o.readOnlyTmpfs
-	if o.shmSize == "" {
-		return nil
-	}
-	var err error
-	s.ShmSize, err = syntax.Bytes(o.shmSize)
-	return err
+	return nil
 }
 
 func (o *createFlags) readImageVolume(s *spec.Container) error {
