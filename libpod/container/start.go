@@ -33,22 +33,24 @@ import (
 // StartOptions say how to start a container.
 type StartOptions struct {
 	Size    attach.Size
-	PIDFile string            // absolute; gets the pid of the first process
-	Monitor string            // absolute; gets the pid of the process that looks after it
-	Filter  Filter            // of the system calls; zero: made when it is needed
-	Streams [3]*os.File       // of a container whose log driver passes them through
-	Extra   []*os.File        // become descriptors 3 and up of the container
-	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
-	Place   *Placement        // its control group; nil: none
-	Started func()            // called once the command runs
-	Ended   func(attach.Exit) // called if the command never ran
-	Control *os.File          // what conn reads and writes
-	Detach  bool              // the client leaves when the command runs
-	Infra   StartInfra        // nil: it must run
-	Hold    *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
-	Resume  json.RawMessage   // for the monitor, should it start the container again
-	Again   *monitor.Handover // it does; nil: a user does
-	Secrets map[string][]byte // by name, those that only the user's session could read
+	PIDFile string      // absolute; gets the pid of the first process
+	Monitor string      // absolute; gets the pid of the process that looks after it
+	Filter  Filter      // of the system calls; zero: made when it is needed
+	Streams [3]*os.File // of a container whose log driver passes them through
+	Extra   []*os.File  // become descriptors 3 and up of the container
+	Seed    *oci.Seed   // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement  // its control group; nil: none
+	// FindGroups is Cgroups.Find, for who makes Place.
+	FindGroups func() (cgroups.Host, error)
+	Started    func()            // called once the command runs
+	Ended      func(attach.Exit) // called if the command never ran
+	Control    *os.File          // what conn reads and writes
+	Detach     bool              // the client leaves when the command runs
+	Infra      StartInfra        // nil: it must run
+	Hold       *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
+	Resume     json.RawMessage   // for the monitor, should it start the container again
+	Again      *monitor.Handover // it does; nil: a user does
+	Secrets    map[string][]byte // by name, those that only the user's session could read
 }
 
 // running is a container whose command executes.
@@ -175,6 +177,11 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 			return err
 		}
 	}
+	return r.command(o)
+}
+
+// command lets the command run, and takes what the monitor looks after then.
+func (r *running) command(o StartOptions) error {
 	switch {
 	case o.Again != nil:
 		events.Tell(r.c, events.Restart)

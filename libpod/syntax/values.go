@@ -3,6 +3,7 @@ package syntax
 import (
 	"encoding/json"
 	"math"
+	"path"
 	"strconv"
 	"strings"
 
@@ -75,6 +76,9 @@ func Device(text string) (spec.Device, error) {
 	case len(parts) >= 2:
 		d.Target = parts[1]
 	}
+	if d.Target != "" {
+		d.Target = path.Clean(d.Target)
+	}
 	if len(parts) == 3 {
 		d.Permissions = parts[2]
 	}
@@ -85,6 +89,8 @@ func Device(text string) (spec.Device, error) {
 		return d, bad("device", text, "want an absolute path of the host, or VENDOR/CLASS=NAME")
 	case d.Target != "" && !strings.HasPrefix(d.Target, "/"):
 		return d, bad("device", text, "the path in the container must be absolute")
+	case d.Target == "/":
+		return d, bad("device", text, "the container's root directory is no device")
 	case strings.Trim(d.Permissions, "rwm") != "":
 		return d, bad("device", text, "permissions are some of r, w and m")
 	}

@@ -210,6 +210,7 @@ func (f *Factory) Also(ctx context.Context, out *os.File, args ...string) error 
 	}
 	defer null.Close()
 	other := *f
+	other.mute = true
 	other.In, other.Out, other.Err, other.Args = null, null, null, append(f.Globals.args(), args...)
 	if out != nil {
 		other.Out = out
