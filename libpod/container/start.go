@@ -119,13 +119,19 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
 		return nil, err
 	}
-	proc, err := e.create(ctx, cfg)
+	proc, err := e.create(ctx, c, cfg)
 	if err != nil {
 		return nil, err
 	}
 	undo.Push("kill the container", func() error { return kill(proc) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
+	if caps := ociSpec.Process.Capabilities; caps != nil {
+		r.run.EffectiveCaps = caps.Effective
+	}
+	if e.external(c) {
+		r.run.Runtime = e.Runtime
+	}
 	return r, r.begin(ctx, o, &undo)
 }
 
@@ -152,7 +158,7 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	if err := r.openProcess(pid, undo); err != nil {
 		return err
 	}
-	if r.run, err = newRun(pid, o.Again); err != nil {
+	if err := r.record(pid, o.Again); err != nil {
 		return err
 	}
 	r.run.Cgroup = o.Place.Dir()
@@ -225,8 +231,12 @@ func kill(p oci.Process) error {
 	return errors.Join(err, werr)
 }
 
-func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
-	if e.Runtime == "" || cfg.Pause {
+// external reports whether another OCI runtime runs c. What holds a pod's namespaces
+// is our own alone.
+func (e *Engine) external(c *state.Container) bool { return e.Runtime != "" && !c.Spec.Infra }
+
+func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
+	if !e.external(c) {
 		return oci.Create(ctx, cfg)
 	}
 	return external.Create(ctx, e.Runtime, filepath.Join(e.State.Run, "runtime"), cfg)
@@ -331,20 +341,19 @@ func hostFacts(gids []userns.Extent) (ocispec.Host, error) {
 	return ocispec.Host{Hostname: name, MaxGID: maxID(gids), Masked: throttles}, err
 }
 
-func newRun(pid int, again *monitor.Handover) (state.Run, error) {
-	boot, err := state.BootID()
-	if err != nil {
-		return state.Run{}, err
+// record adds what is known of a run as it begins.
+func (r *running) record(pid int, again *monitor.Handover) (err error) {
+	if r.run.Boot, err = state.BootID(); err != nil {
+		return err
 	}
-	begun, err := state.StartTime(pid)
-	if err != nil {
-		return state.Run{}, err
+	if r.run.PIDStart, err = state.StartTime(pid); err != nil {
+		return err
 	}
-	r := state.Run{Boot: boot, PID: pid, PIDStart: begun, Started: time.Now()}
+	r.run.PID, r.run.Started = pid, time.Now()
 	if again != nil {
-		r.Restarts = again.Restarts
+		r.run.Restarts = again.Restarts
 	}
-	return r, nil
+	return nil
 }
 
 // Run starts c, which this process holds, and looks after it until it has ended,
@@ -383,7 +392,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	} else {
 		m.Owner = o.Control
 	}
-	if (e.Runtime == "" || c.Spec.Infra) && (o.Detach || !c.Ephemeral()) {
+	if !e.external(c) && (o.Detach || !c.Ephemeral()) {
 		if err = errors.Join(userns.KeepOnExec(), m.Become(r.root.Kept()...)); err != nil {
 			e.Notice(err.Error()) // then this process does it
 		}
