@@ -36,6 +36,7 @@ type Engine struct {
 	Layers  *store.Store
 	Runtime string       // path of an external OCI runtime; empty: our own
 	Notice  func(string) // what the user should know; never nil
+	CDI     []string     // directories with descriptions of devices, the last one being the most important
 }
 
 // Request asks for a new container.
@@ -71,6 +72,11 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
+	letGo, err := e.chooseIDs(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer letGo()
 	reserve := e.State.Create
 	if r.Spec.Remove && r.Run {
 		reserve = e.State.CreateEphemeral

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -35,6 +36,7 @@ type mounter struct {
 	spec *specs.Spec
 	// trees are detached mounts by their target: what no path of the host shows.
 	trees map[string]*os.File
+	noted bool // the user knows whom files will belong to
 	undo  cleanup.Stack
 }
 
@@ -45,10 +47,16 @@ type place struct {
 	root   *store.RootFS
 	dir    string
 	joined *joined
+	// described is what devices need that the host describes; nil: there are none.
+	described *cdispecs.ContainerEdits
 }
 
 // specAndMounts builds the runtime spec and prepares what it mounts.
 func (e *Engine) specAndMounts(ctx context.Context, p place, o StartOptions) (*specs.Spec, *mounter, error) {
+	var err error
+	if p.described, err = e.describe(p.c.Spec); err != nil {
+		return nil, nil, err
+	}
 	built, err := buildSpec(p, o)
 	if err != nil {
 		return nil, nil, err
@@ -117,7 +125,7 @@ func (m *mounter) bind(ctx context.Context, mnt *spec.Mount, n int) error {
 		return m.overlay(mnt, mnt.Source, n)
 	}
 	if !mnt.Chown {
-		return nil
+		return m.noteOwner(mnt)
 	}
 	if err := chownable(mnt.Source); err != nil {
 		return err

@@ -33,14 +33,18 @@ import (
 // StartOptions say how to start a container.
 type StartOptions struct {
 	Size    attach.Size
-	PIDFile string            // absolute; gets the pid of the first process
-	Monitor string            // absolute; gets the pid of the process that looks after it
-	Filter  Filter            // of the system calls; zero: made when it is needed
-	Streams [3]*os.File       // of a container whose log driver passes them through
-	Extra   []*os.File        // become descriptors 3 and up of the container
-	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
-	Place   *Placement        // its control group; nil: none
-	Commit  func() error      // called before the command runs; its error is that it must not. From then on nothing ends it but signals of its own
+	PIDFile string      // absolute; gets the pid of the first process
+	Monitor string      // absolute; gets the pid of the process that looks after it
+	Filter  Filter      // of the system calls; zero: made when it is needed
+	Streams [3]*os.File // of a container whose log driver passes them through
+	Extra   []*os.File  // become descriptors 3 and up of the container
+	Seed    *oci.Seed   // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement  // its control group; nil: none
+	// FindGroups is Cgroups.Find, for who makes Place.
+	FindGroups func() (cgroups.Host, error)
+	// Commit is called before the command runs; its error is that it must not. From then
+	// on nothing ends it but signals of its own.
+	Commit  func() error
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
@@ -85,7 +89,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir, joined}, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c: c, root: root, dir: dir, joined: joined}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +186,11 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 			return err
 		}
 	}
+	return r.command(o)
+}
+
+// command lets the command run, and takes what the monitor looks after then.
+func (r *running) command(o StartOptions) error {
 	switch {
 	case o.Again != nil:
 		events.Tell(r.c, events.Restart)
@@ -270,7 +279,7 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 // buildSpec resolves what depends on the root file system and this host.
 func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 	c := p.c
-	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces}
+	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces, Described: p.described}
 	ids, err := idMaps(c.Spec.UserNS)
 	if err != nil {
 		return nil, err
@@ -280,13 +289,13 @@ func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc); err != nil {
+	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc.with(c.Spec.Session.HostUsers)); err != nil {
 		return nil, err
 	}
 	if in.Host, err = hostFacts(ids.GIDs); err != nil {
 		return nil, err
 	}
-	if c.Spec.Privileged {
+	if c.Spec.Privileged && !c.Spec.Security.NoHostDevices {
 		if in.Host.Devices, err = hostDevices(); err != nil {
 			return nil, err
 		}

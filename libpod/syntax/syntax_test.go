@@ -142,10 +142,20 @@ func TestValues(t *testing.T) {
 		"device":             {show(Device("/dev/fuse")), "{Source:/dev/fuse Target: Permissions:}"},
 		"device, all":        {show(Device("/dev/a:/dev/b:rw")), "{Source:/dev/a Target:/dev/b Permissions:rw}"},
 		"device, two":        {show(Device("/dev/a:r")), "{Source:/dev/a Target: Permissions:r}"},
-		"device, CDI":        {show(Device("nvidia.com/gpu=all")), "error: CDI devices are not there yet"},
+		"device, CDI":        {show(Device("nvidia.com/gpu=a:b")), "{Source:nvidia.com/gpu=a:b Target: Permissions:}"},
+		"device, relative":   {show(Device("dev/a")), "error: want an absolute path of the host, or VENDOR/CLASS=NAME"},
+		"gpus":               {show(GPUs("all")), "[{Source:gpu=all Target: Permissions:}]"},
+		"gpus, number":       {show(GPUs("2")), "[{Source:gpu=0 Target: Permissions:} {Source:gpu=1 Target: Permissions:}]"},
+		"gpus, names":        {show(GPUs("\"device=a,b\"")), "[{Source:gpu=a Target: Permissions:} {Source:gpu=b Target: Permissions:}]"},
+		"gpus, none":         {show(GPUs("0")), "error: want all, a number or device=NAME[,NAME...]"},
 		"device, bad":        {show(Device("/dev/a:/b:q")), "error: permissions are some of r, w and m"},
-		"userns, auto":       {show(UserNS("auto")), "error: mode auto is not there yet; want host, keep-id or nomap"},
-		"userns, options":    {show(UserNS("nomap:uid=1")), "error: only keep-id takes options"},
+		"userns, path":       {show(UserNS("ns:/proc/1/ns/user")), "error: a path is not enough to know the ids in it; name a container: container:NAME"},
+		"userns, options":    {show(UserNS("nomap:uid=1")), "error: only keep-id and auto take options"},
+		"userns, auto uid":   {show(UserNS("auto:uid=1")), "error: unknown option \"uid\""},
+		"userns, auto map":   {show(UserNS("auto:uidmapping=+0:1:1")), "error: uidmapping: want CONTAINER:[@]HOST:SIZE"},
+		"idmap, words":       {show(IDMap("0")), "error: want [+][u|g]CONTAINER:[@]HOST[:SIZE]"},
+		"idmap, none":        {show(IDMap("0:1:0")), "error: the size is 0"},
+		"idmap, last id":     {show(IDMap("4294967295:1:1")), "error: \"4294967295\" is not an id"},
 		"userns, big":        {show(UserNS("keep-id:uid=4294967296")), "error: uid must be a number up to 2147483647"},
 		"entrypoint":         {show(Entrypoint("")), "[]"},
 		"entrypoint, JSON":   {show(Entrypoint(`["a","b c"]`)), "[a b c]"},
@@ -196,10 +206,10 @@ func TestSecurityOpt(t *testing.T) {
 			t.Errorf("%s: %v", o, err)
 		}
 	}
-	if got := fmt.Sprintf("%+v", s); got != "{NoNewPrivileges:true Seccomp:{} Mask:[/a /c] Unmask:[ALL /proc/*]}" {
+	if got := fmt.Sprintf("%+v", s); got != "{NoNewPrivileges:true Seccomp:{} Mask:[/a /c] Unmask:[ALL /proc/*] ProcOptions:[] AppArmor: WritableCgroups:false NoHostDevices:false}" {
 		t.Errorf("got %s", got)
 	}
-	for _, o := range []string{"seccomp=gone.json", "seccomp=", "mask=a", "unmask=/[", "label=disable", "shields=up", "no-new-privileges=maybe"} {
+	for _, o := range []string{"seccomp=gone.json", "seccomp=", "mask=a", "unmask=/[", "label=type:a", "shields=up", "no-new-privileges=maybe"} {
 		if err := SecurityOpt(&s, o, read); !errors.Is(err, ErrSyntax) {
 			t.Errorf("%s: %v, want ErrSyntax", o, err)
 		}

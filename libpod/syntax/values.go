@@ -65,6 +65,9 @@ func limit(text string) (int64, error) {
 
 // Device reads --device: HOST[:CONTAINER][:PERMISSIONS].
 func Device(text string) (spec.Device, error) {
+	if isCDI(text) {
+		return spec.Device{Source: text}, nil
+	}
 	parts := strings.Split(text, ":")
 	d := spec.Device{Source: parts[0]}
 	switch {
@@ -73,6 +76,9 @@ func Device(text string) (spec.Device, error) {
 	case len(parts) >= 2:
 		d.Target = parts[1]
 	}
+	if d.Target != "" {
+		d.Target = path.Clean(d.Target)
+	}
 	if len(parts) == 3 {
 		d.Permissions = parts[2]
 	}
@@ -80,128 +86,63 @@ func Device(text string) (spec.Device, error) {
 	case len(parts) > 3:
 		return d, bad("device", text, "want HOST[:CONTAINER][:PERMISSIONS]")
 	case !strings.HasPrefix(d.Source, "/"):
-		if strings.Contains(d.Source, "=") {
-			return d, bad("device", text, "CDI devices are not there yet")
-		}
-		return d, bad("device", text, "the host path must be absolute")
+		return d, bad("device", text, "want an absolute path of the host, or VENDOR/CLASS=NAME")
 	case d.Target != "" && !strings.HasPrefix(d.Target, "/"):
 		return d, bad("device", text, "the path in the container must be absolute")
+	case d.Target == "/":
+		return d, bad("device", text, "the container's root directory is no device")
 	case strings.Trim(d.Permissions, "rwm") != "":
 		return d, bad("device", text, "permissions are some of r, w and m")
 	}
 	return d, nil
 }
 
-// UserNS reads --userns.
-func UserNS(text string) (spec.UserNS, error) {
-	mode, opts, hasOpts := strings.Cut(text, ":")
-	switch mode {
-	case "", "host":
-		mode = spec.UserNSHost
-	case spec.UserNSKeepID, spec.UserNSNoMap:
-	case "auto", "container", "ns", "private":
-		return spec.UserNS{}, bad("user namespace", text, "mode %s is not there yet; want host, keep-id or nomap", mode)
-	default:
-		return spec.UserNS{}, bad("user namespace", text, "want host, keep-id[:uid=N,gid=N,size=N] or nomap")
-	}
-	u := spec.UserNS{Mode: mode}
-	if !hasOpts {
-		return u, nil
-	}
-	if mode != spec.UserNSKeepID {
-		return u, bad("user namespace", text, "only keep-id takes options")
-	}
-	for o := range strings.SplitSeq(opts, ",") {
-		key, value, _ := strings.Cut(o, "=")
-		n, err := strconv.ParseUint(value, 10, 32)
-		if err != nil || n > math.MaxInt32 {
-			return u, bad("user namespace", text, "%s must be a number up to %d", key, math.MaxInt32)
-		}
-		id := uint32(n)
-		switch key {
-		case "uid":
-			u.UID = &id
-		case "gid":
-			u.GID = &id
-		case "size":
-			u.Size = id
-		default:
-			return u, bad("user namespace", text, "unknown option %q", key)
-		}
-	}
-	return u, nil
-}
-
-// SecurityOpt adds one --security-opt to s. readFile gets a seccomp profile.
-func SecurityOpt(s *spec.Security, text string, readFile func(string) ([]byte, error)) error {
-	key, value, hasValue := strings.Cut(text, "=")
-	if !hasValue {
-		key, value, hasValue = strings.Cut(text, ":") // Docker's old spelling
-	}
-	switch key {
-	case "no-new-privileges":
-		on, err := true, error(nil)
-		if hasValue {
-			if on, err = strconv.ParseBool(value); err != nil {
-				return bad("security option", text, "want true or false")
+// isCDI reports whether text is VENDOR/CLASS=NAME (CDI's SPEC.md, "CDI Device
+// Names"). The name may have colons.
+func isCDI(text string) bool {
+	kind, name, ok := strings.Cut(text, "=")
+	vendor, class, two := strings.Cut(kind, "/")
+	words := func(s, more string) bool {
+		for _, c := range s {
+			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune(more, c) {
+				return false
 			}
 		}
-		s.NoNewPrivileges = on
-	case "seccomp":
-		return seccomp(s, text, value, readFile)
-	case "mask":
-		return addPaths(&s.Mask, text, value, "")
-	case "unmask":
-		return addPaths(&s.Unmask, text, value, spec.UnmaskAll)
-	case "systempaths":
-		if value != "unconfined" {
-			return bad("security option", text, "want systempaths=unconfined")
+		return s != ""
+	}
+	return ok && two && words(vendor, "-_.") && words(class, "-_") && words(name, "-_.:")
+}
+
+// GPUs reads --gpus: all, a number of them, or device=NAME[,NAME...]. They are of
+// whichever vendor the host has.
+func GPUs(text string) ([]spec.Device, error) {
+	names := []string{"all"}
+	plain := strings.Trim(text, `"'`)
+	n, err := strconv.Atoi(plain)
+	list, named := strings.CutPrefix(plain, "device=")
+	switch {
+	case plain == "all":
+	case named && list != "":
+		names = strings.Split(list, ",")
+	case err == nil && n > 0 && n <= maxGPUs:
+		names = nil
+		for i := range n {
+			names = append(names, strconv.Itoa(i))
 		}
-		s.Unmask = append(s.Unmask, spec.UnmaskAll)
-	case "apparmor", "label", "proc-opts", "writable-cgroups":
-		return bad("security option", text, "%s is not there yet", key)
 	default:
-		return bad("security option", text, "unknown option %q", key)
+		return nil, bad("gpus", text, "want all, a number or device=NAME[,NAME...]")
 	}
-	return nil
+	var out []spec.Device
+	for _, name := range names {
+		if !isCDI("any/" + spec.AnyGPU + name) {
+			return nil, bad("gpus", text, "%q is no name of a device", name)
+		}
+		out = append(out, spec.Device{Source: spec.AnyGPU + name})
+	}
+	return out, nil
 }
 
-func seccomp(s *spec.Security, text, value string, readFile func(string) ([]byte, error)) error {
-	switch value {
-	case "":
-		return bad("security option", text, "want seccomp=unconfined or seccomp=PROFILE.json")
-	case spec.SeccompUnconfined:
-		s.Seccomp = spec.SeccompUnconfined
-		return nil
-	case "builtin", "default":
-		s.Seccomp = ""
-		return nil
-	}
-	profile, err := readFile(value)
-	if err != nil {
-		return bad("security option", text, "%v", err)
-	}
-	s.Seccomp = string(profile)
-	return nil
-}
-
-// addPaths also accepts the word all, in any case, if it is not empty.
-func addPaths(to *[]string, text, value, all string) error {
-	for p := range strings.SplitSeq(value, ":") {
-		if all != "" && strings.EqualFold(p, all) {
-			*to = append(*to, all)
-			continue
-		}
-		if !strings.HasPrefix(p, "/") {
-			return bad("security option", text, "%q is not an absolute path", p)
-		}
-		if _, err := path.Match(p, ""); err != nil {
-			return bad("security option", text, "%q: %v", p, err)
-		}
-		*to = append(*to, path.Clean(p))
-	}
-	return nil
-}
+const maxGPUs = 1024 // more is a mistake
 
 // KeyValue reads KEY=VALUE; kind names the flag in errors.
 func KeyValue(kind, text string) (key, value string, err error) {

@@ -28,6 +28,7 @@ type Globals struct {
 	RunRoot       string // store's run root; default Paths.Run/storage
 	StorageDriver string // overlay (default) or vfs
 	StorageOpts   []string
+	CDIDirs       []string // with descriptions of devices; default those of the host and the user
 	Runtime       string // external OCI runtime; empty: our own
 	CgroupManager string // systemd, cgroupfs; empty: what is right here
 }
@@ -44,6 +45,7 @@ type Factory struct {
 	Paths   func() (config.Paths, error)
 
 	helper registry.HelperFunc // see CredentialHelper
+	mute   bool                // nobody would see a notice
 }
 
 // ExitError carries an exit status that is not an error of nook's own: the
@@ -75,7 +77,7 @@ func (f *Factory) Notice(text string) { fmt.Fprintf(f.Err, "notice: %s\n", text)
 
 // Say gives a notice that matters until the host changes, once a boot.
 func (f *Factory) Say(text string) {
-	if text == "" {
+	if text == "" || f.mute {
 		return
 	}
 	if p, err := f.Paths(); err == nil {
