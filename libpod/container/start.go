@@ -130,13 +130,15 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	undo.Push("kill the container", func() error { return kill(proc) })
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
-	if caps := ociSpec.Process.Capabilities; caps != nil {
-		r.run.EffectiveCaps = caps.Effective
-	}
-	if e.external(c) {
-		r.run.Runtime = e.Runtime
-	}
+	r.run.Runtime, r.run.EffectiveCaps = e.runtimeOf(c), effectiveCaps(ociSpec)
 	return r, r.begin(ctx, o, &undo)
+}
+
+func effectiveCaps(s *specs.Spec) []string {
+	if s.Process.Capabilities == nil {
+		return nil
+	}
+	return s.Process.Capabilities.Effective
 }
 
 // tryLog finds out whether the log can be written while an error can still be told.
@@ -240,15 +242,21 @@ func kill(p oci.Process) error {
 	return errors.Join(err, werr)
 }
 
-// external reports whether another OCI runtime runs c. What holds a pod's namespaces
-// is our own alone.
-func (e *Engine) external(c *state.Container) bool { return e.Runtime != "" && !c.Spec.Infra }
+// runtimeOf is the path of the OCI runtime that runs c, empty for our own. What holds a
+// pod's namespaces is our own alone.
+func (e *Engine) runtimeOf(c *state.Container) string {
+	if c.Spec.Infra {
+		return ""
+	}
+	return e.Runtime
+}
 
 func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
-	if !e.external(c) {
+	path := e.runtimeOf(c)
+	if path == "" {
 		return oci.Create(ctx, cfg)
 	}
-	return external.Create(ctx, e.Runtime, filepath.Join(e.State.Run, "runtime"), cfg)
+	return external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
 }
 
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
@@ -401,7 +409,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	} else {
 		m.Owner = o.Control
 	}
-	if !e.external(c) && (o.Detach || !c.Ephemeral()) {
+	if e.runtimeOf(c) == "" && (o.Detach || !c.Ephemeral()) {
 		if err = errors.Join(userns.KeepOnExec(), m.Become(r.root.Kept()...)); err != nil {
 			e.Notice(err.Error()) // then this process does it
 		}

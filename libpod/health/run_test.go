@@ -15,11 +15,14 @@ import (
 // fails while fails says so; what happened comes as text, with times since the start.
 func record(t *testing.T, p Plan, during time.Duration, fails func(at time.Duration) bool, asks ...time.Duration) []string {
 	t.Helper()
-	return recordPaused(t, p, during, fails, func(time.Duration) bool { return false }, asks...)
+	return recordPaused(t, p, during, ailing{fails, func(time.Duration) bool { return false }}, asks...)
 }
 
-// recordPaused is record for a container that stands still while paused says so.
-func recordPaused(t *testing.T, p Plan, during time.Duration, fails, paused func(at time.Duration) bool, asks ...time.Duration) []string {
+// ailing says when checks fail and when the container stands still.
+type ailing struct{ fails, paused func(at time.Duration) bool }
+
+// recordPaused is record for a container that may stand still.
+func recordPaused(t *testing.T, p Plan, during time.Duration, when ailing, asks ...time.Duration) []string {
 	t.Helper()
 	var lines []string
 	start := time.Now()
@@ -50,14 +53,14 @@ func recordPaused(t *testing.T, p Plan, during time.Duration, fails, paused func
 				return 137, "cut"
 			case <-time.After(time.Second):
 			}
-			if fails(at) {
+			if when.fails(at) {
 				return 1, cmd[0]
 			}
 			return 0, cmd[0]
 		},
 		Told:  func(r Report, changed bool) { say("%s %d %v", r.Status, r.Log[len(r.Log)-1].ExitCode, changed) },
 		Act:   func(what string) { say("%s", what) },
-		Still: func() bool { return paused(time.Since(start)) },
+		Still: func() bool { return when.paused(time.Since(start)) },
 	})
 	synctest.Wait()
 	return lines
@@ -125,7 +128,7 @@ func TestRunPaused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				if got := recordPaused(t, tc.plan, 25*s, tc.fails, tc.paused, tc.asks...); !slices.Equal(got, tc.want) {
+				if got := recordPaused(t, tc.plan, 25*s, ailing{tc.fails, tc.paused}, tc.asks...); !slices.Equal(got, tc.want) {
 					t.Errorf("got  %q\nwant %q", got, tc.want)
 				}
 			})

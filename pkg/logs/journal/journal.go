@@ -199,21 +199,13 @@ func (r *Reader) Wait(ctx context.Context) (err error) {
 		if !time.Now().Before(r.expect.By) {
 			return r.finish()
 		}
-		t := time.NewTimer(time.Until(r.expect.By))
-		defer t.Stop()
-		end, late = nil, t.C
+		end, late = nil, time.After(time.Until(r.expect.By))
 	default:
 	}
 	if r.live == nil {
 		if r.live, err = start(r.ctx, r.prog, r.args("--follow", "--no-tail")); err != nil {
 			return err
 		}
-	}
-	var over <-chan time.Time
-	if !r.opts.Until.IsZero() && r.opts.Follow {
-		t := time.NewTimer(time.Until(r.opts.Until))
-		defer t.Stop()
-		over = t.C
 	}
 	select {
 	case e, ok := <-r.live.entries:
@@ -226,9 +218,17 @@ func (r *Reader) Wait(ctx context.Context) (err error) {
 	case <-end:
 		return nil // to be looked at again
 	case <-late:
-	case <-over:
+	case <-r.over():
 	}
 	return r.finish()
+}
+
+// over is when a reader that follows is to end.
+func (r *Reader) over() <-chan time.Time {
+	if r.opts.Until.IsZero() || !r.opts.Follow {
+		return nil
+	}
+	return time.After(time.Until(r.opts.Until))
 }
 
 // complete reports whether nothing comes behind what was read.
