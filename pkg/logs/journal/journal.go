@@ -189,7 +189,7 @@ func (r *Reader) liveEnd() error {
 }
 
 // Wait implements logs.Source.
-func (r *Reader) Wait(ctx context.Context) error {
+func (r *Reader) Wait(ctx context.Context) (err error) {
 	end, late := r.end, (<-chan time.Time)(nil)
 	select {
 	case <-end:
@@ -199,19 +199,13 @@ func (r *Reader) Wait(ctx context.Context) error {
 		if !time.Now().Before(r.expect.By) {
 			return r.finish()
 		}
-		t := time.NewTimer(time.Until(r.expect.By))
-		defer t.Stop()
-		end, late = nil, t.C
+		end, late = nil, time.After(time.Until(r.expect.By))
 	default:
 	}
-	if err := r.follow(); err != nil {
-		return err
-	}
-	var over <-chan time.Time
-	if !r.opts.Until.IsZero() && r.opts.Follow {
-		t := time.NewTimer(time.Until(r.opts.Until))
-		defer t.Stop()
-		over = t.C
+	if r.live == nil {
+		if r.live, err = start(r.ctx, r.prog, r.args("--follow", "--no-tail")); err != nil {
+			return err
+		}
 	}
 	select {
 	case e, ok := <-r.live.entries:
@@ -224,17 +218,17 @@ func (r *Reader) Wait(ctx context.Context) error {
 	case <-end:
 		return nil // to be looked at again
 	case <-late:
-	case <-over:
+	case <-r.over():
 	}
 	return r.finish()
 }
 
-// follow starts the journalctl that waits for what comes.
-func (r *Reader) follow() (err error) {
-	if r.live == nil {
-		r.live, err = start(r.ctx, r.prog, r.args("--follow", "--no-tail"))
+// over is when a reader that follows is to end.
+func (r *Reader) over() <-chan time.Time {
+	if r.opts.Until.IsZero() || !r.opts.Follow {
+		return nil
 	}
-	return err
+	return time.After(time.Until(r.opts.Until))
 }
 
 // complete reports whether nothing comes behind what was read.
