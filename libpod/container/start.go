@@ -42,8 +42,8 @@ type StartOptions struct {
 	Place   *Placement  // its control group; nil: none
 	// FindGroups is Cgroups.Find, for who makes Place.
 	FindGroups func() (cgroups.Host, error)
-	// Commit is called before the command runs; its error is that it must not. From then
-	// on nothing ends it but signals of its own.
+	// Commit is called before the command runs; its error is that it must not. From
+	// then on nothing ends it but signals of its own.
 	Commit  func() error
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called if the command never ran

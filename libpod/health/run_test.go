@@ -15,14 +15,14 @@ import (
 // fails while fails says so; what happened comes as text, with times since the start.
 func record(t *testing.T, p Plan, during time.Duration, fails func(at time.Duration) bool, asks ...time.Duration) []string {
 	t.Helper()
-	return recordPaused(t, p, during, ailing{fails, func(time.Duration) bool { return false }}, asks...)
+	return recordPaused(t, p, during, both{fails, func(time.Duration) bool { return false }}, asks...)
 }
 
-// ailing says when checks fail and when the container stands still.
-type ailing struct{ fails, paused func(at time.Duration) bool }
+// both say what a check, and the container, do at a time since the start.
+type both struct{ fails, paused func(at time.Duration) bool }
 
-// recordPaused is record for a container that may stand still.
-func recordPaused(t *testing.T, p Plan, during time.Duration, when ailing, asks ...time.Duration) []string {
+// recordPaused is record for a container that stands still while b says so.
+func recordPaused(t *testing.T, p Plan, during time.Duration, b both, asks ...time.Duration) []string {
 	t.Helper()
 	var lines []string
 	start := time.Now()
@@ -53,14 +53,14 @@ func recordPaused(t *testing.T, p Plan, during time.Duration, when ailing, asks 
 				return 137, "cut"
 			case <-time.After(time.Second):
 			}
-			if when.fails(at) {
+			if b.fails(at) {
 				return 1, cmd[0]
 			}
 			return 0, cmd[0]
 		},
 		Told:  func(r Report, changed bool) { say("%s %d %v", r.Status, r.Log[len(r.Log)-1].ExitCode, changed) },
 		Act:   func(what string) { say("%s", what) },
-		Still: func() bool { return when.paused(time.Since(start)) },
+		Still: func() bool { return b.paused(time.Since(start)) },
 	})
 	synctest.Wait()
 	return lines
@@ -128,7 +128,7 @@ func TestRunPaused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				if got := recordPaused(t, tc.plan, 25*s, ailing{tc.fails, tc.paused}, tc.asks...); !slices.Equal(got, tc.want) {
+				if got := recordPaused(t, tc.plan, 25*s, both{tc.fails, tc.paused}, tc.asks...); !slices.Equal(got, tc.want) {
 					t.Errorf("got  %q\nwant %q", got, tc.want)
 				}
 			})

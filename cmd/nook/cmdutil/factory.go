@@ -29,8 +29,8 @@ type Globals struct {
 	StorageDriver string // overlay (default) or vfs
 	StorageOpts   []string
 	CDIDirs       []string // with descriptions of devices; default those of the host and the user
-	Runtime       string // external OCI runtime; empty: our own
-	CgroupManager string // systemd, cgroupfs; empty: what is right here
+	Runtime       string   // external OCI runtime; empty: our own
+	CgroupManager string   // systemd, cgroupfs; empty: what is right here
 }
 
 // Factory hands commands what they need. Nothing is opened before it is asked

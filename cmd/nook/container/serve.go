@@ -69,7 +69,10 @@ func commit(ctx context.Context) func() error {
 
 // do reports the end through ended, or returns why there was no beginning.
 func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
-	o := container.StartOptions{Commit: commit(ctx), Started: f.Silence, Ended: ended, Control: control, FindGroups: c.find, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
+	o := container.StartOptions{
+		Commit: commit(ctx), Started: f.Silence, Ended: ended, Control: control,
+		FindGroups: c.find, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f),
+	}
 	if o.Resume, err = json.Marshal(resume{f.Globals, c.Secrets}); err != nil {
 		return err
 	}

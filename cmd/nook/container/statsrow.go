@@ -46,7 +46,7 @@ func (o *Stats) Show(ctx context.Context, f *cmdutil.Factory, each func(measure 
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.Name, err)
 			}
-			rows = append(rows, StatsRow{statsRow{now: now, before: before[c.ID]}})
+			rows = append(rows, StatsRow{now: now, before: before[c.ID]})
 			return nil
 		})
 		if err != nil {
@@ -81,35 +81,38 @@ func StatsHeadings() map[string]string {
 	}
 }
 
-// StatsRow is a row as Show passes it on.
-type StatsRow struct{ statsRow }
-
-// statsRow is one line; its methods are the fields of --format, in podman's and
+// StatsRow is one line; its methods are the fields of --format, in podman's and
 // Docker's names.
-type statsRow struct {
+type StatsRow struct {
 	now, before container.Stats // before is zero the first time
 	long        bool
 }
 
 const unknown = "-- / --"
 
-func (r statsRow) ID() string {
+// ID is shortened unless --no-trunc is given.
+func (r StatsRow) ID() string {
 	if r.long {
 		return r.now.ID
 	}
 	return r.now.Short()
 }
 
-func (r statsRow) ContainerID() string { return r.ID() }
-func (r statsRow) Name() string        { return r.now.Name }
+// ContainerID is ID, in Docker's words.
+func (r StatsRow) ContainerID() string { return r.ID() }
+
+// Name is the container's.
+func (r StatsRow) Name() string { return r.now.Name }
 
 // PodID is empty for a container of no pod.
-func (r statsRow) PodID() string     { return r.now.Spec.Pod }
-func (r statsRow) Container() string { return r.now.Name }
+func (r StatsRow) PodID() string { return r.now.Spec.Pod }
+
+// Container is the name, in Docker's words.
+func (r StatsRow) Container() string { return r.now.Name }
 
 // CPUPerc is of one processor, since the last reading or, the first time, since the
 // container's start.
-func (r statsRow) CPUPerc() string {
+func (r StatsRow) CPUPerc() string {
 	used, over := r.now.CPU, r.now.Running
 	if !r.before.At.IsZero() && r.before.CPU <= used {
 		used, over = used-r.before.CPU, r.now.At.Sub(r.before.At)
@@ -117,49 +120,64 @@ func (r statsRow) CPUPerc() string {
 	return percent(float64(used), float64(over))
 }
 
-func (r statsRow) CPU() string     { return r.CPUPerc() }
-func (r statsRow) AvgCPU() string  { return percent(float64(r.now.CPU), float64(r.now.Running)) }
-func (r statsRow) CPUTime() string { return r.now.CPU.Round(time.Microsecond).String() }
-func (r statsRow) UpTime() string  { return r.now.Running.Round(time.Second).String() }
+// CPU is CPUPerc, in podman's words.
+func (r StatsRow) CPU() string { return r.CPUPerc() }
 
-func (r statsRow) MemUsage() string {
+// AvgCPU is of one processor, since the container's start.
+func (r StatsRow) AvgCPU() string { return percent(float64(r.now.CPU), float64(r.now.Running)) }
+
+// CPUTime is the processor time used.
+func (r StatsRow) CPUTime() string { return r.now.CPU.Round(time.Microsecond).String() }
+
+// UpTime is the time since the start.
+func (r StatsRow) UpTime() string { return r.now.Running.Round(time.Second).String() }
+
+// MemUsage is what is used and the limit, in powers of 1000.
+func (r StatsRow) MemUsage() string {
 	if !r.now.HasMemory {
 		return unknown
 	}
 	return amount(r.now.Memory) + " / " + amount(r.now.MemoryLimit)
 }
 
-func (r statsRow) MemUsageBytes() string {
+// MemUsageBytes is MemUsage in powers of 1024.
+func (r StatsRow) MemUsageBytes() string {
 	if !r.now.HasMemory {
 		return unknown
 	}
 	return fmt.Sprintf("%s / %s", units.Binary(r.now.Memory), units.Binary(r.now.MemoryLimit))
 }
 
-func (r statsRow) MemLimit() uint64 { return r.now.MemoryLimit }
-func (r statsRow) MemPerc() string {
+// MemLimit is in bytes.
+func (r StatsRow) MemLimit() uint64 { return r.now.MemoryLimit }
+
+// MemPerc is of the limit.
+func (r StatsRow) MemPerc() string {
 	return percent(float64(r.now.Memory), float64(r.now.MemoryLimit))
 }
 
 // NetIO is not counted: a container's network namespace has nothing but loopback, or
 // is the host's.
-func (r statsRow) NetIO() string { return unknown }
+func (r StatsRow) NetIO() string { return unknown }
 
-func (r statsRow) BlockIO() string {
+// BlockIO is what was read and written.
+func (r StatsRow) BlockIO() string {
 	if !r.now.HasIO {
 		return unknown
 	}
 	return amount(r.now.Read) + " / " + amount(r.now.Written)
 }
 
-func (r statsRow) PIDs() string {
+// PIDs is the number of processes and threads.
+func (r StatsRow) PIDs() string {
 	if !r.now.HasPIDs {
 		return "--"
 	}
 	return fmt.Sprint(r.now.PIDs)
 }
 
-func (r statsRow) PIDS() string { return r.PIDs() }
+// PIDS is PIDs, in podman's words.
+func (r StatsRow) PIDS() string { return r.PIDs() }
 
 func amount(n uint64) string {
 	return strings.ReplaceAll(units.Size(int64(n)), " ", "") //nolint:gosec // a size

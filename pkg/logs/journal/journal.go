@@ -189,7 +189,7 @@ func (r *Reader) liveEnd() error {
 }
 
 // Wait implements logs.Source.
-func (r *Reader) Wait(ctx context.Context) (err error) {
+func (r *Reader) Wait(ctx context.Context) error {
 	end, late := r.end, (<-chan time.Time)(nil)
 	select {
 	case <-end:
@@ -199,13 +199,19 @@ func (r *Reader) Wait(ctx context.Context) (err error) {
 		if !time.Now().Before(r.expect.By) {
 			return r.finish()
 		}
-		end, late = nil, time.After(time.Until(r.expect.By))
+		t := time.NewTimer(time.Until(r.expect.By))
+		defer t.Stop()
+		end, late = nil, t.C
 	default:
 	}
-	if r.live == nil {
-		if r.live, err = start(r.ctx, r.prog, r.args("--follow", "--no-tail")); err != nil {
-			return err
-		}
+	if err := r.follow(); err != nil {
+		return err
+	}
+	var over <-chan time.Time
+	if !r.opts.Until.IsZero() && r.opts.Follow {
+		t := time.NewTimer(time.Until(r.opts.Until))
+		defer t.Stop()
+		over = t.C
 	}
 	select {
 	case e, ok := <-r.live.entries:
@@ -218,17 +224,17 @@ func (r *Reader) Wait(ctx context.Context) (err error) {
 	case <-end:
 		return nil // to be looked at again
 	case <-late:
-	case <-r.over():
+	case <-over:
 	}
 	return r.finish()
 }
 
-// over is when a reader that follows is to end.
-func (r *Reader) over() <-chan time.Time {
-	if r.opts.Until.IsZero() || !r.opts.Follow {
-		return nil
+// follow starts the journalctl that waits for what comes.
+func (r *Reader) follow() (err error) {
+	if r.live == nil {
+		r.live, err = start(r.ctx, r.prog, r.args("--follow", "--no-tail"))
 	}
-	return time.After(time.Until(r.opts.Until))
+	return err
 }
 
 // complete reports whether nothing comes behind what was read.
