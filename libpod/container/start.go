@@ -42,15 +42,18 @@ type StartOptions struct {
 	Place   *Placement  // its control group; nil: none
 	// FindGroups is Cgroups.Find, for who makes Place.
 	FindGroups func() (cgroups.Host, error)
-	Started    func()            // called once the command runs
-	Ended      func(attach.Exit) // called if the command never ran
-	Control    *os.File          // what conn reads and writes
-	Detach     bool              // the client leaves when the command runs
-	Infra      StartInfra        // nil: it must run
-	Hold       *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
-	Resume     json.RawMessage   // for the monitor, should it start the container again
-	Again      *monitor.Handover // it does; nil: a user does
-	Secrets    map[string][]byte // by name, those that only the user's session could read
+	// Commit is called before the command runs; its error is that it must not. From
+	// then on nothing ends it but signals of its own.
+	Commit  func() error
+	Started func()            // called once the command runs
+	Ended   func(attach.Exit) // called if the command never ran
+	Control *os.File          // what conn reads and writes
+	Detach  bool              // the client leaves when the command runs
+	Infra   StartInfra        // nil: it must run
+	Hold    *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
+	Resume  json.RawMessage   // for the monitor, should it start the container again
+	Again   *monitor.Handover // it does; nil: a user does
+	Secrets map[string][]byte // by name, those that only the user's session could read
 }
 
 // running is a container whose command executes.
@@ -187,6 +190,9 @@ func (r *running) command(o StartOptions) error {
 		events.Tell(r.c, events.Restart)
 	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
 		events.Tell(r.c, events.Attach)
+	}
+	if err := o.Commit(); err != nil {
+		return err
 	}
 	if err := r.proc.Start(); err != nil {
 		return err

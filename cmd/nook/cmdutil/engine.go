@@ -89,7 +89,7 @@ func (f *Factory) cdiDirs() []string {
 	if len(f.Globals.CDIDirs) > 0 {
 		return f.Globals.CDIDirs
 	}
-	home, err := config.UserDir()
+	home, err := config.XDGConfigHome()
 	if err != nil { // nobody's; the host's are there all the same
 		return cdi.Dirs("")
 	}

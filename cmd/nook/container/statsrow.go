@@ -90,6 +90,7 @@ type StatsRow struct {
 
 const unknown = "-- / --"
 
+// ID is shortened unless --no-trunc is given.
 func (r StatsRow) ID() string {
 	if r.long {
 		return r.now.ID
@@ -97,11 +98,16 @@ func (r StatsRow) ID() string {
 	return r.now.Short()
 }
 
+// ContainerID is ID, in Docker's words.
 func (r StatsRow) ContainerID() string { return r.ID() }
-func (r StatsRow) Name() string        { return r.now.Name }
+
+// Name is the container's.
+func (r StatsRow) Name() string { return r.now.Name }
 
 // PodID is empty for a container of no pod.
-func (r StatsRow) PodID() string     { return r.now.Spec.Pod }
+func (r StatsRow) PodID() string { return r.now.Spec.Pod }
+
+// Container is the name, in Docker's words.
 func (r StatsRow) Container() string { return r.now.Name }
 
 // CPUPerc is of one processor, since the last reading or, the first time, since the
@@ -114,11 +120,19 @@ func (r StatsRow) CPUPerc() string {
 	return percent(float64(used), float64(over))
 }
 
-func (r StatsRow) CPU() string     { return r.CPUPerc() }
-func (r StatsRow) AvgCPU() string  { return percent(float64(r.now.CPU), float64(r.now.Running)) }
-func (r StatsRow) CPUTime() string { return r.now.CPU.Round(time.Microsecond).String() }
-func (r StatsRow) UpTime() string  { return r.now.Running.Round(time.Second).String() }
+// CPU is CPUPerc, in podman's words.
+func (r StatsRow) CPU() string { return r.CPUPerc() }
 
+// AvgCPU is of one processor, since the container's start.
+func (r StatsRow) AvgCPU() string { return percent(float64(r.now.CPU), float64(r.now.Running)) }
+
+// CPUTime is the processor time used.
+func (r StatsRow) CPUTime() string { return r.now.CPU.Round(time.Microsecond).String() }
+
+// UpTime is the time since the start.
+func (r StatsRow) UpTime() string { return r.now.Running.Round(time.Second).String() }
+
+// MemUsage is what is used and the limit, in powers of 1000.
 func (r StatsRow) MemUsage() string {
 	if !r.now.HasMemory {
 		return unknown
@@ -126,6 +140,7 @@ func (r StatsRow) MemUsage() string {
 	return amount(r.now.Memory) + " / " + amount(r.now.MemoryLimit)
 }
 
+// MemUsageBytes is MemUsage in powers of 1024.
 func (r StatsRow) MemUsageBytes() string {
 	if !r.now.HasMemory {
 		return unknown
@@ -133,7 +148,10 @@ func (r StatsRow) MemUsageBytes() string {
 	return fmt.Sprintf("%s / %s", units.Binary(r.now.Memory), units.Binary(r.now.MemoryLimit))
 }
 
+// MemLimit is in bytes.
 func (r StatsRow) MemLimit() uint64 { return r.now.MemoryLimit }
+
+// MemPerc is of the limit.
 func (r StatsRow) MemPerc() string {
 	return percent(float64(r.now.Memory), float64(r.now.MemoryLimit))
 }
@@ -142,6 +160,7 @@ func (r StatsRow) MemPerc() string {
 // is the host's.
 func (r StatsRow) NetIO() string { return unknown }
 
+// BlockIO is what was read and written.
 func (r StatsRow) BlockIO() string {
 	if !r.now.HasIO {
 		return unknown
@@ -149,6 +168,7 @@ func (r StatsRow) BlockIO() string {
 	return amount(r.now.Read) + " / " + amount(r.now.Written)
 }
 
+// PIDs is the number of processes and threads.
 func (r StatsRow) PIDs() string {
 	if !r.now.HasPIDs {
 		return "--"
@@ -156,6 +176,7 @@ func (r StatsRow) PIDs() string {
 	return fmt.Sprint(r.now.PIDs)
 }
 
+// PIDS is PIDs, in podman's words.
 func (r StatsRow) PIDS() string { return r.PIDs() }
 
 func amount(n uint64) string {
