@@ -56,8 +56,8 @@ func dataHome() (string, error) {
 	return filepath.Join(home, ".local", "share"), nil
 }
 
-// XDGConfigHome returns $XDG_CONFIG_HOME, else ~/.config.
-func XDGConfigHome() (string, error) {
+// UserDir returns $XDG_CONFIG_HOME, else ~/.config.
+func UserDir() (string, error) {
 	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
 		return dir, nil
 	}

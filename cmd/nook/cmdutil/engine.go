@@ -89,7 +89,7 @@ func (f *Factory) cdiDirs() []string {
 	if len(f.Globals.CDIDirs) > 0 {
 		return f.Globals.CDIDirs
 	}
-	home, err := config.XDGConfigHome()
+	home, err := config.UserDir()
 	if err != nil { // nobody's; the host's are there all the same
 		return cdi.Dirs("")
 	}
