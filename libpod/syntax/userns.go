@@ -58,10 +58,6 @@ func userNSOption(u *spec.UserNS, text, key, value string) error {
 		}
 		return bad("user namespace", text, "only keep-id and auto take options")
 	}
-	return userNSNumber(u, text, key, value)
-}
-
-func userNSNumber(u *spec.UserNS, text, key, value string) error {
 	n, err := strconv.ParseUint(value, 10, 32)
 	if err != nil || n > math.MaxInt32 {
 		return bad("user namespace", text, "%s must be a number up to %d", key, math.MaxInt32)
@@ -77,15 +73,6 @@ func forced(to *[]spec.IDMapping, text, key, value string) error {
 		return bad("user namespace", text, "%s: want CONTAINER:[@]HOST:SIZE", key)
 	}
 	*to = append(*to, m.IDMapping)
-	return nil
-}
-
-func autoMapping(list *[]spec.IDMapping, text, key, value string) error {
-	m, err := IDMap(value)
-	if err != nil || m.uids != m.gids || m.Extend {
-		return bad("user namespace", text, "%s: want CONTAINER:[@]HOST:SIZE", key)
-	}
-	*list = append(*list, m.IDMapping)
 	return nil
 }
 
