@@ -303,7 +303,20 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 	if err := o.readDevices(s); err != nil {
 		return err
 	}
-	return nil
+	for _, text := range o.secrets {
+		sec, err := syntax.Secret(text)
+		if err != nil {
+			return err
+		}
+		s.Secrets = append(s.Secrets, sec)
+	}
+	s.ReadOnlyAll = s.ReadOnly && !o.readOnlyTmpfs
+	if o.shmSize == "" {
+		return nil
+	}
+	var err error
+	s.ShmSize, err = syntax.Bytes(o.shmSize)
+	return err
 }
 
 func (o *createFlags) readImageVolume(s *spec.Container) error {
