@@ -37,6 +37,8 @@ var layers = map[string][]string{
 	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
 	"pkg/cgroups":       {"pkg/cgroups", "pkg/sys", "pkg/problem"},
 	"pkg/systemd":       {},
+	"pkg/hostnet":       {},
+	"pkg/dns":           {"slirp"},
 	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
 	"slirp":             {"pkg/sys", "pkg/problem", "pkg/cleanup", "slirp"},
 
@@ -48,11 +50,12 @@ var layers = map[string][]string{
 	"libpod/secret":          {"pkg/problem", "pkg/statefile"},
 	"libpod/image":           {"pkg/", "libpod/spec"},
 	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
+	"libpod/network":         {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
 	"libpod/events":          {"pkg/sys", "libpod/state"},
 	"libpod/health":          {"pkg/statefile", "libpod/spec"},
 	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/spec", "libpod/state", "libpod/volume"},
-	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/volume", "libpod/secret", "libpod/syntax"},
+	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/volume", "libpod/network", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends
