@@ -47,7 +47,7 @@ func next(s spec.Subnet, before netip.Addr, free func(netip.Addr) bool) (a netip
 	if hi.Less(lo) {
 		return netip.Addr{}, false
 	}
-	start := before.Next()
+	start := before.WithZone("").Next()
 	if !before.IsValid() || start.Less(lo) || hi.Less(start) || !start.IsValid() {
 		start = lo
 	}
