@@ -295,6 +295,23 @@ func (c *Container) Monitor() (int, error) {
 	return sys.RecordOwner(f)
 }
 
+// Watched reports whether a process other than this one looks after the container
+// of that id; there need not be one.
+func (s Store) Watched(id string) (bool, error) {
+	for _, kind := range []string{containers, ephemeral} {
+		c := &Container{dir: s.path(kind, filepath.Base(id))}
+		if pid, err := c.Monitor(); err != nil || pid != 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// Exists reports whether there is a container of that id.
+func (s Store) Exists(id string) bool {
+	return exists(s.path(containers, filepath.Base(id))) || exists(s.path(ephemeral, filepath.Base(id)))
+}
+
 // AwaitMonitor waits until no process looks after the container.
 func (c *Container) AwaitMonitor() error {
 	f, err := os.OpenFile(filepath.Join(c.dir, lockFile), os.O_RDWR, 0)
