@@ -30,6 +30,20 @@ const (
 	portPrefix = "n" // of a guest's port
 )
 
+// prepare starts the stack for a member to come.
+func (s *server) prepare(r member.Request) error {
+	if r.Network == nil {
+		return errors.New("prepare: the request is not complete")
+	}
+	s.awaitNamespace("")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stack != nil {
+		return nil
+	}
+	return s.start(*r.Network, nil)
+}
+
 // join makes a container a member. files are its namespace, and that of the
 // network where it knows one.
 func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) (_ *membership, err error) {

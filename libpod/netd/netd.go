@@ -193,6 +193,8 @@ func (s *server) do(conn *sys.PacketConn, joined **membership, r member.Request,
 		if err == nil {
 			reply.Ports, give = publicPorts((*joined).ports), []*os.File{s.ns}
 		}
+	case member.Prepare:
+		err = s.prepare(r)
 	case member.Leave:
 		s.mu.Lock()
 		m := s.of(*joined, r.Of)

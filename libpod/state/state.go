@@ -94,6 +94,9 @@ type Run struct {
 	Cgroup      string `json:"cgroup,omitempty"` // directory of its control group, if it has one
 	// OOMKilled says that the kernel killed a process of it for want of memory.
 	OOMKilled bool `json:"oomKilled,omitempty"`
+	// Ports are those that were published at its start, each on its own, with the
+	// host's ports.
+	Ports []spec.Port `json:"ports,omitempty"`
 }
 
 // Store is a directory of containers.

@@ -45,6 +45,7 @@ const Version = 1
 
 // Operations.
 const (
+	Prepare   = "prepare"   // start the stack, for a Join to come
 	Join      = "join"      // begin a membership; files: the container's network namespace, then that of the network where it is known
 	Leave     = "leave"     // end it, with an answer
 	Publish   = "publish"   // add Ports
@@ -59,7 +60,7 @@ const MaxMessage = 128 << 10
 type Request struct {
 	Version int           `json:"version"`
 	Op      string        `json:"op"`
-	Network *spec.Network `json:"network,omitempty"` // Join
+	Network *spec.Network `json:"network,omitempty"` // Prepare, Join
 	Member  *Member       `json:"member,omitempty"`  // Join
 	Of      string        `json:"of,omitempty"`      // Publish, Unpublish and Leave of a connection that did not join: the member's id
 	Ports   []spec.Port   `json:"ports,omitempty"`
@@ -188,7 +189,7 @@ func (c *Conn) File() *os.File { return c.sock.File() }
 func (c *Conn) Close() error { return c.sock.Close() }
 
 // Ask sends a request and waits for the answer. An answer that is an error is an
-// *Error. errLost means that the process is gone.
+// *Error. ErrLost means that the process is gone.
 func (c *Conn) Ask(r Request, files ...*os.File) (Reply, []*os.File, error) {
 	r.Version = Version
 	data, err := json.Marshal(r)
@@ -202,6 +203,24 @@ func (c *Conn) Ask(r Request, files ...*os.File) (Reply, []*os.File, error) {
 		return Reply{}, nil, lost(err)
 	}
 	return c.answer()
+}
+
+// Tell sends a request whose answer Next returns.
+func (c *Conn) Tell(r Request) error {
+	r.Version = Version
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return lost(c.sock.Send(data))
+}
+
+// Next waits for a message. The process sends none unasked, but closes the
+// connection when it ends: then the error is one of which Lost is true.
+func (c *Conn) Next() (Reply, error) {
+	reply, files, err := c.answer()
+	closeAll(files)
+	return reply, err
 }
 
 func (c *Conn) answer() (Reply, []*os.File, error) {
@@ -228,21 +247,8 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// AwaitEnd returns when the process has closed the connection: it has ended. It
-// sends nothing unasked, and what comes is dropped.
-func (c *Conn) AwaitEnd() error {
-	buf := make([]byte, MaxMessage)
-	for {
-		_, files, err := c.sock.Receive(buf, 1)
-		if err != nil {
-			return err
-		}
-		closeAll(files)
-	}
-}
-
-// errLost wraps errors that mean that the process ended.
-var errLost = errors.New("the network's process has ended")
+// ErrLost means that the process of a network has ended.
+var ErrLost = errors.New("the network's process has ended")
 
 // Lost reports whether err means that the process ended.
-func Lost(err error) bool { return errors.Is(err, errLost) }
+func Lost(err error) bool { return errors.Is(err, ErrLost) }

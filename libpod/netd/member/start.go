@@ -38,7 +38,7 @@ func LogPath(dir string) string { return filepath.Join(dir, "log") }
 
 func lost(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
-		return fmt.Errorf("%w: %w", errLost, err)
+		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return err
 }
