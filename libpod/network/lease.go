@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
 	"github.com/nook-containers/nook/pkg/sys"
@@ -24,6 +25,11 @@ type Lease struct {
 	IPv4      netip.Addr `json:"ipv4,omitzero"`
 	IPv6      netip.Addr `json:"ipv6,omitzero"`
 	MAC       spec.MAC   `json:"mac"`
+	// Names are what the container is found by, the best first: its own, what it
+	// asked to be called, its host name, its short id. In lower case.
+	Names []string `json:"names,omitempty"`
+	// Servers are whom it wants asked for other names.
+	Servers []netip.Addr `json:"servers,omitempty"`
 }
 
 // leases is the file of a network's leases, in the order they were dealt out.
@@ -52,9 +58,16 @@ func (s Store) Acquire(ctx context.Context, n spec.Network, use spec.NetworkUse,
 	if err != nil {
 		return got, err
 	}
+	mine := Lease{Container: id}
+	c, err := s.containers.Get(id)
+	if err == nil {
+		mine.Names, mine.Servers = namesOf(c, use), c.Spec.DNS.Servers
+	} else if !errors.Is(err, state.ErrNotFound) {
+		return got, err
+	}
 	err = s.changeLeases(ctx, n.Name, func(l *leases) error {
 		d := dealer{net: n, use: use, id: id, leases: l, static: static, watched: s.watched}
-		got, err = d.deal()
+		got, err = d.deal(mine)
 		return err
 	})
 	if err != nil {
@@ -176,8 +189,7 @@ type dealer struct {
 	err     error // of watched
 }
 
-func (d *dealer) deal() (Lease, error) {
-	mine := Lease{Container: d.id}
+func (d *dealer) deal(mine Lease) (Lease, error) {
 	var before Lease
 	if i := slices.IndexFunc(d.leases.Leases, func(x Lease) bool { return x.Container == d.id }); i >= 0 {
 		before = d.leases.Leases[i]

@@ -535,6 +535,9 @@ func (s Store) Lookup(nameOrID string) (*Container, error) {
 	return s.byID(found)
 }
 
+// Get finds a container by its whole id.
+func (s Store) Get(id string) (*Container, error) { return s.byID(filepath.Base(id)) }
+
 func (s Store) byID(id string) (*Container, error) {
 	c, err := s.load(containers, id)
 	if errors.Is(err, ErrNotFound) {
