@@ -56,7 +56,7 @@ var layers = map[string][]string{
 	"libpod/pod":             {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec", "libpod/state"},
 	"libpod/events":          {"pkg/sys", "libpod/state", "libpod/pod"},
 	"libpod/health":          {"pkg/statefile", "libpod/spec"},
-	"libpod/netd":            {"pkg/sys", "pkg/bridge", "pkg/dns", "pkg/problem", "pkg/cleanup", "pkg/statefile", "slirp", "libpod/spec", "libpod/netd"},
+	"libpod/netd":            {"pkg/sys", "pkg/bridge", "pkg/dns", "pkg/problem", "pkg/cleanup", "pkg/statefile", "slirp", "libpod/spec", "libpod/state", "libpod/network", "libpod/netd"},
 	"libpod/netd/member":     {"pkg/sys", "libpod/spec"},
 	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/netd/member", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
 	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/netd/member", "libpod/network", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},

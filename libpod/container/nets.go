@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -22,8 +21,8 @@ import (
 // Nets are the networks of a container in the making. Their processes start, and
 // plug the container in, while the engine is at work on its files.
 type Nets struct {
+	state state.Store
 	store network.Store
-	spec  spec.Container
 	list  []*joining
 	err   error // of Warm
 }
@@ -47,7 +46,7 @@ func Warm(s state.Store, c spec.Container) *Nets {
 	if mode, _ := c.NetworkMode(); mode != spec.NetworkBridge {
 		return nil
 	}
-	n := &Nets{store: network.Of(s), spec: c}
+	n := &Nets{state: s, store: network.Of(s)}
 	for i, use := range c.Networks {
 		j := &joining{use: use, order: i, dir: n.store.RunDir(use.Name), warm: make(chan error, 1)}
 		n.list = append(n.list, j)
@@ -69,7 +68,7 @@ func (n *Nets) begin(j *joining) (err error) {
 	}
 	conn := j.conn
 	go func() {
-		_, _, err := conn.Ask(member.Request{Op: member.Prepare, Network: &j.network})
+		_, _, err := conn.Ask(member.Request{Op: member.Prepare, Network: &j.network, Store: storeOf(n.state)})
 		j.warm <- err
 	}()
 	return nil
@@ -113,6 +112,23 @@ func (n *Nets) failed() error {
 	return n.err
 }
 
+// plugIn joins the networks in the background, where the container's first process
+// is there already. What it returns waits for that, and does it for the first
+// process as it turned out to be.
+func (n *Nets) plugIn(c *state.Container, seed int) (finish func(pid int) error) {
+	if n == nil {
+		return func(int) error { return nil }
+	}
+	early := make(chan error, 1)
+	go func() { early <- n.join(c, seed) }()
+	return func(pid int) error {
+		if err := <-early; err != nil {
+			return err
+		}
+		return n.join(c, pid)
+	}
+}
+
 // join makes the container, whose first process is pid, a member of its networks.
 // Networks that it is a member of already, by a process in the same namespace, are
 // left out.
@@ -147,6 +163,9 @@ func (n *Nets) join(c *state.Container, pid int) error {
 func (n *Nets) request(c *state.Container, j *joining) member.Request {
 	r := JoinRequest(c, j.network, j.use, j.lease)
 	r.Member.Order, r.Member.PID = j.order, os.Getpid()
+	if r.Member.Interface == "" {
+		r.Member.Interface = "eth" + strconv.Itoa(j.order)
+	}
 	if j.order == n.portsAt() {
 		r.Ports = publishedPorts(c)
 	}
@@ -163,16 +182,11 @@ func (n *Nets) portsAt() int {
 func JoinRequest(c *state.Container, n spec.Network, use spec.NetworkUse, l network.Lease) member.Request {
 	m := &member.Member{
 		ID: c.ID, Name: c.Name, IPv4: l.IPv4, IPv6: l.IPv6, MAC: l.MAC, Interface: use.Interface, MTU: use.MTU,
-		Names: append([]string{c.Name, c.ID[:12]}, use.Aliases...),
 	}
-	if c.Spec.Hostname != "" {
-		m.Names = append(m.Names, c.Spec.Hostname)
-	}
-	for _, s := range c.Spec.DNS.Servers {
-		m.Servers = append(m.Servers, s.String())
-	}
-	return member.Request{Op: member.Join, Network: &n, Member: m}
+	return member.Request{Op: member.Join, Network: &n, Store: storeOf(c.Store()), Member: m}
 }
+
+func storeOf(s state.Store) member.Store { return member.Store{Dir: s.Dir, Run: s.Run} }
 
 // publishedPorts are those that c asks for.
 func publishedPorts(c *state.Container) []spec.Port {
@@ -292,14 +306,6 @@ func (n *Nets) ports() []spec.Port {
 		}
 	}
 	return out
-}
-
-// address is one name server, or how a container finds itself.
-func (l leased) address() netip.Addr {
-	if l.lease.IPv4.IsValid() {
-		return l.lease.IPv4
-	}
-	return l.lease.IPv6
 }
 
 // leased is a network with what a container has there.

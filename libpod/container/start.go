@@ -40,6 +40,7 @@ type StartOptions struct {
 	Extra   []*os.File        // become descriptors 3 and up of the container
 	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
 	Place   *Placement        // its control group; nil: none
+	Nets    *Nets             // its networks, being started; nil: none
 	Started func()            // called once the command runs
 	Ended   func(attach.Exit) // called if the command never ran
 	Control *os.File          // what conn reads and writes
@@ -62,6 +63,7 @@ type running struct {
 	listen  *os.File // for clients to come
 	mounts  *os.File // mount namespace; nil: all its processes end with the first
 	group   *cgroups.Group
+	nets    []*monitor.Net
 	client  *starter // for whom a container that was held is started
 }
 
@@ -75,6 +77,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	defer joined.close()
+	undo.Push("leave the networks", o.Nets.Close)
+	if err := o.Nets.lease(ctx, c); err != nil {
+		return nil, err
+	}
+	plugged := o.Nets.plugIn(c, o.Seed.PID())
 	root, err := e.rootFS(c)
 	if err != nil {
 		return nil, err
@@ -123,6 +130,9 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	undo.Push("kill the container", func() error { return kill(proc) })
+	if err := plugged(proc.Pid()); err != nil {
+		return nil, err
+	}
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
 	return r, r.begin(ctx, o, &undo)
@@ -162,7 +172,7 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 		return err
 	}
 	r.run.Cgroup = o.Place.Dir()
-	r.run.Initialized = o.Hold != nil
+	r.run.Initialized, r.run.Ports = o.Hold != nil, o.Nets.ports()
 	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
 		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
 			return err
@@ -191,7 +201,7 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	if err := r.proc.Start(); err != nil {
 		return err
 	}
-	r.group = o.Place.take()
+	r.group, r.nets = o.Place.take(), o.Nets.take()
 	return nil
 }
 
@@ -420,7 +430,7 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
-		Group:    r.group,
+		Group: r.group, Nets: r.nets,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 		StopGrace: grace(r.c),
 	}

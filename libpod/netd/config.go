@@ -8,12 +8,15 @@ import (
 	"os"
 
 	"github.com/nook-containers/nook/libpod/netd/member"
-	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/network"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/dns"
 	"github.com/nook-containers/nook/slirp"
 )
 
-// config is the stack's of network n.
-func (s *server) config(n spec.Network) slirp.Config {
+// config is the stack's of the network that r is about.
+func (s *server) config(r member.Request) slirp.Config {
+	n := *r.Network
 	c := slirp.Config{MTU: mtuOf(n), Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	for _, sub := range n.Subnets {
 		to := &c.IPv4
@@ -23,13 +26,27 @@ func (s *server) config(n spec.Network) slirp.Config {
 		*to = slirp.Subnet{Prefix: sub.Prefix, Gateway: sub.Gateway}
 	}
 	if n.DNS {
-		c.DNS = s.names.answer
+		c.DNS = dns.New(dnsConfig(r)).Answer
 	}
 	if n.Internal {
 		c.Egress = func(context.Context, slirp.Flow) slirp.Verdict { return slirp.Reject }
 		return c
 	}
 	c.Host.AliasOf = s.hostFor
+	return c
+}
+
+// dnsConfig says what the gateway answers.
+func dnsConfig(r member.Request) dns.Config {
+	n := *r.Network
+	store := network.Of(state.Store{Dir: r.Store.Dir, Run: r.Store.Run})
+	c := dns.Config{Members: store.Directory(n.Name), Closed: n.Internal, Servers: n.DNSServers}
+	if !n.Internal {
+		c.Host = []netip.Addr{member.HostAlias()}
+	}
+	for _, sub := range n.Subnets {
+		c.Subnets, c.Gateway = append(c.Subnets, sub.Prefix), append(c.Gateway, sub.Gateway)
+	}
 	return c
 }
 
@@ -40,7 +57,7 @@ func (s *server) hostFor(f slirp.Flow) (host netip.Addr, ok bool) {
 	if f.Dst.Addr() != member.HostAlias() {
 		return netip.Addr{}, false
 	}
-	if s.names.hostOf(f.Src.Addr()).Allows(f.Dst.Port()) && f.Proto != slirp.Echo {
+	if s.guests.hostOf(f.Src.Addr()).Allows(f.Dst.Port()) && f.Proto != slirp.Echo {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
 	}
 	return primaryAddr(), true

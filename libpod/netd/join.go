@@ -41,7 +41,7 @@ func (s *server) prepare(r member.Request) error {
 	if s.stack != nil {
 		return nil
 	}
-	return s.start(*r.Network, nil)
+	return s.start(r, nil)
 }
 
 // join makes a container a member. files are its namespace, and that of the
@@ -55,7 +55,7 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 	var undo cleanup.Stack
 	defer undo.RunOnError(&err)
 	if s.stack == nil {
-		if err := s.start(*r.Network, files[1:]); err != nil {
+		if err := s.start(r, files[1:]); err != nil {
 			return nil, err
 		}
 	}
@@ -89,7 +89,7 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 		return nil, err
 	}
 	s.members[m.ID] = m
-	s.names.add(m.Member)
+	s.guests.add(m.Member)
 	s.note()
 	return m, nil
 }
@@ -121,7 +121,7 @@ func (s *server) drop(m *membership) {
 // forget ends a membership, but for its interface.
 func (s *server) forget(m *membership) {
 	s.unpublish(m)
-	s.names.remove(m.ID)
+	s.guests.remove(m.Member)
 	delete(s.members, m.ID)
 	close(m.gone)
 }
@@ -182,7 +182,8 @@ func mtuOf(n spec.Network) int {
 }
 
 // start makes the network, in the namespace of a former process if there is one.
-func (s *server) start(n spec.Network, inherited []*os.File) (err error) {
+func (s *server) start(r member.Request, inherited []*os.File) (err error) {
+	n := *r.Network
 	var undo cleanup.Stack
 	defer undo.RunOnError(&err)
 	ns, err := namespace(inherited)
@@ -205,7 +206,7 @@ func (s *server) start(n spec.Network, inherited []*os.File) (err error) {
 		return errors.Join(fmt.Errorf("network %s: %w", n.Name, err), taps[0].Close())
 	}
 	s.network = n
-	stack, err := netstack.Backend{}.Start(s.ctx, link, s.config(n))
+	stack, err := netstack.Backend{}.Start(s.ctx, link, s.config(r))
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}

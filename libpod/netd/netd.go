@@ -64,7 +64,7 @@ type server struct {
 	ns       *os.File // nil: not yet
 	bridge   *bridge.Switch
 	stack    slirp.Network
-	names    *names
+	guests   *guests
 	members  map[string]*membership // by id
 	inherits chan struct{}          // closed when a member has brought the namespace
 	conns    int                    // being served
@@ -88,7 +88,7 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &server{
-		dir: dir, listen: listen, ctx: ctx, members: map[string]*membership{}, names: newNames(),
+		dir: dir, listen: listen, ctx: ctx, members: map[string]*membership{}, guests: newGuests(),
 		inherits: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.idle = time.AfterFunc(grace, s.rest)

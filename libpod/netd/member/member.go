@@ -61,9 +61,17 @@ type Request struct {
 	Version int           `json:"version"`
 	Op      string        `json:"op"`
 	Network *spec.Network `json:"network,omitempty"` // Prepare, Join
+	Store   Store         `json:"store,omitzero"`    // Prepare, Join
 	Member  *Member       `json:"member,omitempty"`  // Join
 	Of      string        `json:"of,omitempty"`      // Publish, Unpublish and Leave of a connection that did not join: the member's id
 	Ports   []spec.Port   `json:"ports,omitempty"`
+}
+
+// Store is where containers are kept (state.Store): the process finds their names
+// there.
+type Store struct {
+	Dir string `json:"dir"`
+	Run string `json:"run"`
 }
 
 // Member is a container in a network.
@@ -78,10 +86,10 @@ type Member struct {
 	MTU       int        `json:"mtu,omitempty"` // bytes; 0: the network's
 	// Order is the network's place among the container's, from 0. The default route
 	// is that of the first.
-	Order   int      `json:"order,omitempty"`
-	Names   []string `json:"names,omitempty"` // that it is found by
-	Host    Host     `json:"host,omitzero"`
-	Servers []string `json:"servers,omitempty"` // whom to ask for names that are not of the network, in place of the network's
+	Order   int          `json:"order,omitempty"`
+	Names   []string     `json:"names,omitempty"` // that it is found by
+	Host    Host         `json:"host,omitzero"`
+	Servers []netip.Addr `json:"servers,omitempty"` // whom to ask for names that are not of the network, in place of the network's
 	// Again tells that the interface may be there: the process is a new one.
 	Again bool `json:"again,omitempty"`
 }
