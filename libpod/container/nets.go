@@ -151,7 +151,9 @@ func (n *Nets) join(c *state.Container, pid int) error {
 		if j.net != nil && os.SameFile(j.own, own) {
 			continue
 		}
-		j.leave()
+		if j.net != nil { // its init was replaced by another
+			j.leave()
+		}
 		j.own = own
 		wg.Go(func() { errs[i] = j.join(n.request(c, j), ns) })
 	}

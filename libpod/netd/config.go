@@ -2,10 +2,8 @@ package netd
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/network"
@@ -17,7 +15,7 @@ import (
 // config is the stack's of the network that r is about.
 func (s *server) config(r member.Request) slirp.Config {
 	n := *r.Network
-	c := slirp.Config{MTU: mtuOf(n), Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	c := slirp.Config{MTU: mtuOf(n), Log: s.log}
 	for _, sub := range n.Subnets {
 		to := &c.IPv4
 		if sub.Prefix.Addr().Is6() {

@@ -69,20 +69,17 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 	if err != nil {
 		return nil, err
 	}
-	if !m.Again || !s.sameNS(files[1:]) || !s.bridge.Plugged(g.Port) {
-		s.drop(s.members[m.ID])
-		if err := s.bridge.Unplug(g.Port); err != nil {
+	port := s.bridge.Port(g.Port)
+	if m.Again && port != 0 && s.sameNS(files[1:]) {
+		if old := s.members[m.ID]; old != nil {
+			s.forget(old) // its interface stays
+		}
+		m.port = port
+	} else {
+		if err := s.plug(m, g, files[0], port); err != nil {
 			return nil, err
 		}
-		if m.Again { // what it had was in another namespace; there is nothing to lose
-			_ = unplugIn(files[0], g.Interface)
-		}
-		if err := s.bridge.Plug(files[0], g); err != nil {
-			return nil, err
-		}
-		undo.Push("unplug", func() error { return s.bridge.Unplug(g.Port) })
-	} else if old := s.members[m.ID]; old != nil {
-		s.forget(old) // its interface stays
+		undo.Push("unplug", func() error { return s.bridge.Unplug(m.port) })
 	}
 	undo.Push("unpublish", func() error { s.unpublish(m); return nil })
 	if err := s.publish(m, r.Ports); err != nil {
@@ -92,6 +89,25 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 	s.guests.add(m.Member)
 	s.note()
 	return m, nil
+}
+
+// plug gives m its interface, in place of what is left of an earlier membership:
+// the port old, and the container's end of one in a network's namespace that is
+// lost.
+func (s *server) plug(m *membership, g bridge.Guest, ns *os.File, old uint32) (err error) {
+	if before := s.members[m.ID]; before != nil {
+		s.forget(before)
+	}
+	if old != 0 {
+		if err := s.bridge.Unplug(old); err != nil {
+			return err
+		}
+	}
+	if m.port, err = s.bridge.Plug(ns, g); m.Again && errors.Is(err, syscall.EEXIST) {
+		_ = unplugIn(ns, g.Interface)
+		m.port, err = s.bridge.Plug(ns, g)
+	}
+	return err
 }
 
 // unplugIn removes an interface of a container.
@@ -106,15 +122,19 @@ func unplugIn(ns *os.File, link string) error {
 	})
 }
 
-// drop ends a membership that is there; nil is none.
+// drop ends a membership that is there; nil is none. Nobody waits for the kernel,
+// which takes its time to remove the interface: it knows it by its index, so that
+// it is not taken for the next one of that name.
 func (s *server) drop(m *membership) {
 	if m == nil || s.members[m.ID] != m {
 		return
 	}
-	if err := s.bridge.Unplug(PortName(m.ID)); err != nil {
-		fmt.Fprintln(os.Stderr, "nook-net:", err) //nolint:forbidigo // its log
-	}
 	s.forget(m)
+	go func() {
+		if err := s.bridge.Unplug(m.port); err != nil && !errors.Is(err, os.ErrClosed) {
+			s.log.Error("unplug", "container", m.Name, "error", err)
+		}
+	}()
 	s.note()
 }
 
@@ -262,15 +282,20 @@ func explainTAP(err error) error {
 	return err
 }
 
-// note keeps who is a member, for a process that has to take over.
-func (s *server) note() {
+// note has who is a member kept, soon, for a process that has to take over.
+func (s *server) note() { s.notes.Reset(noteAfter) }
+
+// writeNote keeps who is a member.
+func (s *server) writeNote() {
+	s.mu.Lock()
 	list := make([]past, 0, len(s.members))
 	for _, m := range s.members {
 		list = append(list, past{m.ID, m.PID})
 	}
+	s.mu.Unlock()
 	slices.SortFunc(list, func(a, b past) int { return a.PID - b.PID })
 	if err := writePast(s.dir, list); err != nil {
-		fmt.Fprintln(os.Stderr, "nook-net:", err) //nolint:forbidigo // its log
+		s.log.Error("keep the list of members", "error", err)
 	}
 }
 

@@ -32,6 +32,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -51,6 +52,9 @@ const (
 	inherit = time.Second            // for a former process's member to bring the namespace
 	handOff = 200 * time.Millisecond // for a port whose holder is just leaving
 	settled = 500 * time.Millisecond // without a change, before memory is given back
+	// noteAfter is how long after a change the list of members is written: changes
+	// come in crowds, and nobody waits for it.
+	noteAfter = 20 * time.Millisecond
 )
 
 // server is the process.
@@ -70,6 +74,8 @@ type server struct {
 	conns    int                    // being served
 	idle     *time.Timer
 	settle   *time.Timer
+	notes    *time.Timer
+	log      *slog.Logger
 	done     chan struct{} // closed when the process ends
 }
 
@@ -78,6 +84,7 @@ type membership struct {
 	member.Member
 
 	conn  *sys.PacketConn
+	port  uint32 // at the bridge
 	ports []slirp.Port
 	gone  chan struct{} // closed when it is not there any more
 }
@@ -90,7 +97,9 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	s := &server{
 		dir: dir, listen: listen, ctx: ctx, members: map[string]*membership{}, guests: newGuests(),
 		inherits: make(chan struct{}), done: make(chan struct{}),
+		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
+	s.notes = time.AfterFunc(grace, s.writeNote)
 	s.idle = time.AfterFunc(grace, s.rest)
 	s.settle = time.AfterFunc(settled, shrink)
 	go s.accept()

@@ -96,31 +96,26 @@ const (
 // A step is one change.
 type step struct {
 	place
-	kind  stepKind
-	link  string
-	addr  netip.Prefix // addAddr, and the destination of addRoute
-	via   netip.Addr
-	owner string // attach: the bridge
+	kind stepKind
+	link string
+	addr netip.Prefix // addAddr, and the destination of addRoute
+	via  netip.Addr
 }
 
 type stepKind uint8
 
 const (
 	addPair stepKind = iota
-	attach
 	isolate
 	addAddr
 	linkUp
 	addRoute
 )
 
-// steps are what makes g a guest of n, in order. The guest's interface comes up
+// steps are what makes g a guest, in order. The guest's interface comes up
 // after it has its addresses, its port before.
-func steps(n Network, g Guest) []step {
-	out := []step{
-		{inNetwork, addPair, g.Port, netip.Prefix{}, netip.Addr{}, ""},
-		{inNetwork, attach, g.Port, netip.Prefix{}, netip.Addr{}, n.Bridge},
-	}
+func steps(g Guest) []step {
+	out := []step{{place: inNetwork, kind: addPair, link: g.Port}}
 	if g.Isolated {
 		out = append(out, step{place: inNetwork, kind: isolate, link: g.Port})
 	}
@@ -143,8 +138,9 @@ func unspecified(a netip.Addr) netip.Addr {
 
 // A Switch changes the ports of one bridge.
 type Switch struct {
-	net Network
-	nl  *sys.Netlink // in the network's namespace
+	net   Network
+	nl    *sys.Netlink // in the network's namespace
+	index uint32       // of the bridge
 }
 
 // Open makes the bridge in namespace ns unless it is there, and opens it.
@@ -161,7 +157,10 @@ func Open(ns *os.File, n Network) (*Switch, error) {
 	if err == nil {
 		err = nl.SetLink(n.Bridge, sys.LinkSetting{Up: true, MTU: n.MTU})
 	}
-	if err != nil && !errors.Is(err, syscall.EEXIST) {
+	if err == nil || errors.Is(err, syscall.EEXIST) {
+		s.index, err = nl.LinkIndex(n.Bridge)
+	}
+	if err != nil {
 		return nil, errors.Join(explain(err, "bridge"), nl.Close())
 	}
 	return s, nil
@@ -192,44 +191,46 @@ func (s *Switch) AttachTAP() error {
 	return s.nl.SetLink(s.net.TAP, sys.LinkSetting{Up: true, Master: s.net.Bridge, MTU: s.net.MTU})
 }
 
-// Plug makes the guest in namespace ns one of the network. Nothing is left of one
-// that failed.
-func (s *Switch) Plug(ns *os.File, g Guest) (err error) {
+// Plug makes the guest in namespace ns one of the network, and returns the index of
+// its port. Nothing is left of one that failed. EEXIST: the port is there, or the
+// interface.
+func (s *Switch) Plug(ns *os.File, g Guest) (port uint32, err error) {
 	if err := g.Validate(); err != nil {
-		return err
+		return 0, err
 	}
 	inside, err := netlinkIn(ns, nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer inside.Close()
-	made := false
 	defer func() {
-		if err != nil && made {
-			err = errors.Join(err, s.Unplug(g.Port))
+		if err != nil && port != 0 {
+			err = errors.Join(err, s.Unplug(port))
 		}
 	}()
-	for _, st := range steps(s.net, g) {
+	for _, st := range steps(g) {
 		nl := s.nl
 		if st.place == inGuest {
 			nl = inside
 		}
 		if err := s.apply(nl, st, g, ns); err != nil {
-			return explain(err, "veth")
+			return port, explain(err, "veth")
 		}
-		made = true
+		if st.kind == addPair {
+			if port, err = s.nl.LinkIndex(g.Port); err != nil {
+				return 0, err
+			}
+		}
 	}
-	return nil
+	return port, nil
 }
 
 func (s *Switch) apply(nl *sys.Netlink, st step, g Guest, ns *os.File) error {
 	switch st.kind {
 	case addPair:
 		return nl.AddVethPair(
-			sys.VethEnd{Name: g.Port, MTU: g.MTU},
+			sys.VethEnd{Name: g.Port, MTU: g.MTU, Master: s.index, Up: true},
 			sys.VethEnd{Name: g.Interface, NS: ns, MAC: g.MAC, MTU: g.MTU})
-	case attach:
-		return nl.SetLink(st.link, sys.LinkSetting{Up: true, Master: st.owner})
 	case isolate:
 		return nl.IsolatePort(st.link)
 	case addAddr:
@@ -242,20 +243,23 @@ func (s *Switch) apply(nl *sys.Netlink, st step, g Guest, ns *os.File) error {
 	return fmt.Errorf("plug %s: step %d is unknown", g.Port, st.kind)
 }
 
-// Unplug removes a guest's interface and its port, at once. It is no error if
-// they are gone.
-func (s *Switch) Unplug(port string) error {
-	err := s.nl.DeleteLink(port)
+// Unplug removes a port and the guest's interface, at once as guests see it. It is
+// no error if they are gone, with the guest's namespace for instance.
+func (s *Switch) Unplug(port uint32) error {
+	err := s.nl.DeleteLinkIndex(port)
 	if errors.Is(err, syscall.ENODEV) {
 		return nil
 	}
 	return err
 }
 
-// Plugged reports whether the port is there.
-func (s *Switch) Plugged(port string) bool {
-	_, err := s.nl.LinkIndex(port)
-	return err == nil
+// Port finds the port of that name; 0: there is none.
+func (s *Switch) Port(name string) uint32 {
+	index, err := s.nl.LinkIndex(name)
+	if err != nil {
+		return 0
+	}
+	return index
 }
 
 // explain adds what to do where the kernel lacks a kind of interface.

@@ -16,16 +16,15 @@ func guest() Guest {
 }
 
 func TestSteps(t *testing.T) {
-	got := steps(Network{Bridge: "br"}, guest())
+	got := steps(guest())
 	none, v4, v6 := netip.Prefix{}, guest().Gateways[0], guest().Gateways[1]
 	want := []step{
-		{inNetwork, addPair, "p1", none, netip.Addr{}, ""},
-		{inNetwork, attach, "p1", none, netip.Addr{}, "br"},
-		{inGuest, addAddr, "eth0", guest().Addrs[0], netip.Addr{}, ""},
-		{inGuest, addAddr, "eth0", guest().Addrs[1], netip.Addr{}, ""},
-		{inGuest, linkUp, "eth0", none, netip.Addr{}, ""},
-		{inGuest, addRoute, "", netip.MustParsePrefix("0.0.0.0/0"), v4, ""},
-		{inGuest, addRoute, "", netip.MustParsePrefix("::/0"), v6, ""},
+		{inNetwork, addPair, "p1", none, netip.Addr{}},
+		{inGuest, addAddr, "eth0", guest().Addrs[0], netip.Addr{}},
+		{inGuest, addAddr, "eth0", guest().Addrs[1], netip.Addr{}},
+		{inGuest, linkUp, "eth0", none, netip.Addr{}},
+		{inGuest, addRoute, "", netip.MustParsePrefix("0.0.0.0/0"), v4},
+		{inGuest, addRoute, "", netip.MustParsePrefix("::/0"), v6},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -33,11 +32,11 @@ func TestSteps(t *testing.T) {
 	apart := guest()
 	apart.Isolated, apart.Gateways = true, nil
 	kinds := ""
-	for _, s := range steps(Network{Bridge: "br"}, apart) {
+	for _, s := range steps(apart) {
 		kinds += string('0' + rune(s.kind))
 	}
-	if kinds != "012334" {
-		t.Errorf("isolated, no way out: steps %s, want 012334", kinds)
+	if kinds != "01223" {
+		t.Errorf("isolated, no way out: steps %s, want 01223", kinds)
 	}
 }
 

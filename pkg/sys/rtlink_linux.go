@@ -2,6 +2,7 @@ package sys
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +15,13 @@ type VethEnd struct {
 	MAC  [6]byte  // zero: the kernel makes one up
 	MTU  int      // bytes; 0: 1500
 	Up   bool
+	// Master is the index of the bridge that it becomes a port of; 0: none. For the
+	// first end of a pair only.
+	Master uint32
 }
 
-// AddVethPair makes a pair of connected interfaces.
+// AddVethPair makes a pair of connected interfaces. EEXIST: there is one of the
+// name of either.
 func (n *Netlink) AddVethPair(end, peer VethEnd) error {
 	m := newMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ifInfo(end.Up))
 	m.vethEnd(end)
@@ -50,6 +55,9 @@ func (m *message) vethEnd(e VethEnd) {
 	if e.MAC != [6]byte{} {
 		m.attr(unix.IFLA_ADDRESS, e.MAC[:])
 	}
+	if e.Master != 0 {
+		m.attr(unix.IFLA_MASTER, u32(e.Master))
+	}
 	if e.MTU != 0 {
 		m.attr(unix.IFLA_MTU, u32(uint32(e.MTU))) //nolint:gosec // at most 65535
 	}
@@ -60,6 +68,14 @@ func (n *Netlink) DeleteLink(name string) error {
 	m := newMessage(unix.RTM_DELLINK, 0, make([]byte, unix.SizeofIfInfomsg))
 	m.attr(unix.IFLA_IFNAME, append([]byte(name), 0))
 	return wrap("delete link "+name, n.do(m, nil))
+}
+
+// DeleteLinkIndex is DeleteLink for the interface with that index, which no other
+// gets later. It takes some milliseconds: the kernel waits for all who may use it.
+func (n *Netlink) DeleteLinkIndex(index uint32) error {
+	body := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(body[4:], index)
+	return wrap(fmt.Sprintf("delete link %d", index), n.do(newMessage(unix.RTM_DELLINK, 0, body), nil))
 }
 
 // IsolatePort keeps the port name of a bridge from all others that are isolated
