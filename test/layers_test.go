@@ -16,13 +16,14 @@ const module = "github.com/nook-containers/nook/"
 // longest matching prefix decides; a package no entry covers fails the test.
 var layers = map[string][]string{
 	// base
-	"pkg/problem":   {},
+	"pkg/problem":   {"pkg/problem"},
+	"pkg/doctor":    {"pkg/problem", "pkg/sys", "pkg/units"},
 	"pkg/cleanup":   {},
 	"pkg/units":     {},
 	"pkg/sys":       {"pkg/sys"},
 	"pkg/statefile": {"pkg/sys"},
 	"pkg/term":      {"pkg/sys"},
-	"pkg/config":    {"pkg/config", "pkg/sys", "pkg/problem"},
+	"pkg/config":    {"pkg/config", "pkg/doctor", "pkg/sys", "pkg/problem"},
 
 	// mechanisms
 	"pkg/containerfile": {"pkg/problem"},
@@ -30,18 +31,18 @@ var layers = map[string][]string{
 	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/filetree"},
 	"pkg/logs":          {"pkg/sys", "pkg/problem", "pkg/logs"},
 	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
-	"pkg/store":         {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
+	"pkg/store":         {"pkg/archive", "pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":           {"pkg/oci", "pkg/cgroups", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
 	"pkg/oci/plan":      {},
 	"pkg/oci/caps":      {},
 	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
-	"pkg/cgroups":       {"pkg/cgroups", "pkg/sys", "pkg/problem"},
+	"pkg/cgroups":       {"pkg/cgroups", "pkg/doctor", "pkg/sys", "pkg/problem"},
 	"pkg/systemd":       {},
 	"pkg/bridge":        {"pkg/sys", "pkg/problem"},
 	"pkg/hostnet":       {},
 	"pkg/dns":           {"slirp"},
-	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
-	"slirp":             {"pkg/sys", "pkg/problem", "pkg/cleanup", "slirp"},
+	"userns":            {"pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"slirp":             {"pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup", "slirp"},
 
 	// library
 	"libpod/spec":            {},
@@ -65,7 +66,7 @@ var layers = map[string][]string{
 	// front ends
 	"cmd/nook/launch": {"pkg/sys", "pkg/config", "userns"},
 	"cmd/nook/stage":  {"libpod/monitor", "pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
-	"cmd":             {"cmd/", "libpod", "userns", "pkg/"},
+	"cmd":             {"cmd/", "libpod", "userns", "slirp/forward", "pkg/"},
 	"test":            {"cmd/", "pkg/", "test/"},
 }
 

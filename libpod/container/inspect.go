@@ -354,10 +354,23 @@ func securityOpts(s spec.Security) []string {
 	if s.NoNewPrivileges {
 		out = append(out, "no-new-privileges")
 	}
+	for _, w := range []struct {
+		on   bool
+		word string
+	}{
+		{s.WritableCgroups, "writable-cgroups"},
+		{s.NoHostDevices, "privileged-without-host-devices"},
+		{s.AppArmor != "", "apparmor=" + s.AppArmor},
+		{len(s.ProcOptions) > 0, "proc-opts=" + strings.Join(s.ProcOptions, ",")},
+	} {
+		if w.on {
+			out = append(out, w.word)
+		}
+	}
 	switch s.Seccomp {
 	case "":
-	case spec.SeccompUnconfined:
-		out = append(out, "seccomp=unconfined")
+	case spec.SeccompUnconfined, spec.SeccompNested:
+		out = append(out, "seccomp="+s.Seccomp)
 	default:
 		out = append(out, "seccomp=custom")
 	}

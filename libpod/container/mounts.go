@@ -35,6 +35,7 @@ type mounter struct {
 	spec *specs.Spec
 	// trees are detached mounts by their target: what no path of the host shows.
 	trees map[string]*os.File
+	noted bool // the user knows whom files will belong to
 	undo  cleanup.Stack
 }
 
@@ -117,7 +118,7 @@ func (m *mounter) bind(ctx context.Context, mnt *spec.Mount, n int) error {
 		return m.overlay(mnt, mnt.Source, n)
 	}
 	if !mnt.Chown {
-		return nil
+		return m.noteOwner(mnt)
 	}
 	if err := chownable(mnt.Source); err != nil {
 		return err

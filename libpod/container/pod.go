@@ -110,20 +110,29 @@ func PodMembers(p *pod.Pod) ([]PodMember, error) {
 }
 
 // StopPod ends the containers of a pod, all at once, and then its infra container.
+// Where one is paused, all stay as they are.
 func StopPod(ctx context.Context, p *pod.Pod, wait time.Duration) error {
 	members, err := PodMembers(p)
 	if err != nil {
 		return err
 	}
-	err = EachMember(members, func(m PodMember) error {
+	if slices.ContainsFunc(members, func(m PodMember) bool { return m.Word == state.Paused }) {
+		return problem.Hint(fmt.Errorf("stop pod %s: %w", p.Name, ErrPaused), "run: nook pod unpause %s", p.Name)
+	}
+	return stopMembers(ctx, p, members, wait)
+}
+
+func stopMembers(ctx context.Context, p *pod.Pod, members []PodMember, wait time.Duration) error {
+	stop := func(m PodMember) error { return Stop(ctx, m.Container, endSignal(m.Container), wait) }
+	err := EachMember(members, func(m PodMember) error {
 		if m.Spec.Infra {
 			return nil
 		}
-		return Stop(ctx, m.Container, 0, wait)
+		return stop(m)
 	})
 	for _, m := range members {
 		if m.Spec.Infra && err == nil {
-			err = Stop(ctx, m.Container, 0, wait)
+			err = stop(m)
 		}
 	}
 	if err == nil {
@@ -151,7 +160,7 @@ func KillPod(p *pod.Pod, sig syscall.Signal) error {
 		return err
 	}
 	err = EachMember(members, func(m PodMember) error {
-		if m.Word != state.Running || m.Spec.Infra && sig != syscall.SIGKILL {
+		if !m.Alive() || m.Spec.Infra && sig != syscall.SIGKILL {
 			return nil
 		}
 		if err := Kill(m.Container, sig); !errors.Is(err, ErrNotRunning) {
@@ -185,7 +194,7 @@ func (e *Engine) RemovePod(ctx context.Context, p *pod.Pod, o RemoveOptions) err
 		if !o.Force {
 			return nil
 		}
-		return StopPod(ctx, p, o.Timeout)
+		return stopMembers(ctx, p, members, o.Timeout)
 	}
 	err := p.Remove(ready, func() error { return e.removeMembers(ctx, p.ID, o) })
 	if err == nil {

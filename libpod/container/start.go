@@ -33,23 +33,25 @@ import (
 // StartOptions say how to start a container.
 type StartOptions struct {
 	Size    attach.Size
-	PIDFile string            // absolute; gets the pid of the first process
-	Monitor string            // absolute; gets the pid of the process that looks after it
-	Filter  Filter            // of the system calls; zero: made when it is needed
-	Streams [3]*os.File       // of a container whose log driver passes them through
-	Extra   []*os.File        // become descriptors 3 and up of the container
-	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
-	Place   *Placement        // its control group; nil: none
-	Nets    *Nets             // its networks, being started; nil: none
-	Started func()            // called once the command runs
-	Ended   func(attach.Exit) // called if the command never ran
-	Control *os.File          // what conn reads and writes
-	Detach  bool              // the client leaves when the command runs
-	Infra   StartInfra        // nil: it must run
-	Hold    *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
-	Resume  json.RawMessage   // for the monitor, should it start the container again
-	Again   *monitor.Handover // it does; nil: a user does
-	Secrets map[string][]byte // by name, those that only the user's session could read
+	PIDFile string      // absolute; gets the pid of the first process
+	Monitor string      // absolute; gets the pid of the process that looks after it
+	Filter  Filter      // of the system calls; zero: made when it is needed
+	Streams [3]*os.File // of a container whose log driver passes them through
+	Extra   []*os.File  // become descriptors 3 and up of the container
+	Seed    *oci.Seed   // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement  // its control group; nil: none
+	Nets    *Nets // its networks, being started; nil: none
+	// FindGroups is Cgroups.Find, for who makes Place.
+	FindGroups func() (cgroups.Host, error)
+	Started    func()            // called once the command runs
+	Ended      func(attach.Exit) // called if the command never ran
+	Control    *os.File          // what conn reads and writes
+	Detach     bool              // the client leaves when the command runs
+	Infra      StartInfra        // nil: it must run
+	Hold       *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
+	Resume     json.RawMessage   // for the monitor, should it start the container again
+	Again      *monitor.Handover // it does; nil: a user does
+	Secrets    map[string][]byte // by name, those that only the user's session could read
 }
 
 // running is a container whose command executes.
@@ -158,15 +160,8 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	}
 	undo.Push("close the socket", r.listen.Close)
 	pid := r.proc.Pid()
-	if r.first, err = sys.PidfdOpen(pid); err != nil {
+	if err := r.openProcess(pid, undo); err != nil {
 		return err
-	}
-	undo.Push("forget the process", r.first.Close)
-	if !ocispec.OwnPIDs(r.c.Spec) {
-		if r.mounts, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt"); err != nil {
-			return err
-		}
-		undo.Push("forget the mount namespace", r.mounts.Close)
 	}
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
@@ -192,6 +187,11 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 			return err
 		}
 	}
+	return r.command(o)
+}
+
+// command lets the command run, and takes what the monitor looks after then.
+func (r *running) command(o StartOptions) error {
 	switch {
 	case o.Again != nil:
 		events.Tell(r.c, events.Restart)
@@ -202,6 +202,23 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 		return err
 	}
 	r.group, r.nets = o.Place.take(), o.Nets.take()
+	return nil
+}
+
+// openProcess gets hold of what tells the container's first process, and those it
+// leaves behind, from others.
+func (r *running) openProcess(pid int, undo *cleanup.Stack) (err error) {
+	if r.first, err = sys.PidfdOpen(pid); err != nil {
+		return err
+	}
+	undo.Push("forget the process", r.first.Close)
+	if ocispec.OwnPIDs(r.c.Spec) {
+		return nil // they end with it
+	}
+	if r.mounts, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt"); err != nil {
+		return err
+	}
+	undo.Push("forget the mount namespace", r.mounts.Close)
 	return nil
 }
 
@@ -266,13 +283,13 @@ func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc); err != nil {
+	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc.with(c.Spec.Session.HostUsers)); err != nil {
 		return nil, err
 	}
 	if in.Host, err = hostFacts(ids.GIDs); err != nil {
 		return nil, err
 	}
-	if c.Spec.Privileged {
+	if c.Spec.Privileged && !c.Spec.Security.NoHostDevices {
 		if in.Host.Devices, err = hostDevices(); err != nil {
 			return nil, err
 		}

@@ -210,17 +210,8 @@ func (b *brief) monitor() (*Monitor, error) {
 	if err := b.adoptGroup(m); err != nil {
 		return nil, err
 	}
-	for _, fd := range b.Kept {
-		if err := sys.SetCloseOnExec(fd, true); err != nil {
-			return nil, err
-		}
-	}
-	m.Free = func() error {
-		var errs []error
-		for _, fd := range b.Kept {
-			errs = append(errs, sys.CloseFD(fd))
-		}
-		return errors.Join(errs...)
+	if err := b.adoptKept(m); err != nil {
+		return nil, err
 	}
 	lock, err := sys.Adopt(b.Lock, "monitor.lock")
 	if err != nil {
@@ -251,6 +242,22 @@ func adopt(fd int) (*os.File, error) {
 		return nil, err
 	}
 	return sys.Adopt(fd, "inherited")
+}
+
+func (b *brief) adoptKept(m *Monitor) error {
+	for _, fd := range b.Kept {
+		if err := sys.SetCloseOnExec(fd, true); err != nil {
+			return err
+		}
+	}
+	m.Free = func() error {
+		var errs []error
+		for _, fd := range b.Kept {
+			errs = append(errs, sys.CloseFD(fd))
+		}
+		return errors.Join(errs...)
+	}
+	return nil
 }
 
 func (b *brief) adoptGroup(m *Monitor) error {

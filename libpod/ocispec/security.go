@@ -37,6 +37,9 @@ func buildHidden(in Input) (masked, readonly []string) {
 		return sec.Mask, nil
 	}
 	masked = slices.Concat(maskedPaths(), in.Host.Masked)
+	if in.Spec.Network == NetworkHost { // then /sys is the host's, with what is mounted there
+		masked = append(masked, "/sys/kernel")
+	}
 	readonly = readonlyPaths()
 	shown := func(p string) bool {
 		return slices.ContainsFunc(sec.Unmask, func(pattern string) bool {

@@ -245,6 +245,8 @@ const (
 	UserNSHost   = ""        // container root is the user
 	UserNSKeepID = "keep-id" // the user's own ids inside
 	UserNSNoMap  = "nomap"   // the user's id does not exist inside
+	UserNSAuto   = "auto"    // ids that no other such container has
+	UserNSCustom = "custom"  // as UIDMap and GIDMap say
 )
 
 // UserNS says which ids the container sees.
@@ -252,23 +254,45 @@ type UserNS struct {
 	Mode string  `json:"mode,omitempty"`
 	UID  *uint32 `json:"uid,omitempty"` // keep-id: the user's id inside; default the same as outside
 	GID  *uint32 `json:"gid,omitempty"`
-	Size uint32  `json:"size,omitempty"` // ids inside; default all
+	Size uint32  `json:"size,omitempty"` // ids inside; default all, with auto as many as the image needs
+	// UIDMap and GIDMap are the whole map of UserNSCustom, where an empty one keeps
+	// ids as they are, and what the one of UserNSAuto must have.
+	UIDMap []IDMapping `json:"uidMap,omitempty"`
+	GIDMap []IDMapping `json:"gidMap,omitempty"`
+	// First is the first id of nook's shared user namespace that a container of
+	// UserNSAuto has, once it is made.
+	First uint32 `json:"first,omitempty"`
 	// From is the id of the container whose namespace this is; the other fields
 	// are that one's. Empty: a new one.
 	From string `json:"from,omitempty"`
 }
 
+// IDMapping asks for Size ids, from Inside in the container and Outside in nook's
+// shared user namespace upward.
+type IDMapping struct {
+	Inside  uint32 `json:"inside"`
+	Outside uint32 `json:"outside"`
+	Size    uint32 `json:"size"`
+	Host    bool   `json:"host,omitempty"`   // Outside is an id of the host
+	Extend  bool   `json:"extend,omitempty"` // takes its ids from earlier mappings
+}
+
 // Security is the sum of --security-opt.
 type Security struct {
 	NoNewPrivileges bool     `json:"noNewPrivileges,omitempty"`
-	Seccomp         string   `json:"seccomp,omitempty"` // empty: default profile; SeccompUnconfined; else the profile's JSON text
-	Mask            []string `json:"mask,omitempty"`    // further paths to hide
-	Unmask          []string `json:"unmask,omitempty"`  // paths not to hide or protect; UnmaskAll for every one
+	Seccomp         string   `json:"seccomp,omitempty"`     // empty: default profile; SeccompUnconfined or SeccompNested; else the profile's JSON text
+	Mask            []string `json:"mask,omitempty"`        // further paths to hide
+	Unmask          []string `json:"unmask,omitempty"`      // paths not to hide or protect; UnmaskAll for every one
+	ProcOptions     []string `json:"procOptions,omitempty"` // mount options of /proc
+	AppArmor        string   `json:"appArmor,omitempty"`    // profile of the host; empty: none
+	WritableCgroups bool     `json:"writableCgroups,omitempty"`
+	NoHostDevices   bool     `json:"noHostDevices,omitempty"` // none with Container.Privileged
 }
 
 // Special values of Security's fields.
 const (
 	SeccompUnconfined = "unconfined"
+	SeccompNested     = "nested" // what containers in the container need, too
 	UnmaskAll         = "ALL"
 )
 

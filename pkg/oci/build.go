@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -259,6 +260,10 @@ func (b *blueprint) files(c *Config, linux *specs.Linux) error {
 		}
 		if m.Bind && m.Dest == "/dev" {
 			fs.OwnDev = false // the host's own devices are wanted
+		}
+		if !m.Bind && m.Dest == "/dev" && m.Flags&syscall.MS_RDONLY != 0 {
+			m.Flags &^= syscall.MS_RDONLY // the nodes are yet to be made
+			fs.DevReadonly = true
 		}
 		fs.Mounts = append(fs.Mounts, m)
 	}

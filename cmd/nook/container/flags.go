@@ -40,6 +40,7 @@ type createFlags struct {
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
 	session                         sessionFlags
+	ids                             idFlags
 	health                          healthFlags
 	pull                            cmdutil.PullFlags
 	cgroup                          cgroupFlags
@@ -76,6 +77,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&s.Domainname, "domainname", "", "NIS domain name inside")
 	o.addFiles(f)
 	o.addSecurity(f)
+	o.ids.add(f)
 	o.cgroup.add(f)
 	o.addSession(f)
 	o.health.add(f)
@@ -90,7 +92,7 @@ func (o *createFlags) addFiles(f *pflag.FlagSet) {
 	f.StringVar(&o.imageVolume, "image-volume", "anonymous", "what the image's volumes become: anonymous (or bind), tmpfs or ignore")
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "empty directory in memory: CONTAINER[:OPTIONS]")
 	f.BoolVar(&o.req.Spec.ReadOnly, "read-only", false, "make the root file system read-only")
-	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /run, /tmp and /var/tmp writable")
+	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /dev, /dev/shm, /run, /tmp and /var/tmp writable")
 	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm]")
 	f.StringArrayVar(&o.secrets, "secret", nil, "give a secret: NAME[,type=mount|env,target=...,uid=...,gid=...,mode=...]")
 	f.StringVar(&o.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
@@ -101,7 +103,7 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 	s := &o.req.Spec
 	f.StringSliceVar(&s.CapAdd, "cap-add", nil, "add a capability, or ALL")
 	f.StringSliceVar(&s.CapDrop, "cap-drop", nil, "drop a capability, or ALL")
-	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "no-new-privileges, seccomp=FILE|unconfined, mask=PATH, unmask=PATH|ALL")
+	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "no-new-privileges, seccomp=FILE|nested|unconfined, mask=PATH, unmask=PATH|ALL, proc-opts=OPTIONS, writable-cgroups, apparmor=PROFILE, label=disable, privileged-without-host-devices")
 	f.StringArrayVar(&o.ulimits, "ulimit", nil, "resource limit: NAME=SOFT[:HARD]")
 	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter: NAME=VALUE")
 	o.ns.add(f)
@@ -363,6 +365,9 @@ func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 	if err := o.ns.read(s); err != nil {
 		return err
 	}
+	if err := o.ids.read(&s.UserNS, o.set); err != nil {
+		return err
+	}
 	for _, text := range o.securityOpts {
 		read := func(name string) ([]byte, error) { return readFile(name, h) }
 		if err := syntax.SecurityOpt(&s.Security, text, read); err != nil {
@@ -404,7 +409,7 @@ func (o *createFlags) readPull(r *container.Request, _ host) error {
 
 // checkProfile finds mistakes in a seccomp profile before anything is made.
 func checkProfile(s *spec.Container, opts []string) error {
-	if s.Security.Seccomp == "" || s.Security.Seccomp == spec.SeccompUnconfined {
+	if t := s.Security.Seccomp; t == "" || t == spec.SeccompUnconfined || t == spec.SeccompNested {
 		return nil
 	}
 	parsed, err := seccomp.Parse([]byte(s.Security.Seccomp), nil)

@@ -33,7 +33,7 @@ func (o *nsFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.pid, "pid", "", "private (default), host or container:NAME")
 	f.StringVar(&o.uts, "uts", "", "private (default), host or container:NAME")
 	f.StringVar(&o.cgroupns, "cgroupns", "", "what it sees of control groups: private (default), host or container:NAME")
-	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N], nomap or container:NAME")
+	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N], nomap, auto[:size=N,uidmapping=MAP,gidmapping=MAP] or container:NAME")
 	f.StringVar(&o.pod, "pod", "", "pod to be in, by name or id; or new:NAME for a new one")
 	f.StringVar(&o.podIDFile, "pod-id-file", "", "read the pod's id from this file")
 }
@@ -94,7 +94,7 @@ func (o *createFlags) resolve(f *cmdutil.Factory, r *container.Request) (made *p
 	changed := o.set.Changed
 	err = p.Adopt(&r.Spec, pod.Asked{
 		Network: changed("network"), IPC: changed("ipc"), PID: changed("pid"), UTS: changed("uts"),
-		CgroupNS: changed("cgroupns"), UserNS: changed("userns"), Hostname: changed("hostname"),
+		CgroupNS: changed("cgroupns"), UserNS: changed("userns") || r.Spec.UserNS.Mode == spec.UserNSCustom, Hostname: changed("hostname"),
 	})
 	if err != nil && made != nil {
 		err = errors.Join(err, container.DropEmptyPod(made))

@@ -85,6 +85,9 @@ func (o *PodFlags) Read(f *cmdutil.Factory) (spec.Pod, error) {
 	if p.UserNS.From != "" {
 		return p, errors.New("--userns: a pod cannot join a container's namespace; want host, keep-id or nomap")
 	}
+	if p.UserNS.Mode == spec.UserNSAuto {
+		return p, errors.New("--userns auto: is for single containers; want host, keep-id or nomap")
+	}
 	return p, o.shared(&p)
 }
 

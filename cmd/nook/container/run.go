@@ -11,6 +11,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -139,6 +140,8 @@ type call struct {
 	Detach  bool            `json:"detach,omitempty"` // the outer half leaves when the command runs
 	// Secrets are those that only the user's session can read.
 	Secrets map[string][]byte `json:"secrets,omitempty"`
+
+	find func() (cgroups.Host, error) // inside only
 }
 
 // startCall starts a container that exists.

@@ -206,17 +206,34 @@ func newPrune(f *cmdutil.Factory) *cobra.Command {
 }
 
 func prune(ctx context.Context, f *cmdutil.Factory, e *libcontainer.Engine) error {
+	removed, err := Prune(ctx, e, nil)
+	for _, id := range removed {
+		fmt.Fprintln(f.Out, id)
+	}
+	return err
+}
+
+// Prune removes the pods of which no container runs, of those that filters of "pod
+// ps" on the pods themselves select, and returns their ids.
+func Prune(ctx context.Context, e *libcontainer.Engine, args []string) (removed []string, err error) {
+	keep, err := filters().Compile(args)
+	if err != nil {
+		return nil, err
+	}
 	list, errs := pod.Of(e.State).List()
 	errs = append(errs, e.Sweep(ctx))
 	for _, p := range list {
+		if !keep(row{p: p}) {
+			continue
+		}
 		err := e.RemovePod(ctx, p, libcontainer.RemoveOptions{})
 		switch {
 		case err == nil:
-			fmt.Fprintln(f.Out, p.ID)
+			removed = append(removed, p.ID)
 		case failure(err) != cmdutil.ExitFailure: // it runs, or is gone
 		default:
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return removed, errors.Join(errs...)
 }

@@ -35,13 +35,16 @@ func Noun() cmdutil.Verb {
 		{Names: "inspect", New: newInspect},
 		{Names: "kill", New: newKill},
 		{Names: "logs", New: newLogs},
+		{Names: "pause", New: newPause},
 		{Names: "prune", New: newPrune},
 		{Names: "ps ls list", New: newPs},
 		{Names: "restart", New: newRestart},
 		{Names: "rm", New: newRm},
 		{Names: "start", New: newStart},
+		{Names: "stats", New: newStats},
 		{Names: "stop", New: newStop},
 		{Names: "top", New: newTop},
+		{Names: "unpause", New: newUnpause},
 	})
 }
 

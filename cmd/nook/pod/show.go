@@ -104,7 +104,7 @@ func top(f *cmdutil.Factory, p *pod.Pod, columns []string) error {
 	w := tabwriter.NewWriter(f.Out, 0, 0, 2, ' ', 0)
 	headed := false
 	for _, m := range members {
-		if m.Word != state.Running {
+		if !m.Alive() {
 			continue
 		}
 		headings, rows, err := libcontainer.Top(m.Container, columns)
