@@ -61,6 +61,9 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		// Left-overs of killed commands cost space, not correctness.
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
+	if err := e.planNetworks(&r); err != nil {
+		return nil, err
+	}
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
 	cfg, img, err := e.resolve(ctx, r)
 	if err == nil {
@@ -124,8 +127,18 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 		return err
 	}
 	defer release()
+	leave, err := e.holdNetworks(c)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := commit(c, r); err != nil {
 		return err
+	}
+	for _, use := range c.Spec.Networks {
+		if err := e.Networks().Reserve(use, c.ID); err != nil {
+			e.Notice(err.Error()) // it is found out when it starts
+		}
 	}
 	if err := volume.KeepOwn(e.State, c); err != nil {
 		e.Notice(err.Error()) // Remove tries again
@@ -217,7 +230,7 @@ func imageConfig(img *store.Image) (spec.ImageConfig, error) {
 	c := cfg.Config
 	return spec.ImageConfig{
 		Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, User: c.User,
-		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)), Health: more.Config.Healthcheck,
+		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)), Ports: slices.Sorted(maps.Keys(c.ExposedPorts)), Health: more.Config.Healthcheck,
 	}, nil
 }
 

@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/dns"
 )
 
 // generate writes the files that a container finds mounted over its image's:
@@ -19,9 +21,6 @@ import (
 // not know, without which many programs fail.
 func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
 	files := ocispec.Files{}
-	if in.Spec.Network == ocispec.NetworkHost {
-		files.ResolvConf = "/etc/resolv.conf"
-	}
 	write := func(to *string, name string, data []byte, err error) error {
 		if err != nil {
 			return err
@@ -30,6 +29,11 @@ func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
 		return writeNew(*to, data)
 	}
 	errs := []error{write(&files.ContainerEnv, "containerenv", nil, nil)}
+	if data, own := resolvConf(in.Spec); own {
+		errs = append(errs, write(&files.ResolvConf, "resolv.conf", data, nil))
+	} else if in.Spec.Network == ocispec.NetworkHost && !in.Spec.DNS.None {
+		files.ResolvConf = hostResolvConf
+	}
 	if h := in.Spec.Hosts; !h.NoHosts {
 		data, err := hostsFile(in, a)
 		errs = append(errs, write(&files.Hosts, "hosts", data, err))
@@ -50,6 +54,22 @@ func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
 	}
 	dropMounted(&files, in.Spec.Mounts)
 	return files, errors.Join(errs...)
+}
+
+const hostResolvConf = "/etc/resolv.conf"
+
+// resolvConf is /etc/resolv.conf of a container on the host's network or on none;
+// own says that it is not simply the host's, or the image's.
+func resolvConf(c spec.Container) (data []byte, own bool) {
+	if d := c.DNS; d.None || len(d.Servers)+len(d.Search)+len(d.Options) == 0 {
+		return nil, false
+	}
+	r := network.Resolv{Asked: c.DNS}
+	if c.Network == ocispec.NetworkHost {
+		text, _ := os.ReadFile(hostResolvConf) // a host without one has no servers
+		r.HostServers, r.HostSearch = dns.ParseResolvConf(string(text))
+	}
+	return network.ResolvConf(r), true
 }
 
 // dropMounted leaves out files in whose place the user has something mounted.

@@ -17,6 +17,7 @@ import (
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -69,6 +70,9 @@ type running struct {
 func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) (_ *running, err error) {
 	var undo cleanup.Stack
 	defer undo.RunOnError(&err)
+	if err := network.CheckMode(c.Spec); err != nil {
+		return nil, err
+	}
 	root, err := e.rootFS(c)
 	if err != nil {
 		return nil, err

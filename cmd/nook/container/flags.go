@@ -34,7 +34,8 @@ type createFlags struct {
 	annotations, securityOpts       []string
 	logDriver                       string
 	logOpts                         []string
-	shmSize, network, userns        string
+	shmSize, userns                 string
+	net                             networkFlags
 	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
@@ -75,6 +76,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&s.Domainname, "domainname", "", "NIS domain name inside")
 	o.addFiles(f)
 	o.addSecurity(f)
+	o.addNetwork(f)
 	o.cgroup.add(f)
 	o.addSession(f)
 	o.health.add(f)
@@ -103,14 +105,7 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "no-new-privileges, seccomp=FILE|unconfined, mask=PATH, unmask=PATH|ALL")
 	f.StringArrayVar(&o.ulimits, "ulimit", nil, "resource limit: NAME=SOFT[:HARD]")
 	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter: NAME=VALUE")
-	f.StringVar(&o.network, "network", "none", "none or host")
 	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N] or nomap")
-	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name == "net" {
-			name = "network"
-		}
-		return pflag.NormalizedName(name)
-	})
 }
 
 // host is what the flags are read against.
@@ -134,7 +129,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 		}
 	}
 	for _, step := range []func(*container.Request, host) error{
-		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readSession, o.readPull,
+		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readNetwork, o.readSession, o.readPull,
 		func(r *container.Request, _ host) error { return o.cgroup.readInto(&r.Spec) },
 	} {
 		if err := step(&r, h); err != nil {
@@ -360,12 +355,6 @@ func checkSource(m spec.Mount) error {
 
 func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 	s := &r.Spec
-	switch o.network {
-	case "none", "host":
-		s.Network = o.network
-	default:
-		return problem.Hint(fmt.Errorf("network %q: not there yet; want none or host", o.network), "add: --network host")
-	}
 	if s.UserNS, err = syntax.UserNS(o.userns); err != nil {
 		return err
 	}
