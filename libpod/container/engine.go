@@ -58,6 +58,9 @@ type Request struct {
 // of one that could not be made.
 func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err error) {
 	e.sweep(ctx)
+	if err := e.planNetworks(&r); err != nil {
+		return nil, err
+	}
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
 	cfg, img, err := e.resolve(ctx, r)
 	if err == nil {
@@ -140,8 +143,18 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 		return err
 	}
 	defer letGo()
+	leave, err := e.holdNetworks(c)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := commit(c, r); err != nil {
 		return err
+	}
+	for _, use := range c.Spec.Networks {
+		if err := e.Networks().Reserve(use, c.ID); err != nil {
+			e.Notice(err.Error()) // it is found out when it starts
+		}
 	}
 	if err := volume.KeepOwn(e.State, c); err != nil {
 		e.Notice(err.Error()) // Remove tries again
@@ -233,7 +246,7 @@ func imageConfig(img *store.Image) (spec.ImageConfig, error) {
 	c := cfg.Config
 	return spec.ImageConfig{
 		Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, User: c.User,
-		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)), Health: more.Config.Healthcheck,
+		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)), Ports: slices.Sorted(maps.Keys(c.ExposedPorts)), Health: more.Config.Healthcheck,
 	}, nil
 }
 

@@ -46,6 +46,7 @@ type place struct {
 	root   *store.RootFS
 	dir    string
 	joined *joined
+	net    netView
 }
 
 // specAndMounts builds the runtime spec and prepares what it mounts.

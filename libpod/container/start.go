@@ -16,6 +16,7 @@ import (
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -40,7 +41,7 @@ type StartOptions struct {
 	Extra   []*os.File  // become descriptors 3 and up of the container
 	Seed    *oci.Seed   // an init in the container's namespaces; nil: made when it is needed
 	Place   *Placement  // its control group; nil: none
-	Nets    *Nets // its networks, being started; nil: none
+	Nets    *Nets       // its networks, being started; nil: none
 	// FindGroups is Cgroups.Find, for who makes Place.
 	FindGroups func() (cgroups.Host, error)
 	Started    func()            // called once the command runs
@@ -74,6 +75,9 @@ type running struct {
 func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) (_ *running, err error) {
 	var undo cleanup.Stack
 	defer undo.RunOnError(&err)
+	if err := network.CheckMode(c.Spec); err != nil {
+		return nil, err
+	}
 	joined, err := e.join(ctx, c, o)
 	if err != nil {
 		return nil, err
@@ -81,6 +85,10 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	defer joined.close()
 	undo.Push("leave the networks", o.Nets.Close)
 	if err := o.Nets.lease(ctx, c); err != nil {
+		return nil, err
+	}
+	view, err := e.netView(c, o.Nets)
+	if err != nil {
 		return nil, err
 	}
 	plugged := o.Nets.plugIn(c, o.Seed.PID())
@@ -93,7 +101,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir, joined}, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir, joined, view}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +308,7 @@ func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 		}
 	}
 	if !c.Spec.Infra {
-		in.Files, err = generate(p.dir, in, acc)
+		in.Files, err = generate(p.dir, in, acc, p.net)
 	}
 	if err != nil {
 		return nil, err

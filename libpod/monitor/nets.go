@@ -294,11 +294,12 @@ func (k *keeper) join(c NetCall) error {
 		return err
 	}
 	defer own.Close()
-	conn, reply, files, err := member.Enter(c.Dir, *c.Join, own)
+	r := k.placed(*c.Join)
+	conn, reply, files, err := member.Enter(c.Dir, r, own)
 	if err != nil {
 		return err
 	}
-	n := &Net{Dir: c.Dir, Join: *c.Join, Conn: conn}
+	n := &Net{Dir: c.Dir, Join: r, Conn: conn}
 	n.Join.Ports = reply.Ports
 	if len(files) != 1 {
 		return errors.Join(errors.New("the network's process gave no namespace"), conn.Close())
@@ -306,6 +307,25 @@ func (k *keeper) join(c NetCall) error {
 	n.NS = files[0]
 	k.add(n)
 	return nil
+}
+
+// placed is r after those networks that there are, with an interface name that none
+// of them has.
+func (k *keeper) placed(r member.Request) member.Request {
+	m := *r.Member
+	m.PID = os.Getpid()
+	taken := map[string]bool{}
+	for _, n := range k.nets {
+		taken[n.Join.Member.Interface] = true
+		m.Order = max(m.Order, n.Join.Member.Order+1)
+	}
+	for i := 0; m.Interface == ""; i++ {
+		if name := "eth" + strconv.Itoa(i); !taken[name] {
+			m.Interface = name
+		}
+	}
+	r.Member = &m
+	return r
 }
 
 // Answered is the answer to a NetCall.

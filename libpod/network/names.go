@@ -104,10 +104,16 @@ func (d *Directory) Reverse(guest, addr netip.Addr) []string {
 	return nil
 }
 
-// Servers are those that the guest asked for.
+// Servers are those that the guest asked for, or that the network is set to ask now.
 func (d *Directory) Servers(guest netip.Addr) []netip.Addr {
-	l, _ := find(d.leases(d.name), guest)
-	return l.Servers
+	if l, _ := find(d.leases(d.name), guest); len(l.Servers) > 0 {
+		return l.Servers
+	}
+	n, err := d.store.Get(d.name)
+	if err != nil {
+		return nil
+	}
+	return n.DNSServers
 }
 
 // of lists the networks that a guest is in, this one first.

@@ -32,6 +32,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -379,6 +380,19 @@ func Uses(c spec.Container, network string) (spec.NetworkUse, bool) {
 		return spec.NetworkUse{}, false
 	}
 	return c.Networks[i], true
+}
+
+// Interface is what the interface of a container in a network is called.
+func Interface(c spec.Container, network string) string {
+	for i, u := range c.Networks {
+		if u.Name == network && u.Interface != "" {
+			return u.Interface
+		}
+		if u.Name == network {
+			return "eth" + strconv.Itoa(i)
+		}
+	}
+	return ""
 }
 
 // tell has the log of events tell that action happened to a network. It is no
