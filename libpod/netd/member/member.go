@@ -90,8 +90,7 @@ type Member struct {
 	Names []string `json:"names,omitempty"` // that it is found by
 	// Host is what it reaches of the host's loopback by HostAlias, beside the host's own
 	// address.
-	Host    spec.Loopback `json:"host,omitzero"`
-	Servers []netip.Addr  `json:"servers,omitempty"` // whom to ask for names that are not of the network, in place of the network's
+	Host spec.Loopback `json:"host,omitzero"`
 	// Again tells that the interface may be there: the process is a new one.
 	Again bool `json:"again,omitempty"`
 }
