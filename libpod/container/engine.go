@@ -61,14 +61,8 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		// Left-overs of killed commands cost space, not correctness.
 		e.Notice("clean up after a killed command: " + err.Error())
 	}
-	if err := e.planNetworks(&r); err != nil {
-		return nil, err
-	}
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
-	cfg, img, err := e.resolve(ctx, r)
-	if err == nil {
-		err = e.planMounts(ctx, &cfg, r.Pull)
-	}
+	cfg, img, err := e.plan(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +97,19 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		e.Notice(err.Error()) // what was asked for is there
 	}
 	return c, nil
+}
+
+// plan turns the request into a complete record, for which nothing is made yet but
+// what has to be pulled.
+func (e *Engine) plan(ctx context.Context, r Request) (state.Config, *store.Image, error) {
+	if err := e.planNetworks(&r); err != nil {
+		return state.Config{}, nil, err
+	}
+	cfg, img, err := e.resolve(ctx, r)
+	if err == nil {
+		err = e.planMounts(ctx, &cfg, r.Pull)
+	}
+	return cfg, img, err
 }
 
 func (e *Engine) destroy(ctx context.Context, id string) error {
