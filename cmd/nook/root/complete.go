@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/secret"
 	"github.com/nook-containers/nook/libpod/volume"
 )
@@ -24,6 +25,7 @@ const (
 	images     = "image"
 	volumes    = "volume"
 	secrets    = "secret"
+	networks   = "network"
 )
 
 // objectOf tells what a command takes, by its name without the program's.
@@ -40,6 +42,16 @@ func objectOf(command string) (object, bool) {
 			return many(noun)
 		case "exists", "export", "import":
 			return one(noun)
+		}
+		return object{}, false
+	case networks:
+		switch verb {
+		case "inspect", "rm":
+			return many(networks)
+		case "connect", "disconnect", "exists", "update":
+			return one(networks)
+		case "reload":
+			return many(containers)
 		}
 		return object{}, false
 	case images:
@@ -106,6 +118,11 @@ func namesOf(f *cmdutil.Factory, cmd *cobra.Command, kind string) (names []strin
 		list, _ := volume.Of(s).List()
 		for _, v := range list {
 			names = append(names, v.Name)
+		}
+	case networks:
+		list, _ := network.Of(s).List()
+		for _, n := range list {
+			names = append(names, n.Name)
 		}
 	case secrets:
 		list, _ := secret.Store{Dir: s.Dir + "/secrets"}.List()

@@ -11,8 +11,10 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	cmdcontainer "github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
+	"github.com/nook-containers/nook/cmd/nook/network"
 	"github.com/nook-containers/nook/cmd/nook/volume"
 	"github.com/nook-containers/nook/libpod/container"
+	libnetwork "github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/state"
 	libvolume "github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -30,22 +32,23 @@ const (
 	kindContainer = "container"
 	kindImage     = "image"
 	kindVolume    = "volume"
+	kindNetwork   = "network"
 )
 
 func newInspect(f *cmdutil.Factory) *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
 		Use:     "inspect [flags] NAME...",
-		Short:   "Show all about containers, images and volumes",
-		Long:    "Show all about containers, images and volumes, as a JSON array. A container's name beats an image's, and that a volume's.",
+		Short:   "Show all about containers, images, volumes and networks",
+		Long:    "Show all about containers, images, volumes and networks, as a JSON array. A container's name beats an image's, that a volume's, and that a network's.",
 		Example: "  nook inspect web\n  nook inspect --type image --format '{{.Id}}' busybox",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch o.kind {
-			case kindAll, kindContainer, kindImage, kindVolume:
-			case "network", "pod":
-				return cmdutil.NotYet("--type "+o.kind, "there are: all, container, image and volume")
+			case kindAll, kindContainer, kindImage, kindVolume, kindNetwork:
+			case "pod":
+				return cmdutil.NotYet("--type "+o.kind, "there are: all, container, image, volume and network")
 			default:
-				return fmt.Errorf("--type %q: want all, container, image or volume", o.kind)
+				return fmt.Errorf("--type %q: want all, container, image, volume or network", o.kind)
 			}
 			if err := cmdutil.CheckFormat(o.Format, cmdutil.List[any]{}); err != nil {
 				return err
@@ -58,7 +61,7 @@ func newInspect(f *cmdutil.Factory) *cobra.Command {
 		},
 	}
 	o.Add(cmd.Flags())
-	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image or volume")
+	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image, volume or network")
 	return cmd
 }
 
@@ -97,11 +100,14 @@ type search struct {
 
 func (s *search) wants(kind string) bool { return s.kind == kindAll || s.kind == kind }
 
-// outside finds what needs no store: containers, and volumes if they are asked for.
+// outside finds what needs no store: containers, and volumes and networks if they are
+// asked for.
 func (s *search) outside(i int, name string) {
 	switch s.kind {
 	case kindVolume:
 		s.volume(i, name)
+	case kindNetwork:
+		s.network(i, name)
 	case kindAll, kindContainer:
 		c, err := cmdcontainer.Describe(s.f, name)
 		switch {
@@ -144,8 +150,20 @@ func (s *search) volume(i int, name string) {
 	switch {
 	case err == nil:
 		s.objects[i] = v
-	case errors.Is(err, libvolume.ErrNotFound) && s.wants(kindContainer):
-		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image or volume", name), "run: nook ps -a; nook images; nook volume ls")
+	case errors.Is(err, libvolume.ErrNotFound) && s.wants(kindNetwork):
+		s.network(i, name)
+	default:
+		s.errs[i] = err
+	}
+}
+
+func (s *search) network(i int, name string) {
+	n, err := network.Describe(s.f, name)
+	switch {
+	case err == nil:
+		s.objects[i] = n
+	case errors.Is(err, libnetwork.ErrNotFound) && s.wants(kindContainer):
+		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image, volume or network", name), "run: nook ps -a; nook images; nook volume ls; nook network ls")
 	default:
 		s.errs[i] = err
 	}
