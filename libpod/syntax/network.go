@@ -315,7 +315,19 @@ func NetworkOption(o *NetworkOptions, text string) error {
 	if _, twice := o.Given[key]; twice {
 		return bad(kind, text, "%s is given twice", key)
 	}
-	var err error
+	if err := o.set(text, key, value); err != nil {
+		return err
+	}
+	if o.Given == nil {
+		o.Given = map[string]string{}
+	}
+	o.Given[key] = value
+	return nil
+}
+
+// set reads one option.
+func (o *NetworkOptions) set(text, key, value string) (err error) {
+	const kind = "network option"
 	switch short := strings.TrimPrefix(strings.TrimPrefix(key, "com.docker.network."), "driver."); short {
 	case "mtu":
 		if o.MTU, err = strconv.Atoi(value); err != nil || o.MTU == 0 {
@@ -336,14 +348,7 @@ func NetworkOption(o *NetworkOptions, text string) error {
 	default:
 		return bad(kind, text, "there is no option %q", key)
 	}
-	if err != nil {
-		return err
-	}
-	if o.Given == nil {
-		o.Given = map[string]string{}
-	}
-	o.Given[key] = value
-	return nil
+	return err
 }
 
 // yesNo reads the options that are true or false.

@@ -72,7 +72,7 @@ func TestClashes(t *testing.T) {
 		"80:80 [::1]:80:80": true, "80 80": false,
 	} {
 		var ports []spec.Port
-		for _, text := range strings.Fields(in) {
+		for text := range strings.FieldsSeq(in) {
 			p, err := Publish(text)
 			if err != nil {
 				t.Fatal(err)

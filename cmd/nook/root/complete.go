@@ -45,15 +45,7 @@ func objectOf(command string) (object, bool) {
 		}
 		return object{}, false
 	case networks:
-		switch verb {
-		case "inspect", "rm":
-			return many(networks)
-		case "connect", "disconnect", "exists", "update":
-			return one(networks)
-		case "reload":
-			return many(containers)
-		}
-		return object{}, false
+		return networkObject(verb)
 	case images:
 		switch verb {
 		case "inspect", "rm":
@@ -78,6 +70,19 @@ func objectOf(command string) (object, bool) {
 		return many(images)
 	case "create", "history", "push", "run", "save", "tag", "untag":
 		return one(images)
+	}
+	return object{}, false
+}
+
+// networkObject is objectOf for the verbs of networks.
+func networkObject(verb string) (object, bool) {
+	switch verb {
+	case "inspect", "rm":
+		return object{networks, 0}, true
+	case "connect", "disconnect", "exists", "update":
+		return object{networks, 1}, true
+	case "reload":
+		return object{containers, 0}, true
 	}
 	return object{}, false
 }
