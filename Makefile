@@ -7,7 +7,7 @@ BUILD   := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test check fmt lint unit script long sandbox vm conform race cover fixtures bench docs repro install clean
+.PHONY: help build run test check fmt lint unit script long sandbox vm conform fuzz race cover fixtures bench docs repro install clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -63,6 +63,9 @@ conform:   ## the OCI runtime-tools validation programs against "nook oci"
 
 conform-here: build # as-user's half of conform
 	cd test/conform && NOOK=$(CURDIR)/$(BIN) $(GO) test -count=1 $(V)
+
+fuzz:      ## every fuzzer for five seconds, or: make fuzz FUZZ="60 pkg/store"
+	@test/fuzz $(FUZZ)
 
 race:      ## unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...

@@ -181,7 +181,7 @@ func crash(ts *testscript.TestScript, neg bool, args []string) {
 
 // readable fails the script unless the state can be read, and what is listed inspected.
 func readable(ts *testscript.TestScript) {
-	for _, list := range [][]string{{"ps", "-aq", "--no-trunc"}, {"images", "-q", "--no-trunc"}} {
+	for _, list := range [][]string{{"ps", "-aq", "--no-trunc"}, {"images", "-q", "--no-trunc"}, {"pod", "ps", "-q", "--no-trunc"}} {
 		cmd := exec.Command(ts.Getenv("NOOK"), list...)
 		cmd.Env = environ(ts)
 		out, err := cmd.CombinedOutput()

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/nook-containers/nook/pkg/problem/remedy"
 )
 
 // setupHost is a machine as contrib/host-setup finds it: files below a root of
@@ -122,8 +124,8 @@ func TestHostSetup(t *testing.T) {
 		"bounds":               {host: readyHost().with("etc/subuid", "# none\n", "etc/subgid", "\n", "etc/login.defs", "SUB_UID_MIN  7000\nSUB_GID_MIN 8000\nSUB_UID_COUNT 10\nSUB_GID_COUNT 20\n"), check: 1, changes: true, says: "8000-8019 is free", subuid: "# none\nalice:8000:20\n"},
 		"no range free":        {host: readyHost().with("etc/subuid", "bob:100000:65536\n", "etc/login.defs", "SUB_UID_MAX 200000\n"), check: 1, run: 1, says: "raise SUB_UID_MAX"},
 		"empty range":          {host: readyHost().with("etc/subuid", "alice:5:0\n"), check: 1, changes: true, says: "need:   subordinate uid ids for alice"},
-		"sysctl of Debian":     {host: readyHost().with("proc/sys/kernel/unprivileged_userns_clone", "0\n"), check: 1, run: 1, says: "kernel.unprivileged_userns_clone=1 >>/etc/sysctl.d"},
-		"no user namespaces":   {host: readyHost().with("proc/sys/user/max_user_namespaces", "0\n"), check: 1, run: 1, says: "user.max_user_namespaces=28633"},
+		"sysctl of Debian":     {host: readyHost().with("proc/sys/kernel/unprivileged_userns_clone", "0\n"), check: 1, run: 1, says: remedy.AsRoot(remedy.Sysctl("kernel.unprivileged_userns_clone", "1"))},
+		"no user namespaces":   {host: readyHost().with("proc/sys/user/max_user_namespaces", "0\n"), check: 1, run: 1, says: remedy.AsRoot(remedy.Sysctl("user.max_user_namespaces", "28633"))},
 		"AppArmor":             {host: readyHost().with("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n"), check: 1, run: 1, says: "apparmor_parser -r /etc/apparmor.d/nook"},
 		"AppArmor profile":     {host: readyHost().with("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n", "etc/apparmor.d/nook", "x"), says: "ready\n"},
 		"devices are notes":    {host: readyHost().with("dev/fuse", "-", "dev/net/tun", "600"), says: "note:   /dev/net/tun has mode 600"},

@@ -16,13 +16,14 @@ const module = "github.com/nook-containers/nook/"
 // longest matching prefix decides; a package no entry covers fails the test.
 var layers = map[string][]string{
 	// base
-	"pkg/problem":   {},
+	"pkg/problem":   {"pkg/problem"},
+	"pkg/doctor":    {"pkg/problem", "pkg/sys", "pkg/units"},
 	"pkg/cleanup":   {},
 	"pkg/units":     {},
 	"pkg/sys":       {"pkg/sys"},
 	"pkg/statefile": {"pkg/sys"},
 	"pkg/term":      {"pkg/sys"},
-	"pkg/config":    {"pkg/config", "pkg/sys", "pkg/problem"},
+	"pkg/config":    {"pkg/config", "pkg/doctor", "pkg/sys", "pkg/problem"},
 
 	// mechanisms
 	"pkg/containerfile": {"pkg/problem"},
@@ -30,17 +31,18 @@ var layers = map[string][]string{
 	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/filetree"},
 	"pkg/logs":          {"pkg/sys", "pkg/problem", "pkg/logs"},
 	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
-	"pkg/store":         {"pkg/archive", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
+	"pkg/store":         {"pkg/archive", "pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":           {"pkg/oci", "pkg/cgroups", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
 	"pkg/oci/plan":      {},
 	"pkg/oci/caps":      {},
 	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
-	"pkg/cgroups":       {"pkg/cgroups", "pkg/sys", "pkg/problem"},
+	"pkg/cgroups":       {"pkg/cgroups", "pkg/doctor", "pkg/sys", "pkg/problem"},
 	"pkg/systemd":       {},
+	"pkg/bridge":        {"pkg/sys", "pkg/problem"},
 	"pkg/hostnet":       {},
 	"pkg/dns":           {"slirp"},
-	"userns":            {"pkg/sys", "pkg/problem", "pkg/cleanup"},
-	"slirp":             {"pkg/sys", "pkg/problem", "pkg/cleanup", "slirp"},
+	"userns":            {"pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup"},
+	"slirp":             {"pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup", "slirp"},
 
 	// library
 	"libpod/spec":            {},
@@ -52,16 +54,19 @@ var layers = map[string][]string{
 	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
 	"libpod/network":         {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
-	"libpod/events":          {"pkg/sys", "libpod/state"},
+	"libpod/pod":             {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec", "libpod/state"},
+	"libpod/events":          {"pkg/sys", "libpod/state", "libpod/pod"},
 	"libpod/health":          {"pkg/statefile", "libpod/spec"},
-	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/spec", "libpod/state", "libpod/volume"},
-	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/volume", "libpod/network", "libpod/secret", "libpod/syntax"},
+	"libpod/netd":            {"pkg/sys", "pkg/bridge", "pkg/dns", "pkg/problem", "pkg/cleanup", "pkg/statefile", "slirp", "libpod/spec", "libpod/state", "libpod/network", "libpod/netd"},
+	"libpod/netd/member":     {"pkg/sys", "libpod/spec"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/netd/member", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/netd/member", "libpod/network", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends
 	"cmd/nook/launch": {"pkg/sys", "pkg/config", "userns"},
 	"cmd/nook/stage":  {"libpod/monitor", "pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
-	"cmd":             {"cmd/", "libpod", "userns", "pkg/"},
+	"cmd":             {"cmd/", "libpod", "userns", "slirp/forward", "pkg/"},
 	"test":            {"cmd/", "pkg/", "test/"},
 }
 

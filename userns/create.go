@@ -116,6 +116,9 @@ func (s *starter) singleNotice() (string, error) {
 		return "running containers keep a user namespace with one id; the subordinate ids of " +
 			f.name() + " count once they have all stopped", nil
 	}
-	return f.name() + " has no subordinate ids: files and processes in containers can belong to root only. Run: " +
-		addRange(f.Identity, f.Free), nil
+	lost := f.name() + " has no subordinate ids: files and processes in containers can belong to root only"
+	if command := addRangeCommand(f.Identity, f.Free); command != "" {
+		lost += ". Run: " + command
+	}
+	return lost, nil
 }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/problem/remedy"
 )
 
 // Causes that Diagnose and Problems tell apart. Every error that wraps one
@@ -71,12 +73,28 @@ func (f Facts) Problems() []error {
 	if f.privileged() {
 		return all
 	}
-	if len(f.SubIDs.UIDs)+len(f.SubIDs.GIDs) == 0 {
-		return append(all, f.noRange())
-	}
-	if _, err := PlanMap(f.Identity, f.SubIDs); err != nil {
+	err := f.rangeProblem()
+	if err != nil {
 		all = append(all, err)
 	}
+	if errors.Is(err, ErrNoRange) { // then nothing needs the helpers
+		return all
+	}
+	return append(all, f.helperProblems()...)
+}
+
+// rangeProblem says what is wrong with the subordinate ids.
+func (f Facts) rangeProblem() error {
+	if len(f.SubIDs.UIDs)+len(f.SubIDs.GIDs) == 0 {
+		return f.noRange()
+	}
+	_, err := PlanMap(f.Identity, f.SubIDs)
+	return err
+}
+
+// helperProblems says what keeps the helpers from working, each cause once.
+func (f Facts) helperProblems() []error {
+	var all []error
 	for _, name := range []string{"newuidmap", "newgidmap"} {
 		if err := f.helperProblem(name); err != nil && !slices.ContainsFunc(all, func(e error) bool { return e.Error() == err.Error() }) {
 			all = append(all, err)
@@ -96,13 +114,13 @@ const capSysAdmin = 21 // capabilities(7)
 func (f Facts) cloneProblem(cause error) error {
 	switch {
 	case f.MaxUserNS == 0:
-		return problem.Hint(ErrUserNSDisabled, "run: %s", persist("user.max_user_namespaces=28633"))
+		return problem.Run(ErrUserNSDisabled, remedy.Sysctl("user.max_user_namespaces", "28633"))
 	case f.MaxMountNS == 0:
-		return problem.Hint(ErrMountNSDisabled, "run: %s", persist("user.max_mnt_namespaces=28633"))
+		return problem.Run(ErrMountNSDisabled, remedy.Sysctl("user.max_mnt_namespaces", "28633"))
 	case f.UnprivilegedClone == 0 && !f.privileged():
-		return problem.Hint(ErrCloneDisabled, "run: %s", persist("kernel.unprivileged_userns_clone=1"))
+		return problem.Run(ErrCloneDisabled, remedy.Sysctl("kernel.unprivileged_userns_clone", "1"))
 	case f.AppArmorRestrict > 0 && f.appArmorConfines() && !f.privileged():
-		return problem.Hint(ErrAppArmor, "run: %s", f.appArmorProfile())
+		return problem.Run(ErrAppArmor, loadProfile(f.Exe))
 	case !f.Map.HasUID(f.UID) || !f.Map.HasGID(f.GID):
 		return problem.Hint(fmt.Errorf("%w: uid %d, gid %d", ErrUnmappedSelf, f.UID, f.GID),
 			"start the surrounding container or namespace with this user and group mapped")
@@ -117,7 +135,7 @@ func (f Facts) answerProblem(cause error) error {
 	switch {
 	case errors.Is(cause, syscall.ENOSPC), errors.Is(cause, syscall.EUSERS):
 		return problem.Hint(fmt.Errorf("%w: user.max_user_namespaces=%d", ErrUserNSLimit, f.MaxUserNS),
-			"run: lsns -t user, and end what is not needed; or: %s", persist(fmt.Sprintf("user.max_user_namespaces=%d", max(2*f.MaxUserNS, 28633))))
+			"run: lsns -t user, and end what is not needed; or: %s", remedy.Sysctl("user.max_user_namespaces", strconv.FormatInt(max(2*f.MaxUserNS, 28633), 10)))
 	case errors.Is(cause, syscall.EINVAL):
 		return problem.Hint(ErrNoKernelSupport, "use a kernel with CONFIG_USER_NS=y")
 	case f.Seccomp && (errors.Is(cause, syscall.EPERM) || errors.Is(cause, syscall.ENOSYS)):
@@ -126,22 +144,24 @@ func (f Facts) answerProblem(cause error) error {
 	return nil
 }
 
-// persist is the command that sets a sysctl now and at every boot.
-func persist(setting string) string {
-	return fmt.Sprintf("echo %s | sudo tee -a /etc/sysctl.d/99-nook.conf && sudo sysctl -p /etc/sysctl.d/99-nook.conf", setting)
-}
-
 // appArmorConfines reports whether the restriction hits this program: a profile
 // of its own lifts it, and then the label is not "unconfined".
 func (f Facts) appArmorConfines() bool {
 	return f.AppArmorLabel == "unconfined" || strings.HasPrefix(f.AppArmorLabel, "unprivileged_userns")
 }
 
-// appArmorProfile is the command that gives this program the profile that
-// Ubuntu gives its own tools (apparmor.d(5), "userns").
-func (f Facts) appArmorProfile() string {
-	return fmt.Sprintf(`printf 'abi <abi/4.0>,\ninclude <tunables/global>\nprofile nook "%s" flags=(unconfined) {\n  userns,\n}\n' `+
-		"| sudo tee /etc/apparmor.d/nook && sudo apparmor_parser -r /etc/apparmor.d/nook", f.Exe)
+// AppArmorProfile lifts the restriction for the program at path, as Ubuntu does it
+// for its own tools (apparmor.d(5), "userns").
+func AppArmorProfile(path string) string {
+	return "abi <abi/4.0>,\ninclude <tunables/global>\nprofile nook \"" + path + "\" flags=(unconfined) {\n  userns,\n}\n"
+}
+
+const profileFile = "/etc/apparmor.d/nook"
+
+// loadProfile is the command that installs and loads the profile.
+func loadProfile(path string) string {
+	text := strings.ReplaceAll(AppArmorProfile(strings.ReplaceAll(path, "%", "%%")), "\n", `\n`)
+	return "printf " + remedy.Quote(text) + " | sudo tee " + profileFile + " && sudo apparmor_parser -r " + profileFile
 }
 
 func diagnoseHelper(f Facts, fail Failure) error {
@@ -167,14 +187,14 @@ func (f Facts) helperProblem(name string) error {
 	}
 	switch {
 	case h.Path == "":
-		return problem.Hint(fmt.Errorf("%s: %w", name, ErrHelperMissing), "run: %s", installHelpers(f.Distro))
+		return remedy.MissingOn(fmt.Errorf("%s: %w", name, ErrHelperMissing), f.Distro, remedy.UIDMap())
 	case f.NoNewPrivs:
 		return problem.Hint(ErrNoNewPrivs,
 			"start nook outside of what set it (setpriv --no-new-privs, NoNewPrivileges=yes in a unit, a container's no-new-privileges)")
 	case h.NoSUID:
-		return problem.Hint(fmt.Errorf("%s: %w", h.Path, ErrHelperNoSUID), "run: sudo mount -o remount,suid \"$(findmnt -nro TARGET -T %s)\"", h.Path)
+		return problem.Run(fmt.Errorf("%s: %w", h.Path, ErrHelperNoSUID), "sudo mount -o remount,suid \"$(findmnt -nro TARGET -T "+h.Path+")\"")
 	case !h.Setuid && !h.FileCaps:
-		return problem.Hint(fmt.Errorf("%s: %w", h.Path, ErrHelperNoPriv), "run: sudo chown root: %s && sudo chmod u+s %s", h.Path, h.Path)
+		return problem.Run(fmt.Errorf("%s: %w", h.Path, ErrHelperNoPriv), "sudo chown root: "+h.Path+" && sudo chmod u+s "+h.Path)
 	case f.PrimaryGID >= 0 && f.PrimaryGID != int64(f.GID):
 		return problem.Hint(fmt.Errorf("%w: %d instead of %d", ErrGroup, f.GID, f.PrimaryGID),
 			"run nook outside of newgrp and sg, or first: newgrp \"$(id -gn %s)\"", f.name())
@@ -192,42 +212,33 @@ func (f Facts) outsideParent(k kind, r Range) error {
 	if f.Free.Count == 0 {
 		return problem.Hint(err, "start the surrounding container with more ids mapped")
 	}
-	return problem.Hint(err, "run: sudo usermod --del-sub%ss %d-%d --add-sub%ss %d-%d %s",
-		k, r.Start, r.end()-1, k, f.Free.Start, f.Free.end()-1, f.name())
+	return problem.Run(err, fmt.Sprintf("sudo usermod --del-sub%ss %d-%d --add-sub%ss %d-%d %s",
+		k, r.Start, r.end()-1, k, f.Free.Start, f.Free.end()-1, f.name()))
 }
 
 func (f Facts) noRange() error {
-	return problem.Hint(fmt.Errorf("%s: %w", f.name(), ErrNoRange), "run: %s", addRange(f.Identity, f.Free))
+	return addRange(fmt.Errorf("%s: %w", f.name(), ErrNoRange), f.Identity, f.Free)
 }
 
-// addRange is the command that gives the user the range r.
-func addRange(id Identity, r Range) string {
+// addRange adds to err how the user gets the range r.
+func addRange(err error, id Identity, r Range) error {
+	command := addRangeCommand(id, r)
+	if command == "" {
+		return problem.Hint(err, "no range is free: raise SUB_UID_MAX and SUB_GID_MAX in /etc/login.defs")
+	}
+	return problem.Run(err, command)
+}
+
+// addRangeCommand is the command that gives the user the range r, "" where r is
+// empty.
+func addRangeCommand(id Identity, r Range) string {
 	if r.Count == 0 {
-		return "sudoedit /etc/login.defs  # no range is free: raise SUB_UID_MAX and SUB_GID_MAX"
+		return ""
 	}
 	if !id.Local { // usermod(8) knows /etc/passwd only
-		return fmt.Sprintf("echo %s:%d:%d | sudo tee -a /etc/subuid /etc/subgid", id.name(), r.Start, r.Count)
+		line := fmt.Sprintf("%s:%d:%d", id.name(), r.Start, r.Count)
+		return fmt.Sprintf("for f in /etc/subuid /etc/subgid; do grep -qsx %s $f || echo %s | sudo tee -a $f; done", line, line)
 	}
 	return fmt.Sprintf("sudo usermod --add-subuids %d-%d --add-subgids %d-%d %s",
 		r.Start, r.end()-1, r.Start, r.end()-1, id.name())
-}
-
-// installHelpers is the command that installs newuidmap and newgidmap; distro is
-// as in Facts.
-func installHelpers(distro string) string {
-	for id := range strings.FieldsSeq(distro) {
-		switch id {
-		case "debian", "ubuntu":
-			return "sudo apt-get install uidmap"
-		case "fedora", "rhel", "centos":
-			return "sudo dnf install shadow-utils"
-		case "arch":
-			return "sudo pacman -S shadow"
-		case "alpine":
-			return "sudo apk add shadow-uidmap"
-		case "suse", "opensuse", "opensuse-leap", "opensuse-tumbleweed", "sles":
-			return "sudo zypper install shadow"
-		}
-	}
-	return "install newuidmap and newgidmap, which are part of shadow (package uidmap, shadow or shadow-utils)"
 }

@@ -63,11 +63,11 @@ func TestDiagnose(t *testing.T) {
 		},
 		"anything else at clone": {nil, clone(syscall.ENOMEM), syscall.ENOMEM, "unshare --user --mount true"},
 
-		"helper missing, Debian":  {func(f *Facts) { f.NewUIDMap = Helper{} }, newuidmap(""), ErrHelperMissing, "sudo apt-get install uidmap"},
+		"helper missing, Debian":  {func(f *Facts) { f.NewUIDMap = Helper{} }, newuidmap(""), ErrHelperMissing, "sudo apt-get install -y uidmap"},
 		"helper missing, Alpine":  {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "alpine" }, newuidmap(""), ErrHelperMissing, "sudo apk add shadow-uidmap"},
-		"helper missing, Rocky":   {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "rocky rhel centos fedora" }, newuidmap(""), ErrHelperMissing, "sudo dnf install shadow-utils"},
-		"helper missing, Manjaro": {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "manjaro arch" }, newuidmap(""), ErrHelperMissing, "sudo pacman -S shadow"},
-		"helper missing, SUSE":    {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "opensuse-leap suse opensuse" }, newuidmap(""), ErrHelperMissing, "sudo zypper install shadow"},
+		"helper missing, Rocky":   {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "rocky rhel centos fedora" }, newuidmap(""), ErrHelperMissing, "sudo dnf install -y shadow-utils"},
+		"helper missing, Manjaro": {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "manjaro arch" }, newuidmap(""), ErrHelperMissing, "sudo pacman -S --noconfirm --needed shadow"},
+		"helper missing, SUSE":    {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "opensuse-leap suse opensuse" }, newuidmap(""), ErrHelperMissing, "sudo zypper --non-interactive install shadow"},
 		"helper missing, other":   {func(f *Facts) { f.NewUIDMap, f.Distro = Helper{}, "plan9" }, newuidmap(""), ErrHelperMissing, "install newuidmap"},
 		"newgidmap alone": {
 			func(f *Facts) { f.NewGIDMap = Helper{} },
@@ -144,13 +144,16 @@ func TestProblems(t *testing.T) {
 
 func TestAddRange(t *testing.T) {
 	for want, id := range map[string]Identity{
-		"sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 alice": {UID: 1000, User: "alice", Local: true},
-		"echo carol:165536:65536 | sudo tee -a /etc/subuid /etc/subgid":              {UID: 5000, User: "carol"},
-		"echo 5000:165536:65536 | sudo tee -a /etc/subuid /etc/subgid":               {UID: 5000},
+		"sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 alice":                                             {UID: 1000, User: "alice", Local: true},
+		"for f in /etc/subuid /etc/subgid; do grep -qsx carol:165536:65536 $f || echo carol:165536:65536 | sudo tee -a $f; done": {UID: 5000, User: "carol"},
+		"for f in /etc/subuid /etc/subgid; do grep -qsx 5000:165536:65536 $f || echo 5000:165536:65536 | sudo tee -a $f; done":   {UID: 5000},
 	} {
-		if got := addRange(id, Range{165536, 65536}); got != want {
+		if got := problem.CommandOf(addRange(ErrNoRange, id, Range{165536, 65536})); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+	if err := addRange(ErrNoRange, Identity{}, Range{}); problem.CommandOf(err) != "" || !strings.Contains(problem.HintOf(err), "SUB_UID_MAX") {
+		t.Errorf("no range free: %q", problem.HintOf(err))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/nook-containers/nook/pkg/problem/remedy"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -25,6 +26,7 @@ type Facts struct {
 	Chroot     bool   // the root directory is not the mount namespace's
 
 	SubIDs               SubIDs
+	Clashes              []Clash
 	Free                 Range // could be given to the user; Count 0 where none is free
 	NewUIDMap, NewGIDMap Helper
 
@@ -68,6 +70,9 @@ func (h Host) Collect() (Facts, error) {
 	if f.SubIDs, err = h.subIDs(f.Identity); err != nil {
 		return f, err
 	}
+	if f.Clashes, err = h.clashes(f.Identity, f.SubIDs); err != nil {
+		return f, err
+	}
 	f.Free, _ = h.freeRange(f.Identity, f.Map)
 	for name, to := range map[string]*Helper{"newuidmap": &f.NewUIDMap, "newgidmap": &f.NewGIDMap} {
 		if *to, err = h.helper(name); err != nil {
@@ -104,7 +109,7 @@ func (h Host) collectKernel(f *Facts) error {
 	if err != nil {
 		return err
 	}
-	f.Distro = distro(osr)
+	f.Distro = remedy.Distro(osr)
 	f.Exe, err = os.Executable()
 	return err
 }
@@ -164,17 +169,4 @@ func mountedAtRoot(mountinfo string) bool {
 		}
 	}
 	return false
-}
-
-// distro returns ID and ID_LIKE of os-release(5).
-func distro(text string) string {
-	var ids []string
-	for _, key := range []string{"ID=", "ID_LIKE="} {
-		for line := range strings.Lines(text) {
-			if v, ok := strings.CutPrefix(line, key); ok {
-				ids = append(ids, strings.Trim(strings.TrimSpace(v), `"'`))
-			}
-		}
-	}
-	return strings.Join(ids, " ")
 }

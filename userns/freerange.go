@@ -63,7 +63,7 @@ func (h Host) moreIDs(missing uint32) (string, error) {
 	if !ok {
 		return "", nil
 	}
-	return addRange(id, r), nil
+	return addRangeCommand(id, r), nil
 }
 
 // subordinates returns the bounds of subordinate ranges, and those given away.

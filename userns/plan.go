@@ -87,8 +87,8 @@ func oneSided(id Identity, s SubIDs) error {
 	if len(r) == 0 {
 		have, miss, r = gids, uids, s.GIDs
 	}
-	return problem.Hint(fmt.Errorf("%w: %s has sub%ss but no sub%ss", ErrOneSided, id.name(), have, miss),
-		"run: sudo usermod --add-sub%ss %d-%d %s", miss, r[0].Start, r[0].end()-1, id.name())
+	return problem.Run(fmt.Errorf("%w: %s has sub%ss but no sub%ss", ErrOneSided, id.name(), have, miss),
+		fmt.Sprintf("sudo usermod --add-sub%ss %d-%d %s", miss, r[0].Start, r[0].end()-1, id.name()))
 }
 
 func planOne(k kind, id Identity, self uint32, ranges []Range) ([]Extent, error) {
@@ -117,13 +117,13 @@ func checkRange(k kind, id Identity, self uint32, ranges []Range) error {
 	last := len(ranges) - 1
 	r := ranges[last]
 	del := func(err error) error {
-		return problem.Hint(fmt.Errorf("%s: %s:%d:%d: %w", k.file(), id.name(), r.Start, r.Count, err),
-			"run: sudo usermod --del-sub%ss %d-%d %s", k, r.Start, max(r.end(), uint64(r.Start)+1)-1, id.name())
+		return problem.Run(fmt.Errorf("%s: %s:%d:%d: %w", k.file(), id.name(), r.Start, r.Count, err),
+			fmt.Sprintf("sudo usermod --del-sub%ss %d-%d %s", k, r.Start, max(r.end(), uint64(r.Start)+1)-1, id.name()))
 	}
 	switch {
 	case r.Count == 0:
-		return problem.Hint(fmt.Errorf("%s: %s:%d:0: %w", k.file(), id.name(), r.Start, ErrEmptyRange),
-			"run: sudo sed -i '/^%s:%d:0$/d' %s", id.name(), r.Start, k.file())
+		return problem.Run(fmt.Errorf("%s: %s:%d:0: %w", k.file(), id.name(), r.Start, ErrEmptyRange),
+			fmt.Sprintf("sudo sed -i '/^%s:%d:0$/d' %s", id.name(), r.Start, k.file()))
 	case r.has(self):
 		return del(ErrOwnID)
 	}

@@ -35,6 +35,7 @@ const (
 	Exited   Type = 33 // Exit as JSON; the last frame
 	StdinAck Type = 34 // big-endian uint32: so many bytes of input were taken
 	Checked  Type = 35 // how a health check came out, as JSON; the last frame
+	Answered Type = 36 // how a change of networks came out, as JSON; the last frame
 )
 
 // Window is how many bytes of input a client may have on the way. Input that the

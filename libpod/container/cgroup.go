@@ -38,7 +38,7 @@ type Placement struct {
 // systemd is needed. What c asks for in vain is an error; everything else is left
 // out without a word.
 func Place(c spec.Container, id string, o Cgroups) (*Placement, error) {
-	host, err := cgroups.Find()
+	host, err := o.host()
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func Place(c spec.Container, id string, o Cgroups) (*Placement, error) {
 
 // CheckPlace reports whether Place and Begin would refuse c.
 func CheckPlace(ctx context.Context, c spec.Container, o Cgroups) error {
-	host, err := cgroups.Find()
+	host, err := o.host()
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/cgroups"
@@ -22,6 +23,22 @@ const (
 type Cgroups struct {
 	Manager string            // ManagerSystemd or ManagerCgroupfs; empty: what is right here
 	Systemd []systemd.Address // where the user's systemd may be
+	// Find is what this host has; nil: it is looked up when it is needed.
+	Find func() (cgroups.Host, error)
+}
+
+// FindGroups begins to look up what this host has, for Cgroups.Find.
+func FindGroups() func() (cgroups.Host, error) {
+	find := sync.OnceValues(cgroups.Find)
+	go find() //nolint:errcheck // who needs it gets the error
+	return find
+}
+
+func (o *Cgroups) host() (cgroups.Host, error) {
+	if o.Find == nil {
+		return cgroups.Find()
+	}
+	return o.Find()
 }
 
 // Names of groups. Those of containers are ours to sweep.

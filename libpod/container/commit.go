@@ -38,6 +38,9 @@ type CommitOptions struct {
 // Commit makes an image of the files of c, without its volumes, and of its
 // configuration, and returns the image's id. If it fails, there is no image.
 func (e *Engine) Commit(ctx context.Context, c *state.Container, o CommitOptions) (string, error) {
+	if c.Spec.Infra {
+		return "", fmt.Errorf("commit %s: %w", c.Name, errNoFiles)
+	}
 	if c.ImageID == "" {
 		return "", problem.Hint(fmt.Errorf("commit %s: it runs from a directory, not from an image", c.Name),
 			"run: tar -C %s -c . | nook import - NAME", c.Spec.RootFS)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -78,31 +77,34 @@ func Stop(ctx context.Context, c *state.Container, sig syscall.Signal, wait time
 	return end(ctx, c, sig, wait)
 }
 
+// begins is how often to look whether a container that is being started can be
+// signalled.
+const begins = 10 * time.Millisecond
+
 // end signals a container, and again with SIGKILL after wait, until its end is on
-// disk.
+// disk. One that is being started has no process to signal yet.
 func end(ctx context.Context, c *state.Container, sig syscall.Signal, wait time.Duration) error {
 	gone := make(chan error, 1)
 	go func() { gone <- c.AwaitMonitor() }()
-	if err := signalFirst(c, sig); err != nil {
-		return err
-	}
-	timer := time.NewTimer(wait)
+	timer, again := time.NewTimer(wait), time.NewTicker(begins)
 	defer timer.Stop()
-	select {
-	case err := <-gone:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-	}
-	if err := signalFirst(c, syscall.SIGKILL); err != nil {
-		return err
-	}
-	select {
-	case err := <-gone:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	defer again.Stop()
+	for sent := false; ; {
+		if !sent {
+			var err error
+			if sent, err = c.Signal(sig); err != nil {
+				return err
+			}
+		}
+		select {
+		case err := <-gone:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+			sig, sent = syscall.SIGKILL, false
+		case <-again.C:
+		}
 	}
 }
 
@@ -129,7 +131,8 @@ func Kill(c *state.Container, sig syscall.Signal) error {
 		}
 	}
 	events.Tell(c, events.Kill, events.Attribute("signal", strconv.Itoa(int(sig))))
-	return signalFirst(c, sig)
+	_, err := c.Signal(sig)
+	return err
 }
 
 // wake ends the pause of a monitor that is about to start c again.
@@ -178,29 +181,4 @@ func Attach(c *state.Container, hello monitor.Hello) (*attach.Conn, error) {
 		return nil, fmt.Errorf("talk to the monitor of %s: %w", c.Name, err)
 	}
 	return conn, nil
-}
-
-// signalFirst signals the container's first process, and nobody else: the pid
-// must still have the start time on record when a descriptor of it is open. A
-// process that is gone is no error.
-func signalFirst(c *state.Container, sig syscall.Signal) error {
-	run, ran, err := c.LastRun()
-	if err != nil || !ran || !run.Finished.IsZero() {
-		return err
-	}
-	p, err := sys.PidfdOpen(run.PID)
-	if errors.Is(err, syscall.ESRCH) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	if begun, err := startTime(run.PID); err != nil || begun != run.PIDStart {
-		return nil // the pid is another process by now
-	}
-	if err := sys.PidfdSignal(p, sig); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("signal %s: %w", c.Name, err)
-	}
-	return nil
 }

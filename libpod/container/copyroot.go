@@ -61,7 +61,7 @@ func (e *Engine) containerSide(ctx context.Context, c *state.Container) (_ *copy
 	if s.ids, err = idMaps(c.Spec.UserNS); err != nil {
 		return nil, err
 	}
-	root, err := openLive(c, "root")
+	root, err := c.OpenLive("root")
 	if err == nil && root == nil {
 		root, err = e.assemble(ctx, c, &s.undo)
 	}
@@ -131,7 +131,7 @@ func (e *Engine) attachMounts(ctx context.Context, c *state.Container, root *sto
 	if err != nil {
 		return err
 	}
-	built, err := buildSpec(c, root.Mount, dir, StartOptions{})
+	built, err := buildSpec(place{c, root, dir, &joined{spec: c.Spec}, netView{}}, StartOptions{})
 	if err != nil {
 		return err
 	}

@@ -57,10 +57,7 @@ type Request struct {
 // Create makes a container and returns it held by this process. Nothing is left
 // of one that could not be made.
 func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err error) {
-	if err := e.State.Sweep(e.forget); err != nil {
-		// Left-overs of killed commands cost space, not correctness.
-		e.Notice("clean up after a killed command: " + err.Error())
-	}
+	e.sweep(ctx)
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
 	cfg, img, err := e.plan(ctx, r)
 	if err != nil {
@@ -71,6 +68,11 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
+	letGo, err := e.chooseIDs(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer letGo()
 	reserve := e.State.Create
 	if r.Spec.Remove && r.Run {
 		reserve = e.State.CreateEphemeral
@@ -112,6 +114,15 @@ func (e *Engine) plan(ctx context.Context, r Request) (state.Config, *store.Imag
 	return cfg, img, err
 }
 
+// sweep removes left-overs of killed commands. They cost space, not correctness.
+func (e *Engine) sweep(ctx context.Context) {
+	for _, err := range []error{e.State.Sweep(e.forget), e.sweepPods(ctx)} {
+		if err != nil {
+			e.Notice("clean up after a killed command: " + err.Error())
+		}
+	}
+}
+
 func (e *Engine) destroy(ctx context.Context, id string) error {
 	if id == "" {
 		return nil
@@ -134,6 +145,11 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 		return err
 	}
 	defer release()
+	letGo, err := e.holdPod(c)
+	if err != nil {
+		return err
+	}
+	defer letGo()
 	leave, err := e.holdNetworks(c)
 	if err != nil {
 		return err

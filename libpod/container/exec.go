@@ -183,7 +183,7 @@ func (x *execution) target() (t oci.Target, err error) {
 	x.undo.Push("forget the container's process", t.Pidfd.Close)
 	// The descriptor is of whoever has the pid now. That it is the process of the
 	// record can't change afterwards.
-	begun, err := startTime(st.Run.PID)
+	begun, err := state.StartTime(st.Run.PID)
 	if err != nil || begun != st.Run.PIDStart {
 		return t, notRunning(x.c)
 	}

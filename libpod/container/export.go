@@ -18,6 +18,9 @@ import (
 // FilesOf opens the files of c, running or not, without its volumes. Nothing is
 // mounted for it.
 func (e *Engine) FilesOf(c *state.Container) (*store.Files, error) {
+	if c.Spec.Infra {
+		return nil, fmt.Errorf("%s: %w", c.Name, errNoFiles)
+	}
 	switch {
 	case c.Spec.RootFS != "":
 		return store.DirFiles(c.Spec.RootFS)

@@ -8,18 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
-	"github.com/nook-containers/nook/pkg/dns"
 )
 
 // generate writes the files that a container finds mounted over its image's:
 // its name, the hosts it knows, its time zone, and accounts that the image does
 // not know, without which many programs fail.
-func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
+func generate(dir string, in ocispec.Input, a accounts, v netView) (ocispec.Files, error) {
 	files := ocispec.Files{}
 	write := func(to *string, name string, data []byte, err error) error {
 		if err != nil {
@@ -29,13 +26,13 @@ func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
 		return writeNew(*to, data)
 	}
 	errs := []error{write(&files.ContainerEnv, "containerenv", nil, nil)}
-	if data, own := resolvConf(in.Spec); own {
+	if data, own := v.resolv(in.Spec); own {
 		errs = append(errs, write(&files.ResolvConf, "resolv.conf", data, nil))
 	} else if in.Spec.Network == ocispec.NetworkHost && !in.Spec.DNS.None {
 		files.ResolvConf = hostResolvConf
 	}
 	if h := in.Spec.Hosts; !h.NoHosts {
-		data, err := hostsFile(in, a)
+		data, err := hostsFile(in, a, v)
 		errs = append(errs, write(&files.Hosts, "hosts", data, err))
 	}
 	if !in.Spec.Hosts.NoName {
@@ -58,20 +55,6 @@ func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
 
 const hostResolvConf = "/etc/resolv.conf"
 
-// resolvConf is /etc/resolv.conf of a container on the host's network or on none;
-// own says that it is not simply the host's, or the image's.
-func resolvConf(c spec.Container) (data []byte, own bool) {
-	if d := c.DNS; d.None || len(d.Servers)+len(d.Search)+len(d.Options) == 0 {
-		return nil, false
-	}
-	r := network.Resolv{Asked: c.DNS}
-	if c.Network == ocispec.NetworkHost {
-		text, _ := os.ReadFile(hostResolvConf) // a host without one has no servers
-		r.HostServers, r.HostSearch = dns.ParseResolvConf(string(text))
-	}
-	return network.ResolvConf(r), true
-}
-
 // dropMounted leaves out files in whose place the user has something mounted.
 func dropMounted(files *ocispec.Files, mounts []spec.Mount) {
 	for _, f := range []struct {
@@ -93,12 +76,15 @@ func dropMounted(files *ocispec.Files, mounts []spec.Mount) {
 
 // hostsFile is /etc/hosts: what was asked for, which is found first, and the file
 // that it begins with.
-func hostsFile(in ocispec.Input, a accounts) ([]byte, error) {
+func hostsFile(in ocispec.Input, a accounts, v netView) ([]byte, error) {
 	h := in.Spec.Hosts
 	var b bytes.Buffer
 	for _, add := range h.Add {
-		names, address, _ := strings.Cut(add, ":")
-		fmt.Fprintf(&b, "%s\t%s\n", address, names)
+		line, err := v.added(add)
+		if err != nil {
+			return nil, err
+		}
+		b.WriteString(line)
 	}
 	base, err := []byte(nil), error(nil)
 	switch {
@@ -114,9 +100,13 @@ func hostsFile(in ocispec.Input, a accounts) ([]byte, error) {
 	if len(base) > 0 {
 		b.Write(bytes.TrimRight(base, "\n"))
 		b.WriteByte('\n')
-		return b.Bytes(), nil
+	} else {
+		b.WriteString("127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n")
+		if len(v.leases) == 0 {
+			b.WriteString("127.0.1.1\t" + ocispec.Hostname(in) + "\n")
+		}
 	}
-	b.WriteString("127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n127.0.1.1\t" + ocispec.Hostname(in) + "\n")
+	b.Write(v.lines(ocispec.Hostname(in), in.Spec.Name))
 	return b.Bytes(), nil
 }
 

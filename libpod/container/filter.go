@@ -49,9 +49,12 @@ func makeFilter(c spec.Container) (f filter, err error) {
 	if err != nil {
 		return filter{}, err
 	}
-	if c.Security.Seccomp == "" {
+	switch c.Security.Seccomp {
+	case "":
 		f.spec, err = seccomp.Default(caps)
-	} else {
+	case spec.SeccompNested:
+		f.spec, err = seccomp.Nested(caps)
+	default:
 		f.spec, err = seccomp.Parse([]byte(c.Security.Seccomp), caps)
 	}
 	if err != nil {

@@ -27,8 +27,20 @@ func idMaps(u spec.UserNS) (own userns.Map, err error) {
 		return userns.KeepID(shared, uid, gid, u.Size)
 	case spec.UserNSNoMap:
 		return userns.NoMap(shared)
+	case spec.UserNSAuto:
+		return userns.Auto(shared, u.First, u.Size, mappings(u.UIDMap), mappings(u.GIDMap))
+	case spec.UserNSCustom:
+		return userns.Custom(shared, mappings(u.UIDMap), mappings(u.GIDMap))
 	}
 	return userns.Map{}, fmt.Errorf("user namespace mode %q: unknown", u.Mode)
+}
+
+func mappings(list []spec.IDMapping) []userns.Mapping {
+	var out []userns.Mapping
+	for _, m := range list {
+		out = append(out, userns.Mapping{Inside: m.Inside, Outside: m.Outside, Size: m.Size, Host: m.Host, Extend: m.Extend})
+	}
+	return out
 }
 
 // keepIDs are the ids that keep-id gives the user inside.

@@ -32,6 +32,7 @@ type Inspect struct {
 	Driver          string
 	Mounts          []InspectMount
 	IsInfra         bool
+	Pod             string `json:",omitempty"` // id
 	Config          InspectConfig
 	HostConfig      InspectHostConfig
 	NetworkSettings InspectNetwork
@@ -126,6 +127,10 @@ type InspectHostConfig struct {
 	Binds          []string
 	VolumesFrom    []string
 	NetworkMode    string
+	IpcMode        string
+	PidMode        string
+	UTSMode        string
+	CgroupMode     string
 	AutoRemove     bool
 	RestartPolicy  InspectRestart
 	LogConfig      InspectLog
@@ -195,7 +200,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
 	out := &Inspect{
 		ID: c.ID, Created: c.Created, Path: c.Command[0], Args: c.Command[1:], State: describeState(st),
-		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: c.Driver, RestartCount: st.Run.Restarts,
+		Image: c.ImageID, ImageName: c.ImageName, Rootfs: c.Spec.RootFS, Name: c.Name, Driver: c.Driver, IsInfra: c.Spec.Infra, Pod: c.Spec.Pod, RestartCount: st.Run.Restarts,
 		Config: InspectConfig{
 			Hostname: ocispec.Hostname(in), User: first(c.Spec.User, c.Image.User), Tty: c.Spec.TTY,
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
@@ -241,7 +246,7 @@ func describeState(st state.Status) InspectState {
 	if st.Word == state.Initialized {
 		s.StartedAt = time.Time{}
 	}
-	if st.Alive() {
+	if st.Alive() || st.Word == state.Initialized {
 		s.Pid, s.ConmonPid, s.CgroupPath = st.Run.PID, st.Monitor, st.Run.Cgroup
 		if kills, err := cgroups.OOMKills(st.Run.Cgroup); err == nil && kills > 0 {
 			s.OOMKilled = true
@@ -291,7 +296,8 @@ func mountWords(m spec.Mount) []string {
 func describeHost(c spec.Container) InspectHostConfig {
 	h := InspectHostConfig{
 		VolumesFrom: c.VolumesFrom, NetworkMode: c.Network, AutoRemove: c.Remove, RestartPolicy: restartPolicy(c.Restart), CapAdd: orEmpty(c.CapAdd), CapDrop: orEmpty(c.CapDrop), GroupAdd: orEmpty(groups(c)), Privileged: c.Privileged,
-		UsernsMode: c.UserNS.Mode, ReadonlyRootfs: c.ReadOnly, SecurityOpt: orEmpty(securityOpts(c.Security)), Tmpfs: map[string]string{},
+		IpcMode: first(c.IPC, spec.IPCShareable), PidMode: first(c.PID, "private"), UTSMode: first(c.UTS, "private"), CgroupMode: first(c.CgroupNS, "private"),
+		UsernsMode: usernsMode(c.UserNS), ReadonlyRootfs: c.ReadOnly, SecurityOpt: orEmpty(securityOpts(c.Security)), Tmpfs: map[string]string{},
 		ShmSize: c.ShmSize, Sysctls: c.Sysctls, Ulimits: describeUlimits(c.Ulimits), Init: c.Init, Runtime: "oci",
 		Binds: []string{}, Devices: []InspectDevice{}, InspectLimits: describeLimits(c), InspectNames: describeNames(c),
 	}
@@ -324,6 +330,13 @@ func describeHost(c spec.Container) InspectHostConfig {
 	return h
 }
 
+func usernsMode(u spec.UserNS) string {
+	if u.From != "" {
+		return spec.NSContainer + u.From
+	}
+	return u.Mode
+}
+
 func groups(c spec.Container) []string {
 	if c.Session.KeepGroups {
 		return []string{"keep-groups"}
@@ -336,10 +349,23 @@ func securityOpts(s spec.Security) []string {
 	if s.NoNewPrivileges {
 		out = append(out, "no-new-privileges")
 	}
+	for _, w := range []struct {
+		on   bool
+		word string
+	}{
+		{s.WritableCgroups, "writable-cgroups"},
+		{s.NoHostDevices, "privileged-without-host-devices"},
+		{s.AppArmor != "", "apparmor=" + s.AppArmor},
+		{len(s.ProcOptions) > 0, "proc-opts=" + strings.Join(s.ProcOptions, ",")},
+	} {
+		if w.on {
+			out = append(out, w.word)
+		}
+	}
 	switch s.Seccomp {
 	case "":
-	case spec.SeccompUnconfined:
-		out = append(out, "seccomp=unconfined")
+	case spec.SeccompUnconfined, spec.SeccompNested:
+		out = append(out, "seccomp="+s.Seccomp)
 	default:
 		out = append(out, "seccomp=custom")
 	}

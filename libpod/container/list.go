@@ -3,6 +3,7 @@ package container
 import (
 	"slices"
 
+	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 )
 
@@ -23,6 +24,9 @@ func List(s state.Store) ([]Listed, []error) {
 	all, errs := s.List()
 	out := make([]Listed, 0, len(all))
 	for _, c := range slices.Backward(all) {
+		if c.Spec.Pod != "" && pod.Of(s).Hidden(c.Spec.Pod) {
+			continue // what a killed command left of it goes with the next one that makes or removes something
+		}
 		st, err := c.Status()
 		if err != nil {
 			errs = append(errs, err)

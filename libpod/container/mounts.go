@@ -14,6 +14,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
@@ -34,26 +35,32 @@ type mounter struct {
 	spec *specs.Spec
 	// trees are detached mounts by their target: what no path of the host shows.
 	trees map[string]*os.File
+	noted bool // the user knows whom files will belong to
 	undo  cleanup.Stack
 }
 
-// place is where a container runs: its root file system, and the directory of its
-// generated files.
+// place is where a container runs: its root file system, the directory of its
+// generated files, and what it has of other containers.
 type place struct {
-	c    *state.Container
-	root *store.RootFS
-	dir  string
+	c      *state.Container
+	root   *store.RootFS
+	dir    string
+	joined *joined
+	net    netView
 }
 
 // specAndMounts builds the runtime spec and prepares what it mounts.
 func (e *Engine) specAndMounts(ctx context.Context, p place, o StartOptions) (*specs.Spec, *mounter, error) {
-	built, err := buildSpec(p.c, p.root.Mount, p.dir, o)
+	built, err := buildSpec(p, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	m, err := e.mounts(ctx, p.c, p.root, built)
 	if err != nil {
 		return nil, nil, err
+	}
+	if shm := m.find(ocispec.ShmDir); p.joined.shm != nil && shm != nil && shm.Source == ocispec.ShmDir {
+		m.trees[ocispec.ShmDir] = p.joined.shm
 	}
 	if err := m.secrets(ctx, o.Secrets); err != nil {
 		m.close()
@@ -112,7 +119,7 @@ func (m *mounter) bind(ctx context.Context, mnt *spec.Mount, n int) error {
 		return m.overlay(mnt, mnt.Source, n)
 	}
 	if !mnt.Chown {
-		return nil
+		return m.noteOwner(mnt)
 	}
 	if err := chownable(mnt.Source); err != nil {
 		return err

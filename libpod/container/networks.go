@@ -34,40 +34,30 @@ func (e *Engine) planNetworks(r *Request) error {
 		}
 		r.Spec.Network = spec.NetworkContainer + ":" + other.ID
 	}
-	uses := slices.Clone(r.Spec.Networks)
+	var err error
+	r.Spec.Networks, err = planUses(e.Networks(), r.Spec.Networks)
+	return err
+}
+
+// planUses checks which networks are asked for, and puts names in place of ids.
+func planUses(nets network.Store, asked []spec.NetworkUse) ([]spec.NetworkUse, error) {
+	uses := slices.Clone(asked)
 	for i := range uses {
-		n, err := e.Networks().Lookup(uses[i].Name)
+		n, err := nets.Lookup(uses[i].Name)
 		if errors.Is(err, network.ErrNotFound) {
 			err = problem.Hint(err, "run: nook network create %s", uses[i].Name)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if uses[i].Name = n.Name; slices.ContainsFunc(uses[:i], func(u spec.NetworkUse) bool { return u.Name == n.Name }) {
-			return fmt.Errorf("network %s: given twice", n.Name)
+			return nil, fmt.Errorf("network %s: given twice", n.Name)
 		}
 		if err := network.CheckUse(n, uses[i]); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if err := checkInterfaces(uses); err != nil {
-		return err
-	}
-	r.Spec.Networks = uses
-	return nil
-}
-
-// checkInterfaces finds two interfaces of one name, of which one may be made up.
-func checkInterfaces(uses []spec.NetworkUse) error {
-	seen := map[string]string{}
-	for _, u := range uses {
-		name := network.Interface(spec.Container{Networks: uses}, u.Name)
-		if other, twice := seen[name]; twice {
-			return fmt.Errorf("networks %s and %s: both interfaces would be called %s", other, u.Name, name)
-		}
-		seen[name] = u.Name
-	}
-	return nil
+	return uses, nil
 }
 
 // holdNetworks keeps c's networks from being removed until release is called, which

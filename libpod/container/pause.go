@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/events"
@@ -37,7 +38,11 @@ func Pause(c *state.Container) error {
 	case st.Run.Cgroup == "":
 		return noFreezer(c)
 	}
-	if err := cgroups.Freeze(st.Run.Cgroup, pauseWait); err != nil {
+	err = cgroups.Freeze(st.Run.Cgroup, pauseWait)
+	if errors.Is(err, fs.ErrNotExist) { // it has just ended
+		return notRunning(c)
+	}
+	if err != nil {
 		return fmt.Errorf("pause %s: %w", c.Name, err)
 	}
 	events.Tell(c, events.Pause)

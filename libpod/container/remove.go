@@ -19,11 +19,15 @@ type RemoveOptions struct {
 	Force   bool          // end it first if it runs
 	Timeout time.Duration // between the stop signal and SIGKILL, or OwnGrace
 	Volumes bool          // remove the anonymous volumes that were made for it, too
+	WithPod bool          // the pod that it is the infra container of goes, too
 }
 
 // Remove deletes a container and its layer. One that runs is ErrRunning unless
 // Force is set.
 func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions) error {
+	if err := removable(c, o); err != nil {
+		return err
+	}
 	err := c.Hold()
 	if errors.Is(err, state.ErrRunning) {
 		st, serr := c.Status()
@@ -57,6 +61,28 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 		return err
 	}
 	events.Tell(c, events.Remove)
+	return nil
+}
+
+// ErrDependents means that other containers have namespaces of a container.
+var ErrDependents = errors.New("other containers have namespaces of it")
+
+// removable looks for those that need c.
+func removable(c *state.Container, o RemoveOptions) error {
+	if o.WithPod {
+		return nil
+	}
+	if c.Spec.Infra {
+		return problem.Hint(fmt.Errorf("remove %s: %w", c.Name, ErrInfra), "run: nook pod rm %s", c.Spec.Pod[:12])
+	}
+	dependents, err := Dependents(c)
+	if err != nil {
+		return err
+	}
+	if len(dependents) > 0 {
+		return problem.Hint(fmt.Errorf("remove %s: %w: %s", c.Name, ErrDependents, namesOf(dependents)),
+			"run: nook rm %s first; or: nook rm --depend %s", namesOf(dependents), c.Name)
+	}
 	return nil
 }
 

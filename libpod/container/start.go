@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -35,21 +34,25 @@ import (
 // StartOptions say how to start a container.
 type StartOptions struct {
 	Size    attach.Size
-	PIDFile string            // absolute; gets the pid of the first process
-	Monitor string            // absolute; gets the pid of the process that looks after it
-	Filter  Filter            // of the system calls; zero: made when it is needed
-	Streams [3]*os.File       // of a container whose log driver passes them through
-	Extra   []*os.File        // become descriptors 3 and up of the container
-	Seed    *oci.Seed         // an init in the container's namespaces; nil: made when it is needed
-	Place   *Placement        // its control group; nil: none
-	Started func()            // called once the command runs
-	Ended   func(attach.Exit) // called if the command never ran
-	Control *os.File          // what conn reads and writes
-	Detach  bool              // the client leaves when the command runs
-	Hold    *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
-	Resume  json.RawMessage   // for the monitor, should it start the container again
-	Again   *monitor.Handover // it does; nil: a user does
-	Secrets map[string][]byte // by name, those that only the user's session could read
+	PIDFile string      // absolute; gets the pid of the first process
+	Monitor string      // absolute; gets the pid of the process that looks after it
+	Filter  Filter      // of the system calls; zero: made when it is needed
+	Streams [3]*os.File // of a container whose log driver passes them through
+	Extra   []*os.File  // become descriptors 3 and up of the container
+	Seed    *oci.Seed   // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement  // its control group; nil: none
+	Nets    *Nets       // its networks, being started; nil: none
+	// FindGroups is Cgroups.Find, for who makes Place.
+	FindGroups func() (cgroups.Host, error)
+	Started    func()            // called once the command runs
+	Ended      func(attach.Exit) // called if the command never ran
+	Control    *os.File          // what conn reads and writes
+	Detach     bool              // the client leaves when the command runs
+	Infra      StartInfra        // nil: it must run
+	Hold       *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
+	Resume     json.RawMessage   // for the monitor, should it start the container again
+	Again      *monitor.Handover // it does; nil: a user does
+	Secrets    map[string][]byte // by name, those that only the user's session could read
 }
 
 // running is a container whose command executes.
@@ -61,7 +64,9 @@ type running struct {
 	run     state.Run
 	root    *store.RootFS
 	listen  *os.File // for clients to come
+	mounts  *os.File // mount namespace; nil: all its processes end with the first
 	group   *cgroups.Group
+	nets    []*monitor.Net
 	client  *starter // for whom a container that was held is started
 }
 
@@ -73,6 +78,20 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err := network.CheckMode(c.Spec); err != nil {
 		return nil, err
 	}
+	joined, err := e.join(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer joined.close()
+	undo.Push("leave the networks", o.Nets.Close)
+	if err := o.Nets.lease(ctx, c); err != nil {
+		return nil, err
+	}
+	view, err := e.netView(c, o.Nets)
+	if err != nil {
+		return nil, err
+	}
+	plugged := o.Nets.plugIn(c, o.Seed.PID())
 	root, err := e.rootFS(c)
 	if err != nil {
 		return nil, err
@@ -82,7 +101,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir}, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir, joined, view}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +129,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	cfg := oci.Config{
 		ID: c.ID, Spec: ociSpec, Bundle: dir, Root: root.Mount, Trees: mounts.trees,
 		Stdin: st.child[0], Stdout: st.child[1], Stderr: st.child[2],
-		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init,
+		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init, Pause: c.Spec.Infra,
 		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed, Cgroup: o.Place.home(o.Seed),
 	}
 	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
@@ -121,6 +140,9 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	undo.Push("kill the container", func() error { return kill(proc) })
+	if err := plugged(proc.Pid()); err != nil {
+		return nil, err
+	}
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
 	return r, r.begin(ctx, o, &undo)
@@ -146,15 +168,14 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	}
 	undo.Push("close the socket", r.listen.Close)
 	pid := r.proc.Pid()
-	if r.first, err = sys.PidfdOpen(pid); err != nil {
+	if err := r.openProcess(pid, undo); err != nil {
 		return err
 	}
-	undo.Push("forget the process", r.first.Close)
 	if r.run, err = newRun(pid, o.Again); err != nil {
 		return err
 	}
 	r.run.Cgroup = o.Place.Dir()
-	r.run.Initialized = o.Hold != nil
+	r.run.Initialized, r.run.Ports = o.Hold != nil, o.Nets.ports()
 	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
 		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
 			return err
@@ -174,6 +195,11 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 			return err
 		}
 	}
+	return r.command(o)
+}
+
+// command lets the command run, and takes what the monitor looks after then.
+func (r *running) command(o StartOptions) error {
 	switch {
 	case o.Again != nil:
 		events.Tell(r.c, events.Restart)
@@ -183,7 +209,24 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	if err := r.proc.Start(); err != nil {
 		return err
 	}
-	r.group = o.Place.take()
+	r.group, r.nets = o.Place.take(), o.Nets.take()
+	return nil
+}
+
+// openProcess gets hold of what tells the container's first process, and those it
+// leaves behind, from others.
+func (r *running) openProcess(pid int, undo *cleanup.Stack) (err error) {
+	if r.first, err = sys.PidfdOpen(pid); err != nil {
+		return err
+	}
+	undo.Push("forget the process", r.first.Close)
+	if ocispec.OwnPIDs(r.c.Spec) {
+		return nil // they end with it
+	}
+	if r.mounts, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt"); err != nil {
+		return err
+	}
+	undo.Push("forget the mount namespace", r.mounts.Close)
 	return nil
 }
 
@@ -204,7 +247,7 @@ func kill(p oci.Process) error {
 }
 
 func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
-	if e.Runtime == "" {
+	if e.Runtime == "" || cfg.Pause {
 		return oci.Create(ctx, cfg)
 	}
 	return external.Create(ctx, e.Runtime, filepath.Join(e.State.Run, "runtime"), cfg)
@@ -217,6 +260,9 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 			return nil, fmt.Errorf("make root file system: %w", err)
 		}
 		return e.Layers.Scratch(dir, c.ImageID)
+	}
+	if c.Spec.Infra {
+		return emptyRoot(c.Spec.UserNS)
 	}
 	if c.Spec.RootFS == "" {
 		root, err := e.Layers.RootFS(c.ID)
@@ -233,34 +279,38 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 }
 
 // buildSpec resolves what depends on the root file system and this host.
-func buildSpec(c *state.Container, root *os.File, dir string, o StartOptions) (*specs.Spec, error) {
-	in := ocispec.Input{ID: c.ID, Spec: c.Spec, Image: c.Image}
+func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
+	c := p.c
+	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces}
 	ids, err := idMaps(c.Spec.UserNS)
 	if err != nil {
 		return nil, err
 	}
 	in.UIDs, in.GIDs = ociMap(ids.UIDs), ociMap(ids.GIDs)
-	acc, err := readAccounts(root)
+	acc, err := readAccounts(p.root.Mount)
 	if err != nil {
 		return nil, err
 	}
-	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc); err != nil {
+	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc.with(c.Spec.Session.HostUsers)); err != nil {
 		return nil, err
 	}
 	if in.Host, err = hostFacts(ids.GIDs); err != nil {
 		return nil, err
 	}
-	if c.Spec.Privileged {
+	if c.Spec.Privileged && !c.Spec.Security.NoHostDevices {
 		if in.Host.Devices, err = hostDevices(); err != nil {
 			return nil, err
 		}
 	}
 	if c.Spec.Hosts.HostsFile == spec.HostsImage {
-		if acc.hosts, err = readInRoot(root, "/etc/hosts"); err != nil {
+		if acc.hosts, err = readInRoot(p.root.Mount, "/etc/hosts"); err != nil {
 			return nil, err
 		}
 	}
-	if in.Files, err = generate(dir, in, acc); err != nil {
+	if !c.Spec.Infra {
+		in.Files, err = generate(p.dir, in, acc, p.net)
+	}
+	if err != nil {
 		return nil, err
 	}
 	built, err := ocispec.Build(in)
@@ -307,7 +357,7 @@ func newRun(pid int, again *monitor.Handover) (state.Run, error) {
 	if err != nil {
 		return state.Run{}, err
 	}
-	begun, err := startTime(pid)
+	begun, err := state.StartTime(pid)
 	if err != nil {
 		return state.Run{}, err
 	}
@@ -316,21 +366,6 @@ func newRun(pid int, again *monitor.Handover) (state.Run, error) {
 		r.Restarts = again.Restarts
 	}
 	return r, nil
-}
-
-// startTime returns field 22 of /proc/PID/stat, clock ticks since boot: with the
-// pid it names one process for good (proc_pid_stat(5)).
-func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, fmt.Errorf("read the start of process %d: %w", pid, err)
-	}
-	_, rest, ok := strings.Cut(string(data[strings.LastIndexByte(string(data), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 {
-		return 0, fmt.Errorf("read the start of process %d: unexpected format", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }
 
 // Run starts c, which this process holds, and looks after it until it has ended,
@@ -369,7 +404,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	} else {
 		m.Owner = o.Control
 	}
-	if e.Runtime == "" && (o.Detach || !c.Ephemeral()) {
+	if (e.Runtime == "" || c.Spec.Infra) && (o.Detach || !c.Ephemeral()) {
 		if err = errors.Join(userns.KeepOnExec(), m.Become(r.root.Kept()...)); err != nil {
 			e.Notice(err.Error()) // then this process does it
 		}
@@ -419,8 +454,8 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 // monitor is r with what it needs from now on.
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
-		Container: r.c, Run: r.run, First: r.first, Listen: r.listen, Wait: r.proc.Wait,
-		Group:    r.group,
+		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
+		Group: r.group, Nets: r.nets,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 		StopGrace: grace(r.c),
 	}

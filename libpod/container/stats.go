@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/proctab"
@@ -55,8 +56,13 @@ func (s *Stats) addProcesses(run state.Run, counted bool) error { //nolint:reviv
 	if err != nil {
 		return err
 	}
-	if begun, err := startTime(run.PID); err != nil || begun != run.PIDStart {
+	if begun, err := state.StartTime(run.PID); err != nil || begun != run.PIDStart {
 		return fs.ErrNotExist
+	}
+	if !ocispec.OwnPIDs(s.Spec) || s.Spec.Infra {
+		if all, err = ofMounts(all, run); err != nil {
+			return err
+		}
 	}
 	var cpu time.Duration
 	var memory, threads uint64

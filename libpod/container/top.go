@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/sys/user"
 
+	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/proctab"
 	"github.com/nook-containers/nook/pkg/sys"
@@ -37,6 +38,12 @@ func Top(c *state.Container, columns []string) (headings []string, rows [][]stri
 	}
 	if err != nil {
 		return nil, nil, err
+	}
+	if !ocispec.OwnPIDs(c.Spec) || c.Spec.Infra {
+		all, err = ofMounts(all, st.Run)
+		if err != nil {
+			return nil, nil, err
+		}
 	}
 	for _, col := range cols {
 		headings = append(headings, col.Header)
@@ -69,10 +76,28 @@ func processes(run state.Run) ([]proctab.Process, *proctab.View, error) {
 	}
 	v.User, v.Group = guestNames(run.PID)
 	v.HostUser, v.HostGroup = hostNames()
-	if begun, err := startTime(run.PID); err != nil || begun != run.PIDStart {
+	if begun, err := state.StartTime(run.PID); err != nil || begun != run.PIDStart {
 		return nil, nil, fmt.Errorf("process %d: %w", run.PID, fs.ErrNotExist)
 	}
 	return all, v, nil
+}
+
+// ofMounts keeps the processes in the mount namespace of the run's first one: those
+// of its container, where others are in the same pid namespace.
+func ofMounts(all []proctab.Process, run state.Run) ([]proctab.Process, error) {
+	mine, err := run.Open("ns/mnt")
+	if err != nil || mine == nil {
+		return nil, err
+	}
+	defer mine.Close()
+	ns, err := mine.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(p proctab.Process) bool {
+		theirs, err := os.Stat("/proc/" + strconv.Itoa(p.HostPID) + "/ns/mnt")
+		return err != nil || !os.SameFile(ns, theirs)
+	}), nil
 }
 
 // guestNames looks names up in the container's own files, as far as the user may

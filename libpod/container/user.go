@@ -104,19 +104,26 @@ func checkNumbers(who string) error {
 	return nil
 }
 
+// with adds lines for users that the image does not know, by name or number.
+func (a accounts) with(lines []string) accounts {
+	for _, line := range lines {
+		f := strings.Split(line, ":")
+		if !hasField(a.passwd, 0, f[0]) && !hasField(a.passwd, 2, f[2]) {
+			a.passwd = appendLines(a.passwd, []string{line})
+		}
+	}
+	return a
+}
+
 // addAccounts completes /etc/passwd and /etc/group; nil where the image's serves.
 func addAccounts(in ocispec.Input, a accounts) (passwd, group []byte) {
 	s := in.Spec.Session
 	var users, groups []string
-	for _, line := range s.HostUsers {
-		f := strings.Split(line, ":")
-		if !hasField(a.passwd, 0, f[0]) && !hasField(a.passwd, 2, f[2]) {
-			users = append(users, line)
-		}
-	}
+	before := len(a.passwd)
+	a = a.with(s.HostUsers)
 	uid, gid := strconv.FormatUint(uint64(in.User.UID), 10), strconv.FormatUint(uint64(in.User.GID), 10)
 	name := "user" + uid
-	known := in.User.UID == 0 || hasField(a.passwd, 2, uid) || hasField([]byte(strings.Join(users, "\n")), 2, uid)
+	known := in.User.UID == 0 || hasField(a.passwd, 2, uid)
 	if !known && !s.NoPasswd {
 		template := s.PasswdEntry
 		if template == "" {
@@ -131,7 +138,10 @@ func addAccounts(in ocispec.Input, a accounts) (passwd, group []byte) {
 			return map[string]string{"GROUPNAME": "group" + gid, "GID": gid, "USERLIST": name}[v]
 		}))
 	}
-	return appendLines(a.passwd, users), appendLines(a.group, groups)
+	if passwd = appendLines(a.passwd, users); passwd == nil && len(a.passwd) != before {
+		passwd = a.passwd
+	}
+	return passwd, appendLines(a.group, groups)
 }
 
 // appendLines is nil where there is nothing to add.

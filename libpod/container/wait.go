@@ -15,6 +15,7 @@ import (
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/problem/remedy"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -180,7 +181,7 @@ func newWaiter(c *state.Container) (*waiter, error) {
 	watch, err := sys.NewWatch()
 	if err != nil {
 		if sys.NoMoreWatches(err) {
-			err = problem.Hint(err, "allow more, as root: sysctl fs.inotify.max_user_instances=1024")
+			err = problem.Run(err, remedy.Sysctl("fs.inotify.max_user_instances", "1024"))
 		}
 		return nil, fmt.Errorf("wait for %s: %w", c.Name, err)
 	}

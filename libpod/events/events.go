@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -121,6 +122,16 @@ func Tell(c *state.Container, action string, change ...func(*Event)) {
 		f(&e)
 	}
 	_ = Of(c.Store()).Append(e)
+}
+
+// TellPod appends that action happened to p, as Tell does.
+func TellPod(p *pod.Pod, action string, change ...func(*Event)) {
+	e := Event{Time: time.Now(), Type: Pod, Action: action, ID: p.ID, Name: p.Name, Attributes: map[string]string{}}
+	maps.Copy(e.Attributes, p.Spec.Labels)
+	for _, f := range change {
+		f(&e)
+	}
+	_ = Of(p.Containers()).Append(e)
 }
 
 // TellImage appends that action happened to an image, as Tell does.

@@ -48,13 +48,10 @@ func (l Log) Read(ctx context.Context, q Query, show func(Event) error) error {
 			}
 		}
 	}
-	r := &reader{q: q, show: show}
+	r := &reader{l: l, q: q, show: show}
 	defer r.close()
-	if err := r.old(filepath.Join(l.Dir, oldFile)); err != nil {
-		return err
-	}
 	for {
-		if err := r.current(filepath.Join(l.Dir, logFile)); err != nil || !q.Follow {
+		if err := r.read(); err != nil || !q.Follow {
 			return err
 		}
 		_, err := watch.Wait()
@@ -67,77 +64,138 @@ func (l Log) Read(ctx context.Context, q Query, show func(Event) error) error {
 	}
 }
 
-// reader reads the newer file as it grows.
+// reader reads the two files as they grow and take each other's place. The older one
+// stays open: a writer that was held up may write to it still.
 type reader struct {
-	q    Query
-	show func(Event) error
+	l        Log
+	q        Query
+	show     func(Event) error
+	old, now *tail // nil: not there
+}
+
+// tail is a file that is read as it grows.
+type tail struct {
 	f    *os.File
 	rest []byte // a line without its end
 }
 
+func (t *tail) close() {
+	if t != nil {
+		t.f.Close()
+	}
+}
+
+// is reports whether t and u are the same file, which may be none.
+func (t *tail) is(u *tail) bool {
+	if t == nil || u == nil {
+		return t == u
+	}
+	mine, err := t.f.Stat()
+	other, oerr := u.f.Stat()
+	return err == nil && oerr == nil && os.SameFile(mine, other)
+}
+
 func (r *reader) close() {
-	if r.f != nil {
-		r.f.Close()
-	}
+	r.old.close()
+	r.now.close()
 }
 
-func (r *reader) old(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return r.lines(f)
-}
-
-// current reads what is new in the file at path, and before that in the file
-// that was there before.
-func (r *reader) current(path string) error {
-	if r.f != nil {
-		if err := r.lines(r.f); err != nil {
+// read shows what is new in both files, until no other has taken their place.
+func (r *reader) read() error {
+	for {
+		old, now, err := r.l.pair()
+		if err != nil {
 			return err
 		}
-		now, err := os.Stat(path)
-		mine, merr := r.f.Stat()
-		if err == nil && merr == nil && os.SameFile(now, mine) {
-			return nil
+		same := now.is(r.now) && old.is(r.old)
+		err = r.moveTo(old, now)
+		if err == nil {
+			err = errors.Join(r.lines(r.old), r.lines(r.now))
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // renamed, and the next one not there yet
-		}
-		if err := r.lines(r.f); err != nil { // what came before it was renamed
+		if err != nil || same {
 			return err
 		}
-		r.f.Close()
-		r.f, r.rest = nil, nil
 	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	r.f = f
-	return r.lines(f)
 }
 
-func (r *reader) lines(f io.Reader) error {
-	in := bufio.NewReader(f)
+// moveTo takes over the files that there are now. Of one that is read already the
+// place in it is kept, and one that is gone is read to its end.
+func (r *reader) moveTo(old, now *tail) error {
+	for _, had := range []*tail{r.old, r.now} {
+		switch {
+		case had == nil:
+		case had.is(old):
+			old.close()
+			old = had
+		case had.is(now):
+			now.close()
+			now = had
+		default:
+			err := r.lines(had)
+			had.close()
+			if err != nil {
+				r.old, r.now = old, now
+				return err
+			}
+		}
+	}
+	r.old, r.now = old, now
+	return nil
+}
+
+// pair opens the older and the newer file of one moment.
+func (l Log) pair() (old, now *tail, err error) {
+	for {
+		if now, err = openTail(filepath.Join(l.Dir, logFile)); err != nil {
+			return nil, nil, err
+		}
+		if old, err = openTail(filepath.Join(l.Dir, oldFile)); err != nil {
+			now.close()
+			return nil, nil, err
+		}
+		// If the newer one still is, nothing became the older one meanwhile.
+		again, err := openTail(filepath.Join(l.Dir, logFile))
+		settled := err == nil && now.is(again)
+		again.close()
+		if settled {
+			return old, now, nil
+		}
+		old.close()
+		now.close()
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func openTail(path string) (*tail, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // none
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &tail{f: f}, nil
+}
+
+// lines shows what t has that was not read yet.
+func (r *reader) lines(t *tail) error {
+	if t == nil {
+		return nil
+	}
+	in := bufio.NewReader(t.f)
 	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil {
-			r.rest = append(r.rest, line...)
+			t.rest = append(t.rest, line...)
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
 		}
-		line = append(r.rest, line...)
-		r.rest = nil
+		line = append(t.rest, line...)
+		t.rest = nil
 		var e Event
 		if json.Unmarshal(line, &e) != nil || !r.wanted(e) {
 			continue

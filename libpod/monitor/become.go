@@ -33,8 +33,10 @@ type brief struct {
 	Run                             state.Run
 	Lock                            int
 	Terminal, Stdin, Stdout, Stderr int
-	First, Listen, Owner, Group     int
+	First, Mounts                   int
+	Listen, Owner, Group            int
 	Kept                            []int // stay open until the end
+	Nets                            []netBrief
 	Pause                           time.Duration
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
@@ -67,6 +69,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		{&b.Stdout, m.Stdout},
 		{&b.Stderr, m.Stderr},
 		{&b.First, m.First},
+		{&b.Mounts, m.Mounts},
 		{&b.Listen, m.Listen},
 		{&b.Owner, m.Owner},
 		{&b.Group, m.groupFile()},
@@ -81,6 +84,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 			return err
 		}
 		b.Kept = append(b.Kept, fd)
+	}
+	if b.Nets, err = passOnNets(m.Nets); err != nil {
+		return err
 	}
 	if m.term != nil {
 		b.Told = m.term.handOver()
@@ -181,36 +187,31 @@ func (b *brief) monitor() (*Monitor, error) {
 		{b.Stdout, &m.Stdout},
 		{b.Stderr, &m.Stderr},
 		{b.First, &m.First},
+		{b.Mounts, &m.Mounts},
 		{b.Listen, &m.Listen},
 		{b.Owner, &m.Owner},
 	} {
 		if p.fd < 0 {
 			continue
 		}
-		// Not blocking, so that each is waited for without a thread of its own.
-		if err := syscall.SetNonblock(p.fd, true); err != nil {
-			return nil, err
-		}
-		f, err := sys.Adopt(p.fd, "inherited")
+		f, err := adopt(p.fd)
 		if err != nil {
 			return nil, err
 		}
 		*p.f = f
 	}
+	for _, n := range b.Nets {
+		net, err := n.net()
+		if err != nil {
+			return nil, err
+		}
+		m.Nets = append(m.Nets, net)
+	}
 	if err := b.adoptGroup(m); err != nil {
 		return nil, err
 	}
-	for _, fd := range b.Kept {
-		if err := sys.SetCloseOnExec(fd, true); err != nil {
-			return nil, err
-		}
-	}
-	m.Free = func() error {
-		var errs []error
-		for _, fd := range b.Kept {
-			errs = append(errs, sys.CloseFD(fd))
-		}
-		return errors.Join(errs...)
+	if err := b.adoptKept(m); err != nil {
+		return nil, err
 	}
 	lock, err := sys.Adopt(b.Lock, "monitor.lock")
 	if err != nil {
@@ -232,6 +233,31 @@ func (b *brief) monitor() (*Monitor, error) {
 		return ws, nil
 	}
 	return m, nil
+}
+
+// adopt takes over a descriptor that is waited for: not blocking, so that it needs
+// no thread of its own.
+func adopt(fd int) (*os.File, error) {
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	return sys.Adopt(fd, "inherited")
+}
+
+func (b *brief) adoptKept(m *Monitor) error {
+	for _, fd := range b.Kept {
+		if err := sys.SetCloseOnExec(fd, true); err != nil {
+			return err
+		}
+	}
+	m.Free = func() error {
+		var errs []error
+		for _, fd := range b.Kept {
+			errs = append(errs, sys.CloseFD(fd))
+		}
+		return errors.Join(errs...)
+	}
+	return nil
 }
 
 func (b *brief) adoptGroup(m *Monitor) error {

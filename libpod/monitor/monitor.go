@@ -43,6 +43,7 @@ type Hello struct {
 	Leave   bool        `json:"leave,omitempty"` // with Start, it goes when the command runs
 	Check   bool        `json:"check,omitempty"` // it wants a health check, and the Checked frame in answer
 	Size    attach.Size `json:"size,omitzero"`   // of its terminal; 0 by 0: it has none
+	Net     *NetCall    `json:"net,omitempty"`   // it wants this done, and the Answered frame
 }
 
 // Checked is the Checked frame.
@@ -61,9 +62,11 @@ type Monitor struct {
 	Terminal, Stdin, Stdout, Stderr *os.File
 	First                           *os.File // pidfd of the container's init
 	Listen                          *os.File // the socket for clients, or nil
+	Mounts                          *os.File // mount namespace, where not all processes end with the first; or nil
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
 	Group                           *cgroups.Group // that the container is in; nil: none of its own
+	Nets                            []*Net         // that it is a member of
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -77,6 +80,7 @@ type Monitor struct {
 	StopGrace  time.Duration
 
 	term *terminator // what SIGTERM does to this process
+	keep *keeper     // of Nets, while it serves
 }
 
 // Listen makes the socket of a container.
@@ -106,6 +110,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
 	}
 	hub.Start()
+	m.keep = newKeeper(m.Nets, m.Run.PID)
 	doctor := m.startDoctor(ctx)
 	if m.Listen != nil {
 		go m.accept(hub, doctor)
@@ -115,6 +120,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	stopTimer()
 	heeded()
 	sick := doctor.stop()
+	m.endAll() // they may hold the streams
 	hub.Drained()
 	lost := out.close()
 	exit := attach.Exit{Code: ExitCode(status)}
@@ -122,14 +128,9 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 		exit = attach.Exit{Code: failed, Error: err.Error()}
 	}
 	m.close()
-	if m.Free != nil {
-		if err := m.Free(); err != nil && exit.Error == "" {
-			exit.Error = err.Error() // the command's own exit code stays
-		}
-	}
-	oom, err := m.leaveGroup()
+	oom, err := m.giveBack()
 	if err != nil && exit.Error == "" {
-		exit.Error = err.Error() // as above
+		exit.Error = err.Error() // the command's own exit code stays
 	}
 	run = m.Run
 	run.OOMKilled = oom
@@ -148,18 +149,26 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	if m.Container.Spec.Remove {
 		events.Tell(m.Container, events.Remove)
 	}
-	hub.End(m.finish(run, restart, exit))
+	exit = m.finish(run, restart, exit)
+	if !restart {
+		m.leavePod()
+	}
+	hub.End(exit)
 	return run, restart
 }
 
-// leaveGroup removes the container's control group, with whatever is left in it, and
-// tells whether the kernel ran out of memory for it.
-func (m *Monitor) leaveGroup() (oom bool, err error) {
-	if m.Group == nil {
-		return false, nil
+// giveBack gives back what the container has of images and removes its control group,
+// with whatever is left in it. It tells whether the kernel ran out of memory for it.
+func (m *Monitor) giveBack() (oom bool, err error) {
+	m.keep.end()
+	if m.Free != nil {
+		err = m.Free()
 	}
-	kills, err := cgroups.OOMKills(m.Group.Dir())
-	return kills > 0, errors.Join(err, m.Group.Remove())
+	if m.Group == nil {
+		return false, err
+	}
+	kills, gerr := cgroups.OOMKills(m.Group.Dir())
+	return kills > 0, errors.Join(err, gerr, m.Group.Remove())
 }
 
 // Killed is the exit code of what SIGKILL has ended.
@@ -234,6 +243,11 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 		_ = conn.WriteJSON(attach.Checked, checked) // it may have left
 		return
 	}
+	if hello.Net != nil {
+		defer conn.Close()
+		_ = conn.WriteJSON(attach.Answered, m.keep.call(*hello.Net)) // it may have left
+		return
+	}
 	if err := conn.WriteJSON(attach.Started, attach.Start{ID: m.Container.ID, PID: m.Run.PID}); err != nil {
 		conn.Close()
 		return
@@ -275,7 +289,7 @@ func (m *Monitor) streams() attach.Container {
 }
 
 func (m *Monitor) close() {
-	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Listen} {
+	for _, f := range []*os.File{m.Terminal, m.Stdin, m.Stdout, m.Stderr, m.First, m.Mounts, m.Listen} {
 		if f != nil {
 			_ = f.Close() // some are closed already, and nothing was written
 		}

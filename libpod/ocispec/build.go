@@ -23,7 +23,8 @@ type Input struct {
 	// UIDs and GIDs map container ids to ids of nook's own user namespace. Empty:
 	// the container shares that namespace.
 	UIDs, GIDs []specs.LinuxIDMapping
-	Seccomp    *specs.LinuxSeccomp // nil: no filter
+	Joined     []specs.LinuxNamespace // of other containers, with paths; what Joins lists
+	Seccomp    *specs.LinuxSeccomp    // nil: no filter
 }
 
 // User is Spec.User after a look into the image's files.
@@ -57,6 +58,9 @@ var (
 
 // Build computes the runtime spec for in.
 func Build(in Input) (*specs.Spec, error) {
+	if in.Spec.Infra {
+		return buildInfra(in)
+	}
 	process, err := buildProcess(in)
 	if err != nil {
 		return nil, err
@@ -67,14 +71,12 @@ func Build(in Input) (*specs.Spec, error) {
 	}
 	s := &specs.Spec{
 		Version:     specs.Version,
-		Hostname:    Hostname(in),
-		Domainname:  in.Spec.Domainname,
 		Root:        &specs.Root{Path: "rootfs", Readonly: in.Spec.ReadOnly},
 		Process:     process,
 		Mounts:      buildMounts(in),
 		Annotations: in.Spec.Annotations,
 		Linux: &specs.Linux{
-			Namespaces:        Namespaces(in.Spec),
+			Namespaces:        append(Namespaces(in.Spec), in.Joined...),
 			UIDMappings:       in.UIDs,
 			GIDMappings:       in.GIDs,
 			Sysctl:            sysctls,
@@ -82,17 +84,20 @@ func Build(in Input) (*specs.Spec, error) {
 			Seccomp:           in.Seccomp,
 		},
 	}
+	if own(in.Spec.UTS) {
+		s.Hostname, s.Domainname = Hostname(in), in.Spec.Domainname
+	}
 	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = buildHidden(in)
 	return s, nil
 }
 
-// Hostname is the container's: asked for, the host's own on the host's network,
-// else the first 12 digits of the id.
+// Hostname is the container's: asked for, the host's own on the host's network or
+// with its names, else the first 12 digits of the id.
 func Hostname(in Input) string {
 	switch {
 	case in.Spec.Hostname != "":
 		return in.Spec.Hostname
-	case in.Spec.Network == NetworkHost:
+	case in.Spec.Network == NetworkHost, in.Spec.UTS == spec.NSHost:
 		return in.Host.Hostname
 	}
 	return in.ID[:min(12, len(in.ID))]
@@ -103,27 +108,6 @@ const (
 	NetworkNone = "none"
 	NetworkHost = "host"
 )
-
-// Namespaces are those that a container has of its own. They depend on the
-// request alone.
-func Namespaces(c spec.Container) []specs.LinuxNamespace {
-	ns := []specs.LinuxNamespace{
-		{Type: specs.PIDNamespace},
-		{Type: specs.IPCNamespace},
-		{Type: specs.UTSNamespace},
-		{Type: specs.MountNamespace},
-	}
-	if c.CgroupNS != spec.CgroupNSHost {
-		ns = append(ns, specs.LinuxNamespace{Type: specs.CgroupNamespace})
-	}
-	if c.Network != NetworkHost {
-		ns = append(ns, specs.LinuxNamespace{Type: specs.NetworkNamespace})
-	}
-	if c.UserNS.Mode != spec.UserNSHost {
-		ns = append(ns, specs.LinuxNamespace{Type: specs.UserNamespace})
-	}
-	return ns
-}
 
 // Command is what the container executes: the entrypoint, then the arguments. An
 // entrypoint given by the user drops the image's CMD.

@@ -36,25 +36,22 @@ func buildMounts(in Input) []specs.Mount {
 }
 
 func defaultMounts(in Input) []specs.Mount {
-	shm := in.Spec.ShmSize
-	if shm == 0 {
-		shm = DefaultShmSize
-	}
 	m := []specs.Mount{
-		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: append([]string{"nosuid", "noexec", "nodev"}, in.Spec.Security.ProcOptions...)},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		sysMount(in),
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{
 			"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=" + strconv.Itoa(ttyGID),
 		}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{
-			"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(shm, 10),
-		}},
-		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
 	}
-	if in.Spec.Privileged || spec.Systemd(in.Spec, in.Image) {
+	m = append(m, shmMount(in)...)
+	m = append(m, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}})
+	if in.Spec.Privileged || in.Spec.Security.WritableCgroups || spec.Systemd(in.Spec, in.Image) {
 		writable(m, "/sys/fs/cgroup")
+	}
+	if in.Spec.ReadOnlyAll {
+		readonly(m, "/dev", ShmDir)
 	}
 	if in.Spec.Privileged {
 		writable(m, "/sys")
@@ -76,11 +73,42 @@ func defaultMounts(in Input) []specs.Mount {
 	return m
 }
 
+// ShmDir is where programs find shared memory (shm_overview(7)). It goes with the
+// ipc namespace.
+const ShmDir = "/dev/shm"
+
+// shmMount is a file system of the container's own, or the one of those that its
+// ipc namespace is shared with: the caller has that of another container.
+func shmMount(in Input) []specs.Mount {
+	size := in.Spec.ShmSize
+	if size == 0 {
+		size = DefaultShmSize
+	}
+	switch {
+	case in.Spec.IPC == spec.IPCNone:
+		return nil
+	case !own(in.Spec.IPC):
+		return []specs.Mount{{Destination: ShmDir, Type: "bind", Source: ShmDir, Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev"}}}
+	}
+	return []specs.Mount{{Destination: ShmDir, Type: "tmpfs", Source: "shm", Options: []string{
+		"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(size, 10),
+	}}}
+}
+
+// readonly adds "ro" to the new file systems on targets.
+func readonly(mounts []specs.Mount, targets ...string) {
+	for i, m := range mounts {
+		if m.Type == "tmpfs" && slices.Contains(targets, m.Destination) {
+			mounts[i].Options = append(m.Options, "ro")
+		}
+	}
+}
+
 // writable takes "ro" from the mount on target.
 func writable(mounts []specs.Mount, target string) {
 	for i, m := range mounts {
 		if m.Destination == target {
-			mounts[i].Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" })
+			mounts[i].Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" || o == "rro" })
 		}
 	}
 }
@@ -123,7 +151,7 @@ func memory(in Input) []specs.Mount {
 // be mounted only by the owner of the network namespace (user_namespaces(7)).
 func sysMount(in Input) specs.Mount {
 	if in.Spec.Network == NetworkHost {
-		return specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"}}
+		return specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "rprivate", "rnosuid", "rnoexec", "rnodev", "rro"}}
 	}
 	return specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}}
 }

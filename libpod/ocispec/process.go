@@ -53,6 +53,7 @@ func buildProcess(in Input) (*specs.Process, error) {
 		Capabilities:    caps,
 		Rlimits:         rlimits,
 		NoNewPrivileges: in.Spec.Security.NoNewPrivileges,
+		ApparmorProfile: in.Spec.Security.AppArmor,
 		OOMScoreAdj:     in.Spec.OOMScoreAdj,
 	}, nil
 }

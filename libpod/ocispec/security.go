@@ -37,6 +37,9 @@ func buildHidden(in Input) (masked, readonly []string) {
 		return sec.Mask, nil
 	}
 	masked = slices.Concat(maskedPaths(), in.Host.Masked)
+	if in.Spec.Network == NetworkHost { // then /sys is the host's, with what is mounted there
+		masked = append(masked, "/sys/kernel")
+	}
 	readonly = readonlyPaths()
 	shown := func(p string) bool {
 		return slices.ContainsFunc(sec.Unmask, func(pattern string) bool {
@@ -57,7 +60,7 @@ func buildHidden(in Input) (masked, readonly []string) {
 // buildSysctls adds what makes ping and low ports work without privilege inside
 // a network namespace of the container's own.
 func buildSysctls(in Input) (map[string]string, error) {
-	ownNet := in.Spec.Network != NetworkHost
+	ownNet := own(in.Spec.Network)
 	out := map[string]string{}
 	if ownNet {
 		out["net.ipv4.ip_unprivileged_port_start"] = "0"
@@ -65,7 +68,7 @@ func buildSysctls(in Input) (map[string]string, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Spec.Sysctls)) {
 		key := strings.ReplaceAll(name, "/", ".")
-		if err := checkSysctl(key, ownNet); err != nil {
+		if err := checkSysctl(key, in.Spec); err != nil {
 			return nil, err
 		}
 		out[key] = in.Spec.Sysctls[name]
@@ -76,22 +79,36 @@ func buildSysctls(in Input) (map[string]string, error) {
 	return out, nil
 }
 
+// CheckSysctls finds sysctls of c that are not of a namespace of its own.
+func CheckSysctls(c spec.Container) error {
+	_, err := buildSysctls(Input{Spec: c})
+	return err
+}
+
 // checkSysctl accepts what namespaces(7) separates: ipc_namespaces(7) and
 // network_namespaces(7) list the names.
-func checkSysctl(key string, ownNet bool) error { //nolint:revive // a fact about the container
+func checkSysctl(key string, c spec.Container) error {
+	what, mode := "", ""
+	switch key {
+	case "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
+		"kernel.shmmni", "kernel.shm_rmid_forced":
+		what, mode = "ipc namespace", c.IPC
+	case "kernel.domainname":
+		what, mode = "host name", c.UTS
+	}
 	switch {
 	case strings.HasPrefix(key, "net."):
-		if !ownNet {
-			return fmt.Errorf("%s: %w: it shares the host's network", key, ErrSysctl)
-		}
-		return nil
+		what, mode = "network", c.Network
 	case strings.HasPrefix(key, "fs.mqueue."):
+		what, mode = "ipc namespace", c.IPC
+	}
+	if what != "" {
+		if !own(mode) {
+			return notOurs(key, what, mode)
+		}
 		return nil
 	}
 	switch key {
-	case "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-		"kernel.shmmni", "kernel.shm_rmid_forced", "kernel.domainname":
-		return nil
 	case "kernel.hostname":
 		return fmt.Errorf("%s: %w; use --hostname", key, ErrSysctl)
 	}

@@ -58,7 +58,6 @@ type Container struct {
 	Secrets     []Secret `json:"secrets,omitempty"`
 	ShmSize     int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 
-	// Isolation.
 	// Network is one of the modes NetworkNone (default) and so on; see NetworkMode.
 	Network        string       `json:"network,omitempty"`
 	NetworkOptions []string     `json:"networkOptions,omitempty"` // of NetworkPasta and NetworkSlirp
@@ -68,6 +67,12 @@ type Container struct {
 	Expose         []Port       `json:"expose,omitempty"`         // without host's side
 	DNS            DNS          `json:"dns,omitzero"`
 
+	// Isolation. IPC, PID, UTS and CgroupNS are empty, NSHost or NSContainer and an
+	// id, IPC also one of its own words.
+	IPC      string   `json:"ipc,omitempty"`
+	PID      string   `json:"pid,omitempty"`
+	UTS      string   `json:"uts,omitempty"`
+	CgroupNS string   `json:"cgroupNS,omitempty"`
 	Hosts    Hosts    `json:"hosts,omitzero"`
 	UserNS   UserNS   `json:"userNS,omitzero"`
 	CapAdd   []string `json:"capAdd,omitempty"`
@@ -85,8 +90,12 @@ type Container struct {
 	// Resources.
 	Cgroups      string    `json:"cgroups,omitempty"`      // CgroupsDefault and so on
 	CgroupParent string    `json:"cgroupParent,omitempty"` // NAME.slice for systemd, else a directory
-	CgroupNS     string    `json:"cgroupNS,omitempty"`     // private (default) or host
 	Resources    Resources `json:"resources,omitzero"`
+
+	// Pod is the id of the pod that the container is in. Infra makes it the one
+	// that holds the pod's namespaces: it has no image and runs nothing.
+	Pod   string `json:"pod,omitempty"`
+	Infra bool   `json:"infra,omitempty"`
 
 	// Description.
 	CreateCommand []string          `json:"createCommand,omitempty"` // the command line that made it
@@ -236,6 +245,8 @@ const (
 	UserNSHost   = ""        // container root is the user
 	UserNSKeepID = "keep-id" // the user's own ids inside
 	UserNSNoMap  = "nomap"   // the user's id does not exist inside
+	UserNSAuto   = "auto"    // ids that no other such container has
+	UserNSCustom = "custom"  // as UIDMap and GIDMap say
 )
 
 // UserNS says which ids the container sees.
@@ -243,20 +254,45 @@ type UserNS struct {
 	Mode string  `json:"mode,omitempty"`
 	UID  *uint32 `json:"uid,omitempty"` // keep-id: the user's id inside; default the same as outside
 	GID  *uint32 `json:"gid,omitempty"`
-	Size uint32  `json:"size,omitempty"` // ids inside; default all
+	Size uint32  `json:"size,omitempty"` // ids inside; default all, with auto as many as the image needs
+	// UIDMap and GIDMap are the whole map of UserNSCustom, where an empty one keeps
+	// ids as they are, and what the one of UserNSAuto must have.
+	UIDMap []IDMapping `json:"uidMap,omitempty"`
+	GIDMap []IDMapping `json:"gidMap,omitempty"`
+	// First is the first id of nook's shared user namespace that a container of
+	// UserNSAuto has, once it is made.
+	First uint32 `json:"first,omitempty"`
+	// From is the id of the container whose namespace this is; the other fields
+	// are that one's. Empty: a new one.
+	From string `json:"from,omitempty"`
+}
+
+// IDMapping asks for Size ids, from Inside in the container and Outside in nook's
+// shared user namespace upward.
+type IDMapping struct {
+	Inside  uint32 `json:"inside"`
+	Outside uint32 `json:"outside"`
+	Size    uint32 `json:"size"`
+	Host    bool   `json:"host,omitempty"`   // Outside is an id of the host
+	Extend  bool   `json:"extend,omitempty"` // takes its ids from earlier mappings
 }
 
 // Security is the sum of --security-opt.
 type Security struct {
 	NoNewPrivileges bool     `json:"noNewPrivileges,omitempty"`
-	Seccomp         string   `json:"seccomp,omitempty"` // empty: default profile; SeccompUnconfined; else the profile's JSON text
-	Mask            []string `json:"mask,omitempty"`    // further paths to hide
-	Unmask          []string `json:"unmask,omitempty"`  // paths not to hide or protect; UnmaskAll for every one
+	Seccomp         string   `json:"seccomp,omitempty"`     // empty: default profile; SeccompUnconfined or SeccompNested; else the profile's JSON text
+	Mask            []string `json:"mask,omitempty"`        // further paths to hide
+	Unmask          []string `json:"unmask,omitempty"`      // paths not to hide or protect; UnmaskAll for every one
+	ProcOptions     []string `json:"procOptions,omitempty"` // mount options of /proc
+	AppArmor        string   `json:"appArmor,omitempty"`    // profile of the host; empty: none
+	WritableCgroups bool     `json:"writableCgroups,omitempty"`
+	NoHostDevices   bool     `json:"noHostDevices,omitempty"` // none with Container.Privileged
 }
 
 // Special values of Security's fields.
 const (
 	SeccompUnconfined = "unconfined"
+	SeccompNested     = "nested" // what containers in the container need, too
 	UnmaskAll         = "ALL"
 )
 

@@ -125,6 +125,11 @@ type DNS struct {
 	None    bool         `json:"none,omitempty"` // the image's own resolv.conf
 }
 
+// IsZero reports whether nothing was asked.
+func (d DNS) IsZero() bool {
+	return len(d.Servers)+len(d.Search)+len(d.Options) == 0 && !d.None
+}
+
 // MAC is a hardware address; the zero value is none.
 type MAC [6]byte
 

@@ -9,12 +9,6 @@ const (
 	CgroupsSplit    = "split" // below the one that nook is run in
 )
 
-// Values of Container.CgroupNS.
-const (
-	CgroupNSPrivate = ""
-	CgroupNSHost    = "host"
-)
-
 // Resources are limits on what a container uses. Zero values were not asked for.
 type Resources struct {
 	Memory            int64 `json:"memory,omitempty"`            // bytes; -1: no limit

@@ -95,6 +95,9 @@ type Run struct {
 	Cgroup      string `json:"cgroup,omitempty"` // directory of its control group, if it has one
 	// OOMKilled says that the kernel killed a process of it for want of memory.
 	OOMKilled bool `json:"oomKilled,omitempty"`
+	// Ports are those that were published at its start, each on its own, with the
+	// host's ports.
+	Ports []spec.Port `json:"ports,omitempty"`
 }
 
 // held counts the containers, by id, whose monitor's role this process has. The lock

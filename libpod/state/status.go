@@ -55,10 +55,7 @@ func (c *Container) Status() (Status, error) {
 			st = Status{Word: Created}
 		}
 	case ran && pid != 0 && run.Finished.IsZero():
-		st.Word = Running
-		if frozen, err := cgroups.Frozen(run.Cgroup); err == nil && frozen {
-			st.Word = Paused
-		}
+		st.Word = runningWord(run)
 	case ran && pid != 0 && run.Again:
 		st.Word = Restarting
 	case ran:
@@ -68,6 +65,14 @@ func (c *Container) Status() (Status, error) {
 		}
 	}
 	return st, nil
+}
+
+// runningWord tells a container that runs from one that stands still.
+func runningWord(r Run) string {
+	if frozen, err := cgroups.Frozen(r.Cgroup); err == nil && frozen {
+		return Paused
+	}
+	return Running
 }
 
 // lost completes the record of a run whose monitor could not.

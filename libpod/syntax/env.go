@@ -10,7 +10,7 @@ import (
 func Env(text string, host []string) ([]string, error) {
 	name, _, hasValue := strings.Cut(text, "=")
 	switch {
-	case name == "" || strings.ContainsAny(name, "\x00"):
+	case name == "" || strings.Contains(text, "\x00"): // execve(2) would end it there
 		return nil, bad("environment variable", text, "want NAME=VALUE, NAME or PREFIX*")
 	case hasValue:
 		return []string{text}, nil

@@ -73,6 +73,9 @@ func Device(text string) (spec.Device, error) {
 	case len(parts) >= 2:
 		d.Target = parts[1]
 	}
+	if d.Target != "" {
+		d.Target = path.Clean(d.Target)
+	}
 	if len(parts) == 3 {
 		d.Permissions = parts[2]
 	}
@@ -86,121 +89,12 @@ func Device(text string) (spec.Device, error) {
 		return d, bad("device", text, "the host path must be absolute")
 	case d.Target != "" && !strings.HasPrefix(d.Target, "/"):
 		return d, bad("device", text, "the path in the container must be absolute")
+	case d.Target == "/":
+		return d, bad("device", text, "the container's root directory is no device")
 	case strings.Trim(d.Permissions, "rwm") != "":
 		return d, bad("device", text, "permissions are some of r, w and m")
 	}
 	return d, nil
-}
-
-// UserNS reads --userns.
-func UserNS(text string) (spec.UserNS, error) {
-	mode, opts, hasOpts := strings.Cut(text, ":")
-	switch mode {
-	case "", "host":
-		mode = spec.UserNSHost
-	case spec.UserNSKeepID, spec.UserNSNoMap:
-	case "auto", "container", "ns", "private":
-		return spec.UserNS{}, bad("user namespace", text, "mode %s is not there yet; want host, keep-id or nomap", mode)
-	default:
-		return spec.UserNS{}, bad("user namespace", text, "want host, keep-id[:uid=N,gid=N,size=N] or nomap")
-	}
-	u := spec.UserNS{Mode: mode}
-	if !hasOpts {
-		return u, nil
-	}
-	if mode != spec.UserNSKeepID {
-		return u, bad("user namespace", text, "only keep-id takes options")
-	}
-	for o := range strings.SplitSeq(opts, ",") {
-		key, value, _ := strings.Cut(o, "=")
-		n, err := strconv.ParseUint(value, 10, 32)
-		if err != nil || n > math.MaxInt32 {
-			return u, bad("user namespace", text, "%s must be a number up to %d", key, math.MaxInt32)
-		}
-		id := uint32(n)
-		switch key {
-		case "uid":
-			u.UID = &id
-		case "gid":
-			u.GID = &id
-		case "size":
-			u.Size = id
-		default:
-			return u, bad("user namespace", text, "unknown option %q", key)
-		}
-	}
-	return u, nil
-}
-
-// SecurityOpt adds one --security-opt to s. readFile gets a seccomp profile.
-func SecurityOpt(s *spec.Security, text string, readFile func(string) ([]byte, error)) error {
-	key, value, hasValue := strings.Cut(text, "=")
-	if !hasValue {
-		key, value, hasValue = strings.Cut(text, ":") // Docker's old spelling
-	}
-	switch key {
-	case "no-new-privileges":
-		on, err := true, error(nil)
-		if hasValue {
-			if on, err = strconv.ParseBool(value); err != nil {
-				return bad("security option", text, "want true or false")
-			}
-		}
-		s.NoNewPrivileges = on
-	case "seccomp":
-		return seccomp(s, text, value, readFile)
-	case "mask":
-		return addPaths(&s.Mask, text, value, "")
-	case "unmask":
-		return addPaths(&s.Unmask, text, value, spec.UnmaskAll)
-	case "systempaths":
-		if value != "unconfined" {
-			return bad("security option", text, "want systempaths=unconfined")
-		}
-		s.Unmask = append(s.Unmask, spec.UnmaskAll)
-	case "apparmor", "label", "proc-opts", "writable-cgroups":
-		return bad("security option", text, "%s is not there yet", key)
-	default:
-		return bad("security option", text, "unknown option %q", key)
-	}
-	return nil
-}
-
-func seccomp(s *spec.Security, text, value string, readFile func(string) ([]byte, error)) error {
-	switch value {
-	case "":
-		return bad("security option", text, "want seccomp=unconfined or seccomp=PROFILE.json")
-	case spec.SeccompUnconfined:
-		s.Seccomp = spec.SeccompUnconfined
-		return nil
-	case "builtin", "default":
-		s.Seccomp = ""
-		return nil
-	}
-	profile, err := readFile(value)
-	if err != nil {
-		return bad("security option", text, "%v", err)
-	}
-	s.Seccomp = string(profile)
-	return nil
-}
-
-// addPaths also accepts the word all, in any case, if it is not empty.
-func addPaths(to *[]string, text, value, all string) error {
-	for p := range strings.SplitSeq(value, ":") {
-		if all != "" && strings.EqualFold(p, all) {
-			*to = append(*to, all)
-			continue
-		}
-		if !strings.HasPrefix(p, "/") {
-			return bad("security option", text, "%q is not an absolute path", p)
-		}
-		if _, err := path.Match(p, ""); err != nil {
-			return bad("security option", text, "%q: %v", p, err)
-		}
-		*to = append(*to, path.Clean(p))
-	}
-	return nil
 }
 
 // KeyValue reads KEY=VALUE; kind names the flag in errors.

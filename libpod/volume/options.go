@@ -82,13 +82,17 @@ func (b *Backing) device(device string) error {
 
 // word reads one word of the option "o".
 func (b *Backing) word(w string) error {
-	key, value, _ := strings.Cut(w, "=")
-	switch strings.ToLower(key) {
+	key, value, hasValue := strings.Cut(w, "=")
+	key = strings.ToLower(key)
+	if w = key; hasValue {
+		w += "=" + value
+	}
+	switch key {
 	case "copy", "nocopy":
 		b.NoCopy = key == "nocopy"
 		return nil
 	case "uid", "gid":
-		return b.owner(strings.ToLower(key), value)
+		return b.owner(key, value)
 	case "bind", "rbind":
 		if b.Kind != Bind {
 			return fmt.Errorf("option o=%s: is for type=none", w)

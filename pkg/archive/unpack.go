@@ -65,6 +65,10 @@ type Result struct {
 	UIDs, GIDs []uint32 // owners of files, sorted
 	RootMode   uint32   // kernel mode bits of the root directory; HasRoot
 	HasRoot    bool     // the tar has an entry for it
+	// Squashed counts owners that SquashIDs replaced by 0, Missing is the largest of
+	// them.
+	Squashed int
+	Missing  uint32
 }
 
 // UnmappedIDError is an owner that does not exist in this user namespace.
@@ -352,7 +356,8 @@ func (u *unpacker) id(kind string, id int, have []IDRange, name string) (int, er
 		end = max(end, r.First+(r.Count-1))
 	}
 	if u.o.SquashIDs {
-		u.note("squash "+kind, "files of %s %d and others that you do not have belong to 0 now", kind, id)
+		u.result.Squashed++
+		u.result.Missing = max(u.result.Missing, uint32(id))
 		return 0, nil
 	}
 	return 0, &UnmappedIDError{Kind: kind, ID: uint32(id), Path: name, Have: end}

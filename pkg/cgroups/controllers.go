@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/problem/remedy"
 )
 
 // Write is one file of a group to be written.
@@ -76,13 +77,8 @@ func Check(dir string, writes []Write) error {
 // missing adds what an administrator does about it (systemd.resource-control(5),
 // Delegate=).
 func missing(dir string, controllers []string) error {
-	return problem.Hint(&MissingError{controllers, dir}, "%s", DelegateAdvice)
+	return problem.Hint(&MissingError{controllers, dir}, "run: %s; then log out of all sessions and in again", remedy.Delegate())
 }
-
-// DelegateAdvice is how a user of systemd gets controllers.
-const DelegateAdvice = "run: sudo mkdir -p /etc/systemd/system/user@.service.d && " +
-	`printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf && ` +
-	"sudo systemctl daemon-reload; then log out of all sessions and in again"
 
 // Enable makes controllers available to the groups in dir, as far as they can be:
 // in every directory from base, which is dir or above it, down to dir. Those of

@@ -46,7 +46,7 @@ func Make(dir string) (*Group, error) {
 	for until := time.Now().Add(sweepWait); ; {
 		err := os.Mkdir(dir, 0o755)
 		if errors.Is(err, fs.ErrExist) {
-			if _, err = collect(dir); err != nil {
+			if err := Collect(dir); err != nil {
 				return nil, err
 			}
 			if err = os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) && time.Now().Before(until) {
@@ -209,8 +209,7 @@ func Sweep(dir, prefix string) error {
 	var errs []error
 	for _, e := range entries {
 		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
-			_, err := collect(filepath.Join(dir, e.Name()))
-			errs = append(errs, err)
+			errs = append(errs, Collect(filepath.Join(dir, e.Name())))
 		}
 	}
 	return errors.Join(errs...)
@@ -218,21 +217,11 @@ func Sweep(dir, prefix string) error {
 
 // Collect removes the group dir if nobody holds it. One that is gone is no error.
 func Collect(dir string) error {
-	_, err := collect(dir)
-	return err
-}
-
-// collect removes a group that nobody holds.
-func collect(dir string) (gone bool, err error) {
 	g, err := hold(dir)
-	if err != nil {
-		return false, err
+	if err != nil || g == nil {
+		return err
 	}
-	if g == nil {
-		_, err := os.Lstat(dir)
-		return errors.Is(err, fs.ErrNotExist), nil
-	}
-	return true, g.Remove()
+	return g.Remove()
 }
 
 // Freeze stops every process of a group where it is, and returns when all stand. It

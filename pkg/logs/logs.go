@@ -51,6 +51,11 @@ const (
 	PassthroughTTY = "passthrough-tty"
 )
 
+// Drivers lists them.
+func Drivers() []string {
+	return []string{K8sFile, JSONFile, Journald, None, Passthrough, PassthroughTTY}
+}
+
 // Bounds of a log that names none.
 const (
 	DefaultMaxSize  = 16 << 20 // bytes of one file

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -126,7 +127,10 @@ func (b *blueprint) process(c *Config, _ *specs.Linux) error {
 		Args: p.Args, Env: p.Env, Cwd: path.Clean(p.Cwd),
 		UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, KeepGroups: c.KeepGroups,
 		Umask: defaultUmask, NoNewPrivs: p.NoNewPrivileges, Terminal: p.Terminal,
-		Reaper: c.Reaper, SelfFD: plan.NoFD, Extra: len(c.ExtraFiles),
+		Reaper: c.Reaper || c.Pause, SelfFD: plan.NoFD, Extra: len(c.ExtraFiles),
+	}
+	if c.Pause {
+		out.Args = nil
 	}
 	if p.User.Umask != nil {
 		out.Umask = *p.User.Umask
@@ -256,6 +260,10 @@ func (b *blueprint) files(c *Config, linux *specs.Linux) error {
 		}
 		if m.Bind && m.Dest == "/dev" {
 			fs.OwnDev = false // the host's own devices are wanted
+		}
+		if !m.Bind && m.Dest == "/dev" && m.Flags&syscall.MS_RDONLY != 0 {
+			m.Flags &^= syscall.MS_RDONLY // the nodes are yet to be made
+			fs.DevReadonly = true
 		}
 		fs.Mounts = append(fs.Mounts, m)
 	}

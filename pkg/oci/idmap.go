@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/problem/remedy"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -98,7 +99,7 @@ func runMapper(prog string, pid int, list []specs.LinuxIDMapping) error {
 	out, err := exec.Command(prog, args...).CombinedOutput() //nolint:noctx // it has nothing to wait for
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return problem.Hint(fmt.Errorf("map user namespace: %w", err), "run: sudo apt install uidmap")
+		return remedy.Missing(fmt.Errorf("map user namespace: %w", err), remedy.UIDMap())
 	case err != nil:
 		return problem.Hint(fmt.Errorf("map user namespace: %s: %w: %s", prog, err, strings.TrimSpace(string(out))),
 			"compare linux.uidMappings and linux.gidMappings with /etc/subuid and /etc/subgid")

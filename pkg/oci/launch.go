@@ -83,7 +83,7 @@ func (l *launch) openFiles() error {
 	if p.FS != nil {
 		l.giveTrees()
 	}
-	if p.NewUser && p.FS != nil {
+	if (p.NewUser || l.joins(kern.NewUser)) && p.FS != nil {
 		if err := l.openSources(); err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (l *launch) giveExtra() {
 // namespace those of the old one are closed. All these come before init exists.
 func (l *launch) openNamespaces() error {
 	p := &l.blueprint.plan
-	early := p.NewUser || slices.ContainsFunc(l.join, func(n nsPath) bool { return n.flag == kern.NewPID || n.flag == kern.NewUser })
+	early := p.NewUser || l.joins(kern.NewPID) || l.joins(kern.NewUser)
 	for _, ns := range l.join {
 		f, err := os.Open(ns.path)
 		if err != nil {
@@ -123,6 +123,10 @@ func (l *launch) openNamespaces() error {
 		}
 	}
 	return nil
+}
+
+func (l *launch) joins(flag int) bool {
+	return slices.ContainsFunc(l.join, func(n nsPath) bool { return n.flag == flag })
 }
 
 // giveTrees hands the caller's mounts over.

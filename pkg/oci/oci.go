@@ -65,6 +65,10 @@ type Config struct {
 	// signals on and collects orphans.
 	Reaper bool
 
+	// Pause puts an init of ours in the place of the command: it collects orphans
+	// and ends at SIGTERM, SIGINT or SIGHUP.
+	Pause bool
+
 	// KeepGroups leaves the caller's supplementary groups to the command.
 	KeepGroups bool
 

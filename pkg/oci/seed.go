@@ -162,6 +162,8 @@ func (f *sprout) startJoined(program string) (*os.Process, error) {
 	fork := &sys.NSFork{
 		Path: program, Args: []string{plan.InitName}, Env: initEnv(), Files: f.files, Cgroup: f.cgroup,
 		Join: f.join, Unshare: f.clone, Ambient: true,
+		// Others in a pid namespace that is joined see it from its first moment on.
+		Hide: true,
 	}
 	fork.BecomeRoot = slices.ContainsFunc(f.join, func(n sys.Namespace) bool { return n.Type == kern.NewUser })
 	c, err := fork.Start()

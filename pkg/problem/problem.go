@@ -11,8 +11,9 @@ import (
 )
 
 type hinted struct {
-	err  error
-	hint string
+	err     error
+	hint    string
+	command string
 }
 
 func (h *hinted) Error() string { return h.err.Error() }
@@ -24,6 +25,24 @@ func Hint(err error, format string, args ...any) error {
 		return nil
 	}
 	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
+}
+
+// Run is Hint for one command that removes the cause, and can be run again. In it
+// "sudo " stands before each program that needs root.
+func Run(err error, command string) error {
+	if err == nil {
+		return nil
+	}
+	return &hinted{err: err, hint: "run: " + command, command: command}
+}
+
+// CommandOf returns the command of the advice that HintOf returns, "" where that is
+// no single command.
+func CommandOf(err error) string {
+	if h, ok := errors.AsType[*hinted](err); ok {
+		return h.command
+	}
+	return ""
 }
 
 // HintOf returns the advice nearest to the top of err's chain, or "".

@@ -21,3 +21,17 @@ func TestHintSurvivesWrapping(t *testing.T) {
 		t.Error("a hint appeared from nothing")
 	}
 }
+
+func TestRunCarriesTheCommand(t *testing.T) {
+	cause := errors.New("off")
+	err := fmt.Errorf("start: %w", problem.Run(cause, "sudo on"))
+	if problem.CommandOf(err) != "sudo on" || problem.HintOf(err) != "run: sudo on" || !errors.Is(err, cause) {
+		t.Errorf("command %q, hint %q of %v", problem.CommandOf(err), problem.HintOf(err), err)
+	}
+	if got := problem.CommandOf(problem.Hint(cause, "run: a; or b")); got != "" {
+		t.Errorf("prose became the command %q", got)
+	}
+	if problem.Run(nil, "x") != nil {
+		t.Error("a hint appeared from nothing")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -50,7 +51,7 @@ func readFailure(resp *http.Response) *StatusError {
 	u.RawQuery, u.User = "", nil
 	e := &StatusError{Status: resp.StatusCode, URL: u.String()}
 	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
-		e.after = time.Duration(n) * time.Second
+		e.after = time.Duration(min(n, math.MaxInt32)) * time.Second // it does not fit in more
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {

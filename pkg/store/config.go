@@ -24,7 +24,7 @@ type config struct {
 	driver string
 	opts   []string // for containers/storage, "overlay.key=value"
 	mount  string   // nook.mount
-	squash bool     // ignore_chown_errors
+	strict bool     // ignore_chown_errors=false: an image with ids that do not exist here is refused
 	fuse   string   // overlay.mount_program
 }
 
@@ -96,7 +96,7 @@ func (c *config) set(opt, name, value string) error {
 		if value != "true" && value != "false" {
 			return fmt.Errorf("storage option %q: not true or false", opt)
 		}
-		c.squash = value == "true"
+		c.strict = value == "false"
 	case "mount_program":
 		if c.driver != "overlay" {
 			return fmt.Errorf("storage option %q is for the driver overlay", opt)
@@ -120,9 +120,8 @@ func (c *config) storageOptions() (driver string, opts []string, err error) {
 	}
 	opts = slices.Clone(c.opts)
 	for _, opt := range def.GraphDriverOptions {
-		if keep, squash := fromFile(opt); keep {
+		if keep := fromFile(opt); keep {
 			opts = append(opts, opt)
-			c.squash = c.squash || squash
 		}
 	}
 	if c.driver == "overlay" {
@@ -133,7 +132,7 @@ func (c *config) storageOptions() (driver string, opts []string, err error) {
 }
 
 // fromFile decides about one option that storage.conf set.
-func fromFile(opt string) (keep, squash bool) {
+func fromFile(opt string) (keep bool) {
 	key, value, _ := strings.Cut(opt, "=")
 	_, name, ok := strings.Cut(key, ".")
 	if !ok {
@@ -142,9 +141,9 @@ func fromFile(opt string) (keep, squash bool) {
 	switch name {
 	case "imagestore", "additionalimagestore":
 		fi, err := os.Stat(value) // another tool's store that is gone is no reason to fail
-		return err == nil && fi.IsDir(), false
+		return err == nil && fi.IsDir()
 	case "ignore_chown_errors":
-		return true, value == "true"
+		return true
 	}
-	return false, false
+	return false
 }

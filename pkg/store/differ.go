@@ -29,8 +29,9 @@ type differ struct {
 	ctx      context.Context //nolint:containedctx // Differ's methods take none
 	layer    layerPlan
 	progress LayerProgress
-	squash   bool
-	explain  func(error) error // adds a hint
+	strict   bool
+	squashed func(archive.Layer) // hears of a layer with owners that do not exist here
+	explain  func(error) error   // adds a hint
 }
 
 func (d *differ) Close() error { return nil }
@@ -49,7 +50,7 @@ func (d *differ) ApplyDiff(dest string, o *cstorage.TarOptions, do *drivers.Diff
 			split.Close()
 		}
 	}()
-	opts, err := unpackOptions(d.squash || o.IgnoreChownErrors)
+	opts, err := unpackOptions(!d.strict || o.IgnoreChownErrors)
 	if err != nil {
 		return out, err
 	}
@@ -96,6 +97,9 @@ func (d *differ) unpack(dest string, opts archive.Options) (archive.Layer, error
 	}
 	if got.DiffID != d.layer.diffID {
 		return got, fmt.Errorf("unpacked tar has digest %s, but the image configuration says %s", got.DiffID, d.layer.diffID)
+	}
+	if got.Squashed > 0 {
+		d.squashed(got)
 	}
 	return got, nil
 }

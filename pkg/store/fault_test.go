@@ -158,7 +158,7 @@ type errReader struct{}
 func (errReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
 func TestPutRefuses(t *testing.T) {
-	s := open(t, store.Options{MoreIDs: func(n uint32) (string, error) { return fmt.Sprint("usermod for ", n), nil }})
+	s := open(t, store.Options{Opts: []string{"ignore_chown_errors=false"}, MoreIDs: func(n uint32) (string, error) { return fmt.Sprint("usermod for ", n), nil }})
 	good := storetest.Tar(t, storetest.File{Name: "good", Body: "1"})
 	other := storetest.Tar(t, storetest.File{Name: "evil", Body: "1"})
 	base := storetest.Image(t, nil, good)

@@ -69,6 +69,7 @@ func (s *Store) Put(ctx context.Context, img v1.Image, names []string, p Progres
 	if err := w.record(names); err != nil {
 		return "", fmt.Errorf("store image %s: %w", short(plan.id), err)
 	}
+	w.missing.tell(s)
 	return plan.id, nil
 }
 
@@ -77,6 +78,7 @@ type putter struct {
 	st       storage.Store
 	plan     *imagePlan
 	progress Progress
+	missing  missingIDs
 }
 
 // layers makes sure that the store has every layer.
@@ -141,7 +143,7 @@ func (w *putter) stageAll(ctx context.Context, layers []layerPlan) ([]*drivers.D
 // stage unpacks one layer where nobody sees it yet.
 func (w *putter) stage(ctx context.Context, l layerPlan) (*drivers.DriverWithDifferOutput, error) {
 	progress := w.progress.Layer(l.blob.String(), l.size)
-	d := &differ{ctx: ctx, layer: l, progress: progress, squash: w.s.cfg.squash, explain: w.s.idHint}
+	d := &differ{ctx: ctx, layer: l, progress: progress, strict: w.s.cfg.strict, squashed: w.missing.add, explain: w.s.idHint}
 	out, err := w.st.PrepareStagedLayer(&drivers.ApplyDiffWithDifferOpts{}, d)
 	if err != nil {
 		if out != nil && out.Target != "" {

@@ -9,9 +9,11 @@ import (
 	"os/exec"
 	"strings"
 
-	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/problem/remedy"
 	"github.com/nook-containers/nook/pkg/sys"
 )
+
+var errNoFuse = errors.New("fuse-overlayfs is not installed")
 
 // fuseProgram finds fuse-overlayfs.
 func (s *Store) fuseProgram() (path string, ok bool) {
@@ -28,7 +30,7 @@ func (s *Store) fuseProgram() (path string, ok bool) {
 func (s *Store) mountFuseAt(l *layout) (*os.File, error) {
 	program, ok := s.fuseProgram()
 	if !ok {
-		return nil, problem.Hint(errors.New("fuse-overlayfs is not installed"), "run: sudo apt install fuse-overlayfs (or your distribution's way)")
+		return nil, remedy.Missing(errNoFuse, remedy.FuseOverlayfs())
 	}
 	log, err := tempIn(s.o.RunRoot)
 	if err != nil {

@@ -70,6 +70,8 @@ type Options struct {
 	// MoreIDs is the command that makes a missing id exist in this user
 	// namespace, "" if there is none; nil: nobody knows one.
 	MoreIDs func(missing uint32) (string, error)
+	// Notice is told what the user should know; nil: nobody.
+	Notice func(string)
 	// BootID tells boots apart; empty: the kernel's.
 	BootID string
 	// Changed hears that an image, by its id, got or lost a name, or is gone, name

@@ -54,7 +54,11 @@ func makeReadOnly(f *os.File, flags uint) error {
 // CloneRootOf returns a detached copy of the mount that is the root of another
 // mount namespace, without what is mounted below it. A thread of its own visits
 // the namespace and ends there; the rest of the process stays where it is.
-func CloneRootOf(mntNS *os.File) (root *os.File, err error) {
+func CloneRootOf(mntNS *os.File) (*os.File, error) { return CloneIn(mntNS, "/") }
+
+// CloneIn is CloneRootOf for what path, whose last part is no symbolic link, shows
+// in the namespace.
+func CloneIn(mntNS *os.File, path string) (tree *os.File, err error) {
 	offMainThread(func() {
 		// setns(2) wants a thread that shares its root and working directory with no
 		// other.
@@ -66,9 +70,9 @@ func CloneRootOf(mntNS *os.File) (root *os.File, err error) {
 			err = fmt.Errorf("setns %s: %w", mntNS.Name(), err)
 			return
 		}
-		root, err = CloneDir("/")
+		tree, err = cloneDir(path, unix.AT_SYMLINK_NOFOLLOW)
 	})
-	return root, err
+	return tree, err
 }
 
 // offMainThread calls do on a thread that ends with it. The main thread cannot

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/problem/remedy"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/slirp"
 )
@@ -51,6 +53,16 @@ func withFD(c syscall.Conn, fn func(fd int) error) error {
 	return inner
 }
 
+// allowPing is the command that lets every group send echo requests (icmp(7),
+// ping_group_range).
+func allowPing() string { return remedy.Sysctl("net.ipv4.ping_group_range", "0 2147483647") }
+
+// allowPorts is the command that lets users listen from port up (kernel doc
+// ip-sysctl, ip_unprivileged_port_start).
+func allowPorts(port uint16) string {
+	return remedy.Sysctl("net.ipv4.ip_unprivileged_port_start", strconv.Itoa(int(port)))
+}
+
 // CheckPing says why this process can't send echo requests; nil means it can.
 func CheckPing() error {
 	f, err := sys.OpenPing(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
@@ -58,7 +70,7 @@ func CheckPing() error {
 		return f.Close()
 	}
 	if OutcomeOf(err) == Prohibited {
-		return problem.Hint(fmt.Errorf("ping: %w", err), `run: sudo sysctl -w net.ipv4.ping_group_range="0 2147483647"`)
+		return problem.Run(fmt.Errorf("ping: %w", err), allowPing())
 	}
 	return fmt.Errorf("ping: %w", err)
 }
@@ -189,7 +201,7 @@ func explain(p slirp.Port, err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return problem.Hint(err, "run: ss -lnp 'sport = :%d' (shows who has it), or publish another port", p.HostPort)
 	case errors.Is(err, syscall.EACCES):
-		return problem.Hint(err, "publish a port from 1024 up, or run: sudo sysctl -w net.ipv4.ip_unprivileged_port_start=%d", p.HostPort)
+		return problem.Hint(err, "publish a port from 1024 up, or run: %s", allowPorts(p.HostPort))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return problem.Hint(err, "run: ip address (the host does not have %s)", p.HostIP)
 	}

@@ -96,7 +96,7 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 	return store.Open(store.Options{
 		Root: root, RunRoot: runRoot,
 		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: candidates,
-		MoreIDs: userns.MoreIDs,
+		MoreIDs: userns.MoreIDs, Notice: f.Notice,
 		Changed: func(what store.Change, id, name string) { events.TellImage(st, string(what), id, name) },
 	})
 }
@@ -197,6 +197,7 @@ func (f *Factory) Also(ctx context.Context, out *os.File, args ...string) error 
 	}
 	defer null.Close()
 	other := *f
+	other.mute = true
 	other.In, other.Out, other.Err, other.Args = null, null, null, append(f.Globals.args(), args...)
 	if out != nil {
 		other.Out = out

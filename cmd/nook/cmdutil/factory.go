@@ -44,6 +44,7 @@ type Factory struct {
 	Paths   func() (config.Paths, error)
 
 	helper registry.HelperFunc // see CredentialHelper
+	mute   bool                // nobody would see a notice
 }
 
 // ExitError carries an exit status that is not an error of nook's own: the
@@ -75,7 +76,7 @@ func (f *Factory) Notice(text string) { fmt.Fprintf(f.Err, "notice: %s\n", text)
 
 // Say gives a notice that matters until the host changes, once a boot.
 func (f *Factory) Say(text string) {
-	if text == "" {
+	if text == "" || f.mute {
 		return
 	}
 	if p, err := f.Paths(); err == nil {

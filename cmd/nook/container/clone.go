@@ -122,6 +122,9 @@ func (o *cloneOptions) request(s state.Store, c *state.Container, args []string)
 
 // check refuses what can't be cloned.
 func (o *cloneOptions) check(c *state.Container) error {
+	if c.Spec.Infra {
+		return problem.Hint(fmt.Errorf("clone %s: %w", c.Name, container.ErrInfra), "run: nook pod clone %s", c.Spec.Pod[:12])
+	}
 	if err := startable(c); err != nil {
 		return err
 	}

@@ -38,6 +38,14 @@ func (o *createFlags) create(ctx context.Context, f *cmdutil.Factory, args []str
 	if req.Spec.Requires, err = findRequired(f, o.session.requires); err != nil {
 		return err
 	}
+	made, err := o.resolve(f, &req)
+	if err != nil {
+		return err
+	}
+	return dropUnused(made, create(ctx, f, req))
+}
+
+func create(ctx context.Context, f *cmdutil.Factory, req container.Request) error {
 	if _, err := sessionSecrets(ctx, f, req.Spec.Secrets); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/health"
+	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/store"
@@ -30,6 +31,7 @@ func filters(s state.Store) cmdutil.Filters[container.Listed] {
 		"volume": simple(func(l container.Listed, v string) bool {
 			return slices.ContainsFunc(l.Spec.Mounts, func(m spec.Mount) bool { return v != "" && (m.Source == v || m.Target == v || m.Volume == v) })
 		}),
+		"pod":     inPod(s),
 		"status":  status,
 		"health":  healthIs,
 		"command": simple(runs),
@@ -60,6 +62,20 @@ func name(v string) (test, error) {
 		return nil, err
 	}
 	return func(l container.Listed) bool { return re.MatchString(l.Name) }, nil
+}
+
+// inPod takes a pod's name, or the beginning of its id.
+func inPod(s state.Store) func(string) (test, error) {
+	return func(v string) (test, error) {
+		p, err := pod.Of(s).Lookup(v)
+		switch {
+		case errors.Is(err, pod.ErrNotFound):
+			return func(container.Listed) bool { return false }, nil
+		case err != nil:
+			return nil, err
+		}
+		return func(l container.Listed) bool { return l.Spec.Pod == p.ID }, nil
+	}
 }
 
 func simple(match func(container.Listed, string) bool) func(string) (test, error) {

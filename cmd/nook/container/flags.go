@@ -34,12 +34,14 @@ type createFlags struct {
 	annotations, securityOpts       []string
 	logDriver                       string
 	logOpts                         []string
-	shmSize, userns                 string
+	shmSize                         string
+	ns                              nsFlags
 	net                             networkFlags
 	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
 	session                         sessionFlags
+	ids                             idFlags
 	health                          healthFlags
 	pull                            cmdutil.PullFlags
 	cgroup                          cgroupFlags
@@ -76,6 +78,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&s.Domainname, "domainname", "", "NIS domain name inside")
 	o.addFiles(f)
 	o.addSecurity(f)
+	o.ids.add(f)
 	o.addNetwork(f)
 	o.cgroup.add(f)
 	o.addSession(f)
@@ -91,7 +94,7 @@ func (o *createFlags) addFiles(f *pflag.FlagSet) {
 	f.StringVar(&o.imageVolume, "image-volume", "anonymous", "what the image's volumes become: anonymous (or bind), tmpfs or ignore")
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "empty directory in memory: CONTAINER[:OPTIONS]")
 	f.BoolVar(&o.req.Spec.ReadOnly, "read-only", false, "make the root file system read-only")
-	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /run, /tmp and /var/tmp writable")
+	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /dev, /dev/shm, /run, /tmp and /var/tmp writable")
 	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm]")
 	f.StringArrayVar(&o.secrets, "secret", nil, "give a secret: NAME[,type=mount|env,target=...,uid=...,gid=...,mode=...]")
 	f.StringVar(&o.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
@@ -102,10 +105,10 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 	s := &o.req.Spec
 	f.StringSliceVar(&s.CapAdd, "cap-add", nil, "add a capability, or ALL")
 	f.StringSliceVar(&s.CapDrop, "cap-drop", nil, "drop a capability, or ALL")
-	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "no-new-privileges, seccomp=FILE|unconfined, mask=PATH, unmask=PATH|ALL")
+	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "no-new-privileges, seccomp=FILE|nested|unconfined, mask=PATH, unmask=PATH|ALL, proc-opts=OPTIONS, writable-cgroups, apparmor=PROFILE, label=disable, privileged-without-host-devices")
 	f.StringArrayVar(&o.ulimits, "ulimit", nil, "resource limit: NAME=SOFT[:HARD]")
 	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter: NAME=VALUE")
-	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N] or nomap")
+	o.ns.add(f)
 }
 
 // host is what the flags are read against.
@@ -355,7 +358,10 @@ func checkSource(m spec.Mount) error {
 
 func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 	s := &r.Spec
-	if s.UserNS, err = syntax.UserNS(o.userns); err != nil {
+	if err := o.ns.read(s); err != nil {
+		return err
+	}
+	if err := o.ids.read(&s.UserNS, o.set); err != nil {
 		return err
 	}
 	for _, text := range o.securityOpts {
@@ -399,7 +405,7 @@ func (o *createFlags) readPull(r *container.Request, _ host) error {
 
 // checkProfile finds mistakes in a seccomp profile before anything is made.
 func checkProfile(s *spec.Container, opts []string) error {
-	if s.Security.Seccomp == "" || s.Security.Seccomp == spec.SeccompUnconfined {
+	if t := s.Security.Seccomp; t == "" || t == spec.SeccompUnconfined || t == spec.SeccompNested {
 		return nil
 	}
 	parsed, err := seccomp.Parse([]byte(s.Security.Seccomp), nil)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/logs"
 )
@@ -45,6 +46,9 @@ want to look at a container or change it in between, by its pid.`,
 func initialize(ctx context.Context, f *cmdutil.Factory, c *state.Container) error {
 	if logs.PassesThrough(c.Spec.Log.Driver) {
 		return fmt.Errorf("init %s: its log driver is %s: its streams come with its start", c.Name, c.Spec.Log.Driver)
+	}
+	if c.Spec.Infra {
+		return fmt.Errorf("init %s: %w", c.Name, container.ErrInfra)
 	}
 	st, err := c.Status()
 	if err != nil || st.Word == state.Initialized {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/monitor"
@@ -40,16 +41,19 @@ a duration: that long ago, but for --until with --follow that long from now.`,
 			return o.run(cmd.Context(), f, args)
 		},
 	}
-	fl := cmd.Flags()
+	o.add(cmd.Flags())
+	cmd.Flags().BoolVarP(&o.latest, "latest", "l", false, "of the container made last")
+	return cmd
+}
+
+func (o *logsOptions) add(fl *pflag.FlagSet) {
 	fl.BoolVarP(&o.follow, "follow", "f", false, "go on with what is written until the containers end")
-	fl.BoolVarP(&o.latest, "latest", "l", false, "of the container made last")
 	fl.BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
 	fl.StringVarP(&o.tail, "tail", "n", "all", "only the last `N` lines of each container")
 	fl.StringVar(&o.since, "since", "", "only what was written since `TIME`")
 	fl.StringVar(&o.until, "until", "", "only what was written until `TIME`")
 	fl.BoolVar(&o.names, "names", false, "of several containers, show names instead of ids")
 	fl.BoolVar(&o.color, "color", false, "of several containers, show each in a color")
-	return cmd
 }
 
 // read turns the flags into what is to be read.
@@ -83,10 +87,6 @@ func (o *logsOptions) read(now time.Time) (logs.ReadOptions, error) {
 }
 
 func (o *logsOptions) run(ctx context.Context, f *cmdutil.Factory, args []string) error {
-	opts, err := o.read(time.Now())
-	if err != nil {
-		return err
-	}
 	s, err := f.State()
 	if err != nil {
 		return err
@@ -101,6 +101,14 @@ func (o *logsOptions) run(ctx context.Context, f *cmdutil.Factory, args []string
 			return t.err
 		}
 		all = append(all, t.c)
+	}
+	return o.show(ctx, f, all)
+}
+
+func (o *logsOptions) show(ctx context.Context, f *cmdutil.Factory, all []*state.Container) error {
+	opts, err := o.read(time.Now())
+	if err != nil {
+		return err
 	}
 	// There is nothing to tidy up: Ctrl-C ends this at once, also while a terminal
 	// keeps output back.

@@ -24,28 +24,41 @@ type networkFlags struct {
 
 func (o *createFlags) addNetwork(f *pflag.FlagSet) {
 	q := &o.net
+	q.addUses(f)
+	f.BoolVarP(&o.req.Spec.PublishAll, "publish-all", "P", false, "publish what is exposed, at ports that are free")
+	f.StringArrayVar(&q.expose, "expose", nil, "port that the container listens on: PORT[-LAST][/tcp|/udp]")
+	q.addDNS(f)
+	f.SetNormalizeFunc(networkWords)
+}
+
+// addUses defines the flags about networks and ports that pods have too.
+func (q *networkFlags) addUses(f *pflag.FlagSet) {
 	f.StringArrayVar(&q.networks, "network", []string{network.DefaultMode}, "none, host, bridge, container:CONTAINER, ns:PATH, pasta[:OPTION,...], slirp4netns[:OPTION,...], or a `NETWORK`[:ip=,ip6=,mac=,alias=,interface_name=,mtu=]")
 	f.StringArrayVar(&q.aliases, "network-alias", nil, "another name in all its networks")
 	f.StringVar(&q.ip, "ip", "", "IPv4 address in its network")
 	f.StringVar(&q.ip6, "ip6", "", "IPv6 address in its network")
 	f.StringVar(&q.mac, "mac-address", "", "hardware address in its network")
 	f.StringArrayVarP(&q.publish, "publish", "p", nil, "port of the host that leads to one of the container: [[ADDRESS:][HOSTPORT]:]PORT[/tcp|/udp], also FIRST-LAST")
-	f.BoolVarP(&o.req.Spec.PublishAll, "publish-all", "P", false, "publish what is exposed, at ports that are free")
-	f.StringArrayVar(&q.expose, "expose", nil, "port that the container listens on: PORT[-LAST][/tcp|/udp]")
+}
+
+// addDNS defines the flags about name servers.
+func (q *networkFlags) addDNS(f *pflag.FlagSet) {
 	f.StringSliceVar(&q.dns, "dns", nil, "server to ask for names, or none for the image's own resolv.conf")
 	f.StringSliceVar(&q.dnsSearch, "dns-search", nil, "domain to look up short names in; . for none")
 	f.StringArrayVar(&q.dnsOptions, "dns-option", nil, "option for the container's resolver, as ndots:2")
-	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		switch name {
-		case "net":
-			name = "network"
-		case "net-alias":
-			name = "network-alias"
-		case "dns-opt":
-			name = "dns-option"
-		}
-		return pflag.NormalizedName(name)
-	})
+}
+
+// networkWords are the further names of flags.
+func networkWords(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	switch name {
+	case "net":
+		name = "network"
+	case "net-alias":
+		name = "network-alias"
+	case "dns-opt":
+		name = "dns-option"
+	}
+	return pflag.NormalizedName(name)
 }
 
 // readNetwork turns the flags into what the request asks of networks.

@@ -77,13 +77,14 @@ func Prune(ctx context.Context, e *container.Engine, args []string) (removed []s
 	}
 	list, errs := container.List(e.State)
 	for _, l := range list {
-		if l.Status.Monitor != 0 || !keep(l) {
+		if l.Status.Monitor != 0 || l.Spec.Infra || !keep(l) {
 			continue
 		}
 		switch err := e.Remove(ctx, l.Container, container.RemoveOptions{}); {
 		case err == nil:
 			removed = append(removed, l.ID)
-		case errors.Is(err, state.ErrRunning), errors.Is(err, state.ErrNotFound): // it was started or removed since
+		case errors.Is(err, state.ErrRunning), errors.Is(err, state.ErrNotFound), // it was started or removed since
+			errors.Is(err, container.ErrDependents):
 		default:
 			errs = append(errs, err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/units"
 )
@@ -146,9 +147,13 @@ func (o *psOptions) show(f *cmdutil.Factory, s state.Store, others []container.L
 	if o.last >= 0 {
 		list = list[:min(o.last, len(list))]
 	}
+	names := map[string]string{}
+	if slices.ContainsFunc(list, func(l container.Listed) bool { return l.Spec.Pod != "" }) {
+		names = pod.Of(s).Names()
+	}
 	rows := make([]psRow, 0, len(list)+len(others))
 	for _, l := range append(list, others...) {
-		r := psRow{c: l, long: o.noTrunc}
+		r := psRow{c: l, long: o.noTrunc, pod: names[l.Spec.Pod]}
 		if size != nil && l.Word != container.Foreign {
 			r.written, r.allFiles = size(l.Container)
 		}
@@ -242,7 +247,7 @@ func jsonRows(rows []psRow) []psJSON {
 			AutoRemove: r.AutoRemove(), Command: r.c.Container.Command, Created: r.c.Created.Unix(), CreatedAt: r.CreatedHuman(),
 			Exited: r.Exited(), ExitedAt: unix(r.ExitedAt()), ExitCode: r.ExitCode(), ID: r.c.ID, Image: r.Image(), ImageID: r.ImageID(),
 			Labels: r.c.Labels(), Mounts: r.targets(), Names: []string{r.c.Name}, Networks: networkNames(r.c), Pid: r.Pid(),
-			StartedAt: unix(r.StartedAt()), State: r.State(), Status: r.Status(), Restarts: r.Restarts(), psMore: r.more(),
+			StartedAt: unix(r.StartedAt()), State: r.State(), Status: r.Status(), Restarts: r.Restarts(), IsInfra: r.IsInfra(), Pod: r.c.Spec.Pod, PodName: r.pod, psMore: r.more(),
 		})
 	}
 	return out
@@ -278,7 +283,8 @@ func sortRows(rows []psRow, by string) error {
 type psRow struct {
 	c                 container.Listed
 	long              bool
-	written, allFiles int64 // bytes; 0 unless they were asked for
+	written, allFiles int64  // bytes; 0 unless they were asked for
+	pod               string // its pod's name
 }
 
 // commandWidth is where ps cuts a command, as peers do.
@@ -335,15 +341,21 @@ func (r psRow) State() string        { return r.c.Word }
 func (r psRow) Names() string        { return r.c.Name }
 func (r psRow) Ports() string        { return portsText(r.c) }
 func (r psRow) Networks() string     { return strings.Join(networkNames(r.c), ",") }
-func (r psRow) Pod() string          { return "" }
-func (r psRow) PodName() string      { return "" }
-func (r psRow) IsInfra() bool        { return false }
+func (r psRow) PodName() string      { return r.pod }
+func (r psRow) IsInfra() bool        { return r.c.Spec.Infra }
 func (r psRow) Restarts() int        { return r.c.Status.Run.Restarts }
 func (r psRow) AutoRemove() bool     { return r.c.Spec.Remove }
 func (r psRow) ExitCode() int        { return r.c.Status.Run.ExitCode }
 func (r psRow) Exited() bool         { return r.c.Word == state.Exited }
 func (r psRow) ExitedAt() time.Time  { return r.c.Status.Run.Finished }
 func (r psRow) StartedAt() time.Time { return r.c.Status.Run.Started }
+
+func (r psRow) Pod() string {
+	if r.long {
+		return r.c.Spec.Pod
+	}
+	return r.c.Spec.Pod[:min(len(r.c.Spec.Pod), 12)]
+}
 
 // HealthStatus is the health check's, in Docker's name for it.
 func (r psRow) HealthStatus() string { return r.c.Health }

@@ -150,15 +150,14 @@ func (r *resourceFlags) readRest(s *spec.Resources) (err error) {
 // cgroupFlags are those of run and create about the control group itself.
 type cgroupFlags struct {
 	resourceFlags
-	cgroups, parent, ns string
-	conf                []string
+	cgroups, parent string
+	conf            []string
 }
 
 func (c *cgroupFlags) add(f *pflag.FlagSet) {
 	c.resourceFlags.add(f)
 	f.StringVar(&c.cgroups, "cgroups", spec.CgroupsEnabled, "control group: enabled, disabled, no-conmon (the monitor stays out of it), or split (below the one that nook is in)")
 	f.StringVar(&c.parent, "cgroup-parent", "", "where the control group is made: NAME.slice where systemd makes it, else a directory below yours")
-	f.StringVar(&c.ns, "cgroupns", "private", "what the container sees of control groups: private or host")
 	f.StringArrayVar(&c.conf, "cgroup-conf", nil, "file of the control group, and what to write to it: `NAME=VALUE`")
 }
 
@@ -178,13 +177,6 @@ func (c *cgroupFlags) readInto(s *spec.Container) error {
 	}
 	if s.CgroupParent = c.parent; c.parent != "" && s.Cgroups == spec.CgroupsSplit {
 		return errors.New("--cgroups=split and --cgroup-parent exclude each other")
-	}
-	switch c.ns {
-	case "private", "":
-	case spec.CgroupNSHost:
-		s.CgroupNS = spec.CgroupNSHost
-	default:
-		return fmt.Errorf("--cgroupns %q: want private or host", c.ns)
 	}
 	return c.readConf(&s.Resources)
 }

@@ -55,7 +55,7 @@ other failure.`,
 	fl.BoolVarP(&o.all, "all", "a", false, "every container")
 	fl.BoolVarP(&o.latest, "latest", "l", false, "the container made last")
 	fl.BoolVarP(&o.volumes, "volumes", "v", false, "remove their anonymous volumes too")
-	fl.BoolVar(&o.depend, "depend", false, "remove containers that require them too")
+	fl.BoolVar(&o.depend, "depend", false, "remove containers that require them, or have namespaces of them, too")
 	fl.BoolVarP(&o.ignore, "ignore", "i", false, "a missing container is no error")
 	fl.StringArrayVar(&o.cidFiles, "cidfile", nil, "read the container's id from this file")
 	fl.StringArrayVar(&o.filters, "filter", nil, "those that a filter selects, as ps has them: `KEY=VALUE`")
@@ -112,7 +112,7 @@ func failure(err error) int {
 	switch {
 	case errors.Is(err, state.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, state.ErrRunning):
+	case errors.Is(err, state.ErrRunning), errors.Is(err, container.ErrDependents):
 		return exitInUse
 	default:
 		return cmdutil.ExitFailure

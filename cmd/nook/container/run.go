@@ -11,6 +11,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -51,6 +52,14 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 	if err != nil {
 		return err
 	}
+	made, err := o.resolve(f, &req)
+	if err != nil {
+		return err
+	}
+	return dropUnused(made, o.start(ctx, f, req, args[0]))
+}
+
+func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req container.Request, image string) error {
 	extra, err := preserved(req.Spec.PreserveFDs)
 	if err != nil {
 		return err
@@ -71,7 +80,7 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 	if !o.detach {
 		err := o.show(ctx, f, call{Request: &req, Secrets: secrets}, extra)
 		if o.rmi {
-			err = errors.Join(err, removeImage(ctx, f, args[0]))
+			err = errors.Join(err, removeImage(ctx, f, image))
 		}
 		return err
 	}
@@ -131,6 +140,8 @@ type call struct {
 	Detach  bool            `json:"detach,omitempty"` // the outer half leaves when the command runs
 	// Secrets are those that only the user's session can read.
 	Secrets map[string][]byte `json:"secrets,omitempty"`
+
+	find func() (cgroups.Host, error) // inside only
 }
 
 // startCall starts a container that exists.

@@ -31,6 +31,7 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 		return err
 	}
 	conn := attach.New(control)
+	find := container.FindGroups()
 	t, payload, err := conn.Read()
 	if errors.Is(err, io.EOF) {
 		return nil // the command line was wrong
@@ -42,7 +43,7 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return fmt.Errorf("read the request: %w", err)
 	}
-	f.Globals = c.Globals
+	f.Globals, c.find = c.Globals, find
 	// The outer half may be gone: then nobody is told.
 	ended := func(exit attach.Exit) {
 		f.Silence() // the outer half's streams must not stay open behind it
@@ -56,7 +57,7 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 
 // do reports the end through ended, or returns why there was no beginning.
 func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
-	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, Detach: c.Detach, Secrets: c.Secrets}
+	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, FindGroups: c.find, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
 	if o.Resume, err = json.Marshal(resume{f.Globals, c.Secrets}); err != nil {
 		return err
 	}
@@ -151,18 +152,26 @@ func prepare(ctx context.Context, f *cmdutil.Factory, id string, c spec.Containe
 	if err != nil {
 		return nil, err
 	}
+	opts.Find = o.FindGroups
 	place, err := container.Place(c, id, opts)
 	if err != nil {
 		return nil, err
 	}
 	done = func() {
 		_ = place.Abandon() // a group that stays is swept by the next container
+		_ = o.Nets.Close()
 		o.Seed.Close()
 	}
 	o.Place = place
 	if f.Globals.Runtime == "" {
 		o.Seed = container.Sow(c, place)
 	}
+	st, err := f.State()
+	if err != nil {
+		done()
+		return nil, err
+	}
+	o.Nets = container.Warm(st, c)
 	place.Begin(ctx, o.Seed.PID())
 	if place.Wanted(c) {
 		if err := place.Wait(c); err != nil {
@@ -199,7 +208,7 @@ func Again(ctx context.Context, f *cmdutil.Factory, arg string) error {
 	}
 	defer closeEngine()
 	o := container.StartOptions{
-		Started: f.Silence, Ended: func(attach.Exit) {}, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets,
+		Started: f.Silence, Ended: func(attach.Exit) {}, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets, Infra: infra(f),
 	}
 	done, err := prepare(ctx, f, c.ID, c.Spec, &o)
 	if err != nil {

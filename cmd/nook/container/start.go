@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
 )
@@ -53,7 +55,7 @@ func (o *startOptions) start(ctx context.Context, f *cmdutil.Factory, args []str
 	if o.attach || o.stdin {
 		return o.show1(ctx, f, found)
 	}
-	return each(ctx, f, found, always125, func(ctx context.Context, c *state.Container) error {
+	return each(ctx, f, found, always125, inOrder(found, func(ctx context.Context, c *state.Container) error {
 		st, err := c.Status()
 		if err != nil || st.Word == state.Running {
 			return err
@@ -62,7 +64,30 @@ func (o *startOptions) start(ctx context.Context, f *cmdutil.Factory, args []str
 			return problem.Hint(fmt.Errorf("start %s: it is paused", c.Name), "run: nook unpause %s", c.Name)
 		}
 		return startAgain(ctx, f, c)
-	})
+	}))
+}
+
+// inOrder lets work on a container wait for work on those of found that it has
+// namespaces of. There are no circles: it was made after them.
+func inOrder(found []target, work func(context.Context, *state.Container) error) func(context.Context, *state.Container) error {
+	done := map[string]chan struct{}{}
+	for _, t := range found {
+		if t.err == nil && done[t.c.ID] == nil {
+			done[t.c.ID] = make(chan struct{})
+		}
+	}
+	var once sync.Map
+	return func(ctx context.Context, c *state.Container) error {
+		if _, twice := once.LoadOrStore(c.ID, true); !twice {
+			defer close(done[c.ID])
+		}
+		for _, j := range ocispec.Joins(c.Spec) {
+			if first := done[j.From]; first != nil && j.From != c.ID {
+				<-first
+			}
+		}
+		return work(ctx, c)
+	}
 }
 
 // show1 starts one container and shows it, or attaches to it if it runs.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -129,6 +130,9 @@ func (t *targets) listed(f *cmdutil.Factory, s state.Store) ([]target, error) {
 	list, errs := container.List(s) // newest first
 	for _, err := range errs {
 		f.Notice(err.Error()) // one damaged record must not hide the others
+	}
+	if t.latest || slices.Contains([]string{"init", "start", "restart", "rm"}, t.verb) {
+		list = withoutInfra(list)
 	}
 	if t.latest {
 		if len(list) == 0 {

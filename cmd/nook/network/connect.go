@@ -9,13 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/syntax"
 )
 
-// live changes the networks of running containers; nil: that cannot be done.
-func live(*cmdutil.Factory) network.Live { return nil }
+// live changes the networks of running containers.
+func live(s network.Store) network.Live { return container.LiveNetworks{Store: s} }
 
 type connectOptions struct {
 	aliases      []string
@@ -27,7 +28,7 @@ func newConnect(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "connect [flags] NETWORK CONTAINER",
 		Short:   "Put a container into one more network",
-		Long:    "Put a container into one more network. It must not run; it has the network when it is\nstarted.",
+		Long:    "Put a container into one more network. One that runs is in it at once.",
 		Example: "  nook network connect --alias db back postgres",
 		Args:    cmdutil.ExactArgs(2, "a network and a container"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,7 +48,7 @@ func newConnect(f *cmdutil.Factory) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.Connect(cmd.Context(), c, use, live(f))
+			return s.Connect(cmd.Context(), c, use, live(s))
 		},
 	}
 	fl := cmd.Flags()
@@ -99,7 +100,7 @@ func newDisconnect(f *cmdutil.Factory) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = s.Disconnect(cmd.Context(), c, n.Name, live(f))
+			err = s.Disconnect(cmd.Context(), c, n.Name, live(s))
 			if force && errors.Is(err, network.ErrNotConnected) {
 				return nil
 			}

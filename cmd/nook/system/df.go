@@ -22,6 +22,7 @@ func Noun() cmdutil.Verb {
 	return cmdutil.Noun("system", "Look after nook itself", []cmdutil.Verb{
 		{Names: "df", New: newDf},
 		{Names: "events", New: newEvents},
+		{Names: "info", New: newInfo},
 		{Names: "prune", New: newPrune},
 	})
 }

@@ -12,9 +12,11 @@ import (
 	cmdcontainer "github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
 	"github.com/nook-containers/nook/cmd/nook/network"
+	"github.com/nook-containers/nook/cmd/nook/pod"
 	"github.com/nook-containers/nook/cmd/nook/volume"
 	"github.com/nook-containers/nook/libpod/container"
 	libnetwork "github.com/nook-containers/nook/libpod/network"
+	libpod "github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 	libvolume "github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -33,22 +35,21 @@ const (
 	kindImage     = "image"
 	kindVolume    = "volume"
 	kindNetwork   = "network"
+	kindPod       = "pod"
 )
 
 func newInspect(f *cmdutil.Factory) *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
 		Use:     "inspect [flags] NAME...",
-		Short:   "Show all about containers, images, volumes and networks",
-		Long:    "Show all about containers, images, volumes and networks, as a JSON array. A container's name beats an image's, that a volume's, and that a network's.",
+		Short:   "Show all about containers, images, volumes, networks and pods",
+		Long:    "Show all about containers, images, volumes, networks and pods, as a JSON array. A container's name beats an image's, and so on in this order.",
 		Example: "  nook inspect web\n  nook inspect --type image --format '{{.Id}}' busybox",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch o.kind {
-			case kindAll, kindContainer, kindImage, kindVolume, kindNetwork:
-			case "pod":
-				return cmdutil.NotYet("--type "+o.kind, "there are: all, container, image, volume and network")
+			case kindAll, kindContainer, kindImage, kindVolume, kindNetwork, kindPod:
 			default:
-				return fmt.Errorf("--type %q: want all, container, image, volume or network", o.kind)
+				return fmt.Errorf("--type %q: want all, container, image, volume, network or pod", o.kind)
 			}
 			if err := cmdutil.CheckFormat(o.Format, cmdutil.List[any]{}); err != nil {
 				return err
@@ -61,7 +62,7 @@ func newInspect(f *cmdutil.Factory) *cobra.Command {
 		},
 	}
 	o.Add(cmd.Flags())
-	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image, volume or network")
+	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image, volume, network or pod")
 	return cmd
 }
 
@@ -108,6 +109,8 @@ func (s *search) outside(i int, name string) {
 		s.volume(i, name)
 	case kindNetwork:
 		s.network(i, name)
+	case kindPod:
+		s.pod(i, name)
 	case kindAll, kindContainer:
 		c, err := cmdcontainer.Describe(s.f, name)
 		switch {
@@ -162,8 +165,20 @@ func (s *search) network(i int, name string) {
 	switch {
 	case err == nil:
 		s.objects[i] = n
-	case errors.Is(err, libnetwork.ErrNotFound) && s.wants(kindContainer):
-		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image, volume or network", name), "run: nook ps -a; nook images; nook volume ls; nook network ls")
+	case errors.Is(err, libnetwork.ErrNotFound) && s.wants(kindPod):
+		s.pod(i, name)
+	default:
+		s.errs[i] = err
+	}
+}
+
+func (s *search) pod(i int, name string) {
+	p, err := pod.Describe(s.f, name)
+	switch {
+	case err == nil:
+		s.objects[i] = p
+	case errors.Is(err, libpod.ErrNotFound) && s.wants(kindContainer):
+		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image, volume, network or pod", name), "run: nook ps -a; nook images; nook volume ls; nook network ls; nook pod ps")
 	default:
 		s.errs[i] = err
 	}

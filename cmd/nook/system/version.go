@@ -17,7 +17,9 @@ import (
 func Verbs() []cmdutil.Verb {
 	return []cmdutil.Verb{
 		{Names: "diff", New: func(f *cmdutil.Factory) *cobra.Command { return image.NewDiff(f, image.DiffAny) }},
+		{Names: "doctor", New: newDoctor},
 		{Names: "events", New: newEvents},
+		{Names: "info", New: newInfo},
 		{Names: "inspect", New: newInspect},
 		{Names: "unshare", New: newUnshare},
 		{Names: "version", New: newVersion},

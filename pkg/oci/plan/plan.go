@@ -95,13 +95,15 @@ type Join struct{ Type, FD int }
 
 // FS describes the container's root and what is mounted below it.
 type FS struct {
-	Root          string // directory; used where RootFD is NoFD
-	RootFD        int    // detached mount
-	Readonly      bool
-	Slave         bool    // let mounts of the host propagate in while building
-	Propagation   uintptr // MS_* of "/" in the end; 0: as built
-	Mounts        []Mount
-	OwnDev        bool // make Devices and the links of /dev
+	Root        string // directory; used where RootFD is NoFD
+	RootFD      int    // detached mount
+	Readonly    bool
+	Slave       bool    // let mounts of the host propagate in while building
+	Propagation uintptr // MS_* of "/" in the end; 0: as built
+	Mounts      []Mount
+	OwnDev      bool // make Devices and the links of /dev
+	// DevReadonly protects /dev once its nodes are there.
+	DevReadonly   bool
 	Devices       []Device
 	Masked        []string
 	ReadonlyPaths []string

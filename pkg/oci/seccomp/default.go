@@ -51,6 +51,30 @@ func Default(caps []string) (*specs.LinuxSeccomp, error) {
 	return s, nil
 }
 
+// Nested is Default for containers that make containers, or other namespaces, of
+// their own: calls that enter and make them, that mount, and that keep keys of
+// their own are allowed, whatever the capabilities. The kernel checks who may; what
+// is lost is the protection from its mistakes there.
+func Nested(caps []string) (*specs.LinuxSeccomp, error) {
+	s, err := Default(caps)
+	if err != nil {
+		return nil, err
+	}
+	more := []string{
+		"clone", "clone3", "fsconfig", "fsmount", "fsopen", "fspick", "keyctl", "mount", "mount_setattr", "move_mount",
+		"open_tree", "pivot_root", "setdomainname", "sethostname", "setns", "umount", "umount2", "unshare",
+	}
+	var out []specs.LinuxSyscall
+	for _, sc := range s.Syscalls {
+		sc.Names = slices.DeleteFunc(slices.Clone(sc.Names), func(n string) bool { return slices.Contains(more, n) })
+		if len(sc.Names) > 0 {
+			out = append(out, sc)
+		}
+	}
+	s.Syscalls = append(out, specs.LinuxSyscall{Names: more, Action: specs.ActAllow})
+	return s, nil
+}
+
 // allBut allows a call unless the lower 32 bits of an argument are one of
 // values. The spec has no such condition, so the numbers that are left are cut
 // into blocks with a common prefix, each a masked comparison. Small numbers,

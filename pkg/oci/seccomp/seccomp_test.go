@@ -405,6 +405,50 @@ func TestRefusedProfiles(t *testing.T) {
 }
 
 // A machine-wide table that is out of order would lose calls without a word.
+// Nested opens what makes namespaces, and nothing else.
+func TestNested(t *testing.T) {
+	s, err := Nested(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := compile(s, "amd64", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, err := Default(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := compile(def, "amd64", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := map[string]bool{}
+	for _, row := range syscalls[:] {
+		nr, ok := arch{column: 0}.number(&row)
+		if !ok {
+			continue
+		}
+		c := call{nr: nr, arch: auditX86_64, args: [6]uint64{0x10000000}} // CLONE_NEWUSER
+		was, is := newMachine(t, before).run(c), newMachine(t, prog).run(c)
+		if was == retAllow && is != retAllow {
+			t.Errorf("%s is denied", row.name)
+		}
+		opened[row.name] = was != retAllow && is == retAllow
+	}
+	for _, name := range []string{"clone", "clone3", "unshare", "setns", "mount", "pivot_root", "keyctl"} {
+		if !opened[name] {
+			t.Errorf("%s is not opened", name)
+		}
+		delete(opened, name)
+	}
+	for _, name := range []string{"bpf", "kexec_load", "init_module", "perf_event_open", "reboot", "userfaultfd", "socket"} {
+		if opened[name] {
+			t.Errorf("%s is opened", name)
+		}
+	}
+}
+
 func TestTableIsSorted(t *testing.T) {
 	if !slices.IsSortedFunc(syscalls[:], func(a, b syscallRow) int { return strings.Compare(a.name, b.name) }) {
 		t.Error("syscalls is not sorted by name")

@@ -17,8 +17,8 @@ import (
 //
 // It has been executed with the credentials of the command, from a file that
 // nobody can write to, and can't be traced. Its arguments are the number of the
-// socket for an error, the count of extra descriptors, and the command. Run does
-// not return.
+// socket for an error, the count of extra descriptors, and the command: without
+// one it waits to be ended. Reap does not return.
 func Reap() {
 	sock, err := strconv.Atoi(os.Args[1])
 	if err == nil {
@@ -26,6 +26,9 @@ func Reap() {
 	}
 	if err != nil {
 		os.Exit(StatusFailed) //nolint:forbidigo // the process is this stage
+	}
+	if len(os.Args) == 3 {
+		pause(sock)
 	}
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals) // from here on none kills us

@@ -50,6 +50,11 @@ func (s *setup) build() error {
 }
 
 func (s *setup) finishRoot() error {
+	if s.FS.DevReadonly {
+		if err := s.protectDev(); err != nil {
+			return at("make read-only", "/dev", err)
+		}
+	}
 	for _, p := range s.FS.ReadonlyPaths {
 		if err := s.readonlyPath(p); err != nil {
 			return at("make read-only", p, err)
@@ -83,6 +88,16 @@ func (s *setup) finishRoot() error {
 		return at("set propagation", "/", kern.Propagation("/", s.FS.Propagation))
 	}
 	return nil
+}
+
+// protectDev makes /dev read-only, and nothing that is mounted in it.
+func (s *setup) protectDev() error {
+	dev, err := s.target("/dev", true)
+	if err != nil {
+		return err
+	}
+	defer kern.Close(dev)
+	return kern.SetAttr(dev, kern.Attr{Set: kern.AttrReadonly})
 }
 
 // attachRoot mounts the root on top of "/". Our own root directory stays what

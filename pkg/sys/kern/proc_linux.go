@@ -77,6 +77,18 @@ func WaitAny() (pid int, status unix.WaitStatus, err error) {
 	return pid, status, err
 }
 
+// Collect waits for a child that has ended already, and reports whether there was
+// one.
+func Collect() bool {
+	pid := 0
+	err := Retry(func() error {
+		var e error
+		pid, e = unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		return e
+	})
+	return err == nil && pid > 0
+}
+
 // DefaultSignals gives every signal its default action, as far as the kernel
 // allows. Only a process that is about to execve may do that to the Go runtime.
 func DefaultSignals() {

@@ -9,6 +9,7 @@ const (
 	DevptsMagic  = unix.DEVPTS_SUPER_MAGIC
 	ProcMagic    = unix.PROC_SUPER_MAGIC
 	SysfsMagic   = unix.SYSFS_MAGIC
+	TmpfsMagic   = unix.TMPFS_MAGIC
 	Cgroup2Magic = unix.CGROUP2_SUPER_MAGIC
 )
 
