@@ -58,14 +58,8 @@ type Request struct {
 // of one that could not be made.
 func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err error) {
 	e.sweep(ctx)
-	if err := e.planNetworks(&r); err != nil {
-		return nil, err
-	}
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
-	cfg, img, err := e.resolve(ctx, r)
-	if err == nil {
-		err = e.planMounts(ctx, &cfg, r.Pull)
-	}
+	cfg, img, err := e.plan(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +99,19 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		e.Notice(err.Error()) // what was asked for is there
 	}
 	return c, nil
+}
+
+// plan turns the request into a complete record, for which nothing is made yet but
+// what has to be pulled.
+func (e *Engine) plan(ctx context.Context, r Request) (state.Config, *store.Image, error) {
+	if err := e.planNetworks(&r); err != nil {
+		return state.Config{}, nil, err
+	}
+	cfg, img, err := e.resolve(ctx, r)
+	if err == nil {
+		err = e.planMounts(ctx, &cfg, r.Pull)
+	}
+	return cfg, img, err
 }
 
 // sweep removes left-overs of killed commands. They cost space, not correctness.

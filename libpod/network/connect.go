@@ -40,7 +40,7 @@ func (s Store) Connect(ctx context.Context, c *state.Container, use spec.Network
 		return err
 	}
 	defer release()
-	err = s.changeUses(c, live, func(cfg *state.Config, running bool) error { //nolint:revive // it is a fact about c
+	err = s.changeUses(c, live, func(cfg *state.Config, running bool) error {
 		if mode, _ := cfg.Spec.NetworkMode(); mode != spec.NetworkBridge {
 			return problem.Hint(fmt.Errorf("container %s: its network is %s, which excludes others", cfg.Name, mode),
 				"make it anew: nook run --network %s", n.Name)
@@ -70,7 +70,7 @@ func (s Store) Disconnect(ctx context.Context, c *state.Container, name string, 
 	if err != nil {
 		return err
 	}
-	err = s.changeUses(c, live, func(cfg *state.Config, running bool) error { //nolint:revive // it is a fact about c
+	err = s.changeUses(c, live, func(cfg *state.Config, running bool) error {
 		before := len(cfg.Spec.Networks)
 		cfg.Spec.Networks = slices.DeleteFunc(slices.Clone(cfg.Spec.Networks), func(u spec.NetworkUse) bool { return u.Name == name })
 		if len(cfg.Spec.Networks) == before {

@@ -80,7 +80,7 @@ type Subnet struct {
 
 // Subnet returns the network's addresses of one family; ok is false if it has
 // none.
-func (n Network) Subnet(v6 bool) (s Subnet, ok bool) {
+func (n Network) Subnet(v6 bool) (s Subnet, ok bool) { //nolint:revive // which of two
 	for _, s := range n.Subnets {
 		if s.Prefix.Addr().Is6() == v6 {
 			return s, true

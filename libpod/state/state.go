@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/spec"
@@ -98,6 +99,11 @@ type Run struct {
 	// host's ports.
 	Ports []spec.Port `json:"ports,omitempty"`
 }
+
+// held counts the containers, by id, whose monitor's role this process has. The lock
+// is the process's, and closing any descriptor of its file would drop it (fcntl(2),
+// "Advisory record locking"): who looks must know before.
+var held sync.Map //nolint:gochecknoglobals // the lock is the process's too
 
 // Store is a directory of containers.
 type Store struct {
@@ -221,8 +227,14 @@ func (c *Container) Hold() error {
 		f.Close() // removed between open and lock
 		return fmt.Errorf("%s: %w", c.Name, ErrNotFound)
 	}
-	c.lock = f
+	c.keep(f)
 	return nil
+}
+
+// keep makes f, which is locked, c's lock.
+func (c *Container) keep(f *os.File) {
+	c.lock = f
+	held.Store(c.ID, nil)
 }
 
 // lockAlone takes the monitor's lock. Those who wait for its former holder to go
@@ -252,6 +264,7 @@ func sameAs(fi os.FileInfo, path string) bool {
 // Release gives the monitor's role up.
 func (c *Container) Release() {
 	if c.lock != nil {
+		held.Delete(c.ID)
 		c.lock.Close()
 		c.lock = nil
 	}
@@ -274,7 +287,7 @@ func (s Store) Adopt(dir string, lock *os.File) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.lock = lock
+	c.keep(lock)
 	return c, nil
 }
 
@@ -284,7 +297,7 @@ func (c *Container) Store() Store { return c.store }
 // Monitor returns the pid of the process that looks after the container, 0 if
 // none does: then the container does not run.
 func (c *Container) Monitor() (int, error) {
-	if c.lock != nil {
+	if _, mine := held.Load(c.id()); c.lock != nil || mine {
 		return os.Getpid(), nil
 	}
 	f, err := os.OpenFile(filepath.Join(c.dir, lockFile), os.O_RDWR, 0)
@@ -298,8 +311,16 @@ func (c *Container) Monitor() (int, error) {
 	return sys.RecordOwner(f)
 }
 
-// Watched reports whether a process other than this one looks after the container
-// of that id; there need not be one.
+// id is c's, also where only its directory is known.
+func (c *Container) id() string {
+	if c.ID != "" {
+		return c.ID
+	}
+	return strings.TrimPrefix(filepath.Base(c.dir), newPrefix)
+}
+
+// Watched reports whether a process looks after the container of that id; there need
+// not be one.
 func (s Store) Watched(id string) (bool, error) {
 	for _, kind := range []string{containers, ephemeral} {
 		c := &Container{dir: s.path(kind, filepath.Base(id))}

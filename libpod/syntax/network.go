@@ -37,24 +37,8 @@ func Network(text string) (NetworkArg, error) {
 			return arg, bad(kind, text, "%s takes no options", mode)
 		}
 		return arg, nil
-	case spec.NetworkContainer:
-		if arg.Arg = rest; rest == "" {
-			return arg, bad(kind, text, "want container:CONTAINER")
-		}
-		return arg, nil
-	case spec.NetworkPath:
-		if arg.Arg = path.Clean(rest); !strings.HasPrefix(rest, "/") {
-			return arg, bad(kind, text, "want ns: and the absolute path of a network namespace")
-		}
-		return arg, nil
-	case spec.NetworkPasta, spec.NetworkSlirp:
-		if hasRest && rest == "" {
-			return arg, bad(kind, text, "want options after the colon")
-		}
-		if hasRest {
-			arg.Options = strings.Split(rest, ",")
-		}
-		return arg, nil
+	case spec.NetworkContainer, spec.NetworkPath, spec.NetworkPasta, spec.NetworkSlirp:
+		return arg, arg.elsewhere(text, rest, hasRest)
 	case "pod":
 		return arg, bad(kind, text, "pods are not there yet")
 	case spec.NetworkBridge, "default", "private":
@@ -73,6 +57,29 @@ func Network(text string) (NetworkArg, error) {
 		}
 	}
 	return arg, nil
+}
+
+// elsewhere reads what is behind the modes that are not networks of nook's.
+func (arg *NetworkArg) elsewhere(text, rest string, hasRest bool) error { //nolint:revive // whether there was a colon
+	const kind = "network"
+	switch arg.Mode {
+	case spec.NetworkContainer:
+		if arg.Arg = rest; rest == "" {
+			return bad(kind, text, "want container:CONTAINER")
+		}
+	case spec.NetworkPath:
+		if arg.Arg = path.Clean(rest); !strings.HasPrefix(rest, "/") {
+			return bad(kind, text, "want ns: and the absolute path of a network namespace")
+		}
+	default:
+		if hasRest && rest == "" {
+			return bad(kind, text, "want options after the colon")
+		}
+		if hasRest {
+			arg.Options = strings.Split(rest, ",")
+		}
+	}
+	return nil
 }
 
 // networkFields reads the form of Docker's that begins with name=.
@@ -305,24 +312,28 @@ func NetworkOption(o *NetworkOptions, text string) error {
 	if !ok || value == "" {
 		return bad(kind, text, "want KEY=VALUE")
 	}
-	var err error
-	switch strings.TrimPrefix(strings.TrimPrefix(key, "com.docker.network."), "driver.") {
+	if _, twice := o.Given[key]; twice {
+		return bad(kind, text, "%s is given twice", key)
+	}
+	if err := o.set(text, key, value); err != nil {
+		return err
+	}
+	if o.Given == nil {
+		o.Given = map[string]string{}
+	}
+	o.Given[key] = value
+	return nil
+}
+
+// set reads one option.
+func (o *NetworkOptions) set(text, key, value string) (err error) {
+	const kind = "network option"
+	switch short := strings.TrimPrefix(strings.TrimPrefix(key, "com.docker.network."), "driver."); short {
 	case "mtu":
 		if o.MTU, err = strconv.Atoi(value); err != nil || o.MTU == 0 {
 			return bad(kind, text, "want bytes")
 		}
 		err = MTU(o.MTU)
-	case "isolate":
-		o.Isolate = value == "strict"
-		if !o.Isolate {
-			o.Isolate, err = boolean(kind, text, value)
-		}
-	case "no_default_route":
-		o.NoDefaultRoute, err = boolean(kind, text, value)
-	case "bridge.enable_icc":
-		var icc bool
-		icc, err = boolean(kind, text, value)
-		o.NoPeers = err == nil && !icc
 	case "bridge.name":
 		o.Bridge, err = value, InterfaceName(value)
 	case "bridge.host_binding_ipv4":
@@ -330,33 +341,36 @@ func NetworkOption(o *NetworkOptions, text string) error {
 		if err != nil || !o.HostIP.Is4() {
 			return bad(kind, text, "want an IPv4 address of the host")
 		}
-	case "bridge.enable_ip_masquerade":
-		var masked bool
-		if masked, err = boolean(kind, text, value); err == nil && !masked {
-			return bad(kind, text, "a user's network has no addresses that others could route to; for no way out use --internal")
-		}
+	case "isolate", "no_default_route", "bridge.enable_icc", "bridge.enable_ip_masquerade":
+		err = o.yesNo(text, short, value)
 	case "vlan", "vrf", "parent", "mode", "metric", "bclim":
 		return bad(kind, text, "needs a device of the host, which only root can change")
 	default:
 		return bad(kind, text, "there is no option %q", key)
 	}
-	if err != nil {
-		return err
-	}
-	if o.Given == nil {
-		o.Given = map[string]string{}
-	}
-	if _, twice := o.Given[key]; twice {
-		return bad(kind, text, "%s is given twice", key)
-	}
-	o.Given[key] = value
-	return nil
+	return err
 }
 
-func boolean(kind, text, value string) (bool, error) {
-	b, err := strconv.ParseBool(value)
-	if err != nil {
-		return false, bad(kind, text, "want true or false")
+// yesNo reads the options that are true or false.
+func (o *NetworkOptions) yesNo(text, key, value string) error {
+	on, err := strconv.ParseBool(value)
+	if key == "isolate" && value == "strict" {
+		on, err = true, nil
 	}
-	return b, nil
+	if err != nil {
+		return bad("network option", text, "want true or false")
+	}
+	switch key {
+	case "isolate":
+		o.Isolate = on
+	case "no_default_route":
+		o.NoDefaultRoute = on
+	case "bridge.enable_icc":
+		o.NoPeers = !on
+	default:
+		if !on {
+			return bad("network option", text, "a user's network has no addresses that others could route to; for no way out use --internal")
+		}
+	}
+	return nil
 }

@@ -40,23 +40,10 @@ func hostSide(p *spec.Port, text, host string) error {
 		ip, ports = "", host
 	}
 	if hasIP {
-		bare, bracketed := strings.CutPrefix(ip, "[")
-		if bracketed {
-			var closed bool
-			if bare, closed = strings.CutSuffix(bare, "]"); !closed {
-				return bad(kind, text, "the bracket is not closed")
-			}
+		var err error
+		if p.HostIP, err = listenAddress(text, ip); err != nil {
+			return err
 		}
-		a, err := netip.ParseAddr(bare)
-		switch {
-		case err != nil && strings.Contains(bare, ":"), err == nil && a.Is6() != bracketed:
-			return bad(kind, text, "write an IPv6 address in brackets, as [::1]:8080:80")
-		case err != nil:
-			return bad(kind, text, "%q is not an address; a host name cannot be listened on", bare)
-		case a.IsMulticast() || a.Is4In6() || a.Zone() != "":
-			return bad(kind, text, "%s is not an address to listen on", a)
-		}
-		p.HostIP = a
 	}
 	if ports == "" || ports == "0" {
 		return nil
@@ -70,6 +57,28 @@ func hostSide(p *spec.Port, text, host string) error {
 	}
 	p.HostPort = first
 	return nil
+}
+
+// listenAddress reads an address of the host, an IPv6 one in brackets.
+func listenAddress(text, ip string) (netip.Addr, error) {
+	const kind = "port"
+	bare, bracketed := strings.CutPrefix(ip, "[")
+	if bracketed {
+		var closed bool
+		if bare, closed = strings.CutSuffix(bare, "]"); !closed {
+			return netip.Addr{}, bad(kind, text, "the bracket is not closed")
+		}
+	}
+	a, err := netip.ParseAddr(bare)
+	switch {
+	case err != nil && strings.Contains(bare, ":"), err == nil && a.Is6() != bracketed:
+		return a, bad(kind, text, "write an IPv6 address in brackets, as [::1]:8080:80")
+	case err != nil:
+		return a, bad(kind, text, "%q is not an address; a host name cannot be listened on", bare)
+	case a.IsMulticast() || a.Is4In6() || a.Zone() != "":
+		return a, bad(kind, text, "%s is not an address to listen on", a)
+	}
+	return a, nil
 }
 
 // cutLast cuts at the last colon that is not in brackets.

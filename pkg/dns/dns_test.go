@@ -407,8 +407,10 @@ func FuzzAnswer(f *testing.F) {
 			}
 			return append([]byte{}, answer...)
 		}}}
-		r := New(Config{Servers: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Members: table{"web": {"10.1.0.2"}}, Dial: w.dial,
-			ResolvConf: []string{}, Retry: time.Millisecond, GiveUp: 2 * time.Millisecond})
+		r := New(Config{
+			Servers: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Members: table{"web": {"10.1.0.2"}}, Dial: w.dial,
+			ResolvConf: []string{}, Retry: time.Millisecond, GiveUp: 2 * time.Millisecond,
+		})
 		q := slirp.DNSQuery{Guest: netip.MustParseAddrPort("10.1.0.9:4000"), Proto: slirp.TCP, Msg: msg}
 		if udp {
 			q.Proto = slirp.UDP

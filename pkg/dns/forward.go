@@ -83,7 +83,7 @@ func (r *Resolver) ask(ctx context.Context, m *query, servers []netip.AddrPort) 
 	results := make(chan reported, tries)
 	dead := make([]bool, len(servers))
 	asked, waiting := 0, 0
-	more := func() bool { // asks the next server that is worth it
+	more := func() { // asks the next server that is worth it
 		for ; asked < tries; asked++ {
 			i := (first + asked) % len(servers)
 			if dead[i] {
@@ -95,9 +95,8 @@ func (r *Resolver) ask(ctx context.Context, m *query, servers []netip.AddrPort) 
 				answer, err := r.exchange(ctx, m, servers[i])
 				results <- reported{i, answer, err}
 			}()
-			return true
+			return
 		}
-		return false
 	}
 	more()
 	var refused []byte

@@ -105,11 +105,8 @@ func (m *query) options(p *dnsmessage.Parser) bool {
 // forHosts reports whether the question is for something that hosts have, rather
 // than for what a zone says about itself.
 func (m *query) forHosts() bool {
-	switch m.question.Type {
-	case dnsmessage.TypeNS, dnsmessage.TypeSOA, typeDS, typeDNSKEY:
-		return false
-	}
-	return true
+	t := m.question.Type
+	return t != dnsmessage.TypeNS && t != dnsmessage.TypeSOA && t != typeDS && t != typeDNSKEY
 }
 
 // RFC 4034, sections 2 and 5.
@@ -181,15 +178,8 @@ func (m *query) build(rcode dnsmessage.RCode, answer func(*dnsmessage.Builder) e
 // the first. A name without one of the type exists all the same.
 func (m *query) addresses(addrs []netip.Addr) []byte {
 	want := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
-		switch m.question.Type {
-		case dnsmessage.TypeA:
-			return !a.Is4()
-		case dnsmessage.TypeAAAA:
-			return !a.Is6()
-		case dnsmessage.TypeALL:
-			return false
-		}
-		return true
+		t := m.question.Type
+		return t != dnsmessage.TypeALL && (t != dnsmessage.TypeA || !a.Is4()) && (t != dnsmessage.TypeAAAA || !a.Is6())
 	})
 	rand.Shuffle(len(want), func(i, j int) { want[i], want[j] = want[j], want[i] })
 	return m.reply(dnsmessage.RCodeSuccess, func(b *dnsmessage.Builder) error {

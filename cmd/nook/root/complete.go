@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/secret"
 	"github.com/nook-containers/nook/libpod/volume"
 )
@@ -24,6 +25,7 @@ const (
 	images     = "image"
 	volumes    = "volume"
 	secrets    = "secret"
+	networks   = "network"
 )
 
 // objectOf tells what a command takes, by its name without the program's.
@@ -42,6 +44,8 @@ func objectOf(command string) (object, bool) {
 			return one(noun)
 		}
 		return object{}, false
+	case networks:
+		return networkObject(verb)
 	case images:
 		switch verb {
 		case "inspect", "rm":
@@ -66,6 +70,19 @@ func objectOf(command string) (object, bool) {
 		return many(images)
 	case "create", "history", "push", "run", "save", "tag", "untag":
 		return one(images)
+	}
+	return object{}, false
+}
+
+// networkObject is objectOf for the verbs of networks.
+func networkObject(verb string) (object, bool) {
+	switch verb {
+	case "inspect", "rm":
+		return object{networks, 0}, true
+	case "connect", "disconnect", "exists", "update":
+		return object{networks, 1}, true
+	case "reload":
+		return object{containers, 0}, true
 	}
 	return object{}, false
 }
@@ -106,6 +123,11 @@ func namesOf(f *cmdutil.Factory, cmd *cobra.Command, kind string) (names []strin
 		list, _ := volume.Of(s).List()
 		for _, v := range list {
 			names = append(names, v.Name)
+		}
+	case networks:
+		list, _ := network.Of(s).List()
+		for _, n := range list {
+			names = append(names, n.Name)
 		}
 	case secrets:
 		list, _ := secret.Store{Dir: s.Dir + "/secrets"}.List()
