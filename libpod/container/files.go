@@ -106,7 +106,7 @@ func hostsFile(in ocispec.Input, a accounts, v netView) ([]byte, error) {
 			b.WriteString("127.0.1.1\t" + ocispec.Hostname(in) + "\n")
 		}
 	}
-	b.Write(v.lines(ocispec.Hostname(in), in.Spec.Name))
+	b.Write(v.lines(ocispec.Hostname(in)))
 	return b.Bytes(), nil
 }
 

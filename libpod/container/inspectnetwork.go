@@ -64,7 +64,7 @@ type InspectEndpoint struct {
 // describeNetwork shows c's networks. One that has been damaged or removed by hand
 // shows without addresses.
 func describeNetwork(c *state.Container, st state.Status) (InspectNetwork, error) {
-	out := InspectNetwork{Networks: map[string]*InspectEndpoint{}, Ports: shownPorts(c)}
+	out := InspectNetwork{Networks: map[string]*InspectEndpoint{}, Ports: shownPorts(c, st)}
 	nets := network.Of(c.Store())
 	for _, use := range c.Spec.Networks {
 		end := &InspectEndpoint{
@@ -117,10 +117,33 @@ type Published struct {
 	Proto     string
 }
 
+// PortsNow are the ports of c: as they are published if it runs, else as it asks
+// for them.
+func PortsNow(c *state.Container, st state.Status) []spec.Port {
+	if !st.Alive() || len(st.Run.Ports) == 0 {
+		return Ports(c.Spec, c.Image)
+	}
+	var out []spec.Port
+	for _, p := range st.Run.Ports { // each on its own
+		if n := len(out); n > 0 && follows(out[n-1], p) {
+			out[n-1].Range++
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// follows reports whether next, a single port, goes on where p ends.
+func follows(p, next spec.Port) bool {
+	return p.Proto == next.Proto && p.HostIP == next.HostIP &&
+		int(p.HostPort)+int(p.Range) == int(next.HostPort) && int(p.ContainerPort)+int(p.Range) == int(next.ContainerPort)
+}
+
 // PublishedPorts lists what is published of c, one by one. A range is as many.
-func PublishedPorts(c *state.Container) []Published {
+func PublishedPorts(c *state.Container, st state.Status) []Published {
 	var out []Published
-	for _, p := range Ports(c.Spec, c.Image) {
+	for _, p := range PortsNow(c, st) {
 		ip := p.HostIP
 		if !ip.IsValid() {
 			ip = netip.IPv4Unspecified()
@@ -139,12 +162,12 @@ func PublishedPorts(c *state.Container) []Published {
 // Key is the container's side, as inspect and port show it.
 func (p Published) Key() string { return strconv.Itoa(int(p.Container)) + "/" + p.Proto }
 
-func shownPorts(c *state.Container) map[string][]InspectPort {
+func shownPorts(c *state.Container, st state.Status) map[string][]InspectPort {
 	out := map[string][]InspectPort{}
 	for _, p := range Exposed(c.Spec, c.Image) {
 		out[Published{Container: p.ContainerPort, Proto: p.Proto}.Key()] = nil
 	}
-	for _, p := range PublishedPorts(c) {
+	for _, p := range PublishedPorts(c, st) {
 		out[p.Key()] = append(out[p.Key()], InspectPort{HostIP: p.Host.Addr().String(), HostPort: strconv.Itoa(int(p.Host.Port()))})
 	}
 	return out

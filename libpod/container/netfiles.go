@@ -17,6 +17,7 @@ import (
 // netView is what a container finds in /etc about the networks that it is in, by
 // itself or with the one whose network it has.
 type netView struct {
+	name     string // of the container
 	leases   []network.Lease
 	gateways []netip.Addr // that answer names
 	host     netip.Addr   // leads to the host; not valid: nothing does
@@ -26,7 +27,7 @@ type netView struct {
 // netView looks up what n leased for c, or what the container has whose network c
 // shares.
 func (e *Engine) netView(c *state.Container, n *Nets) (netView, error) {
-	var v netView
+	v := netView{name: c.Name}
 	mode, id := c.Spec.NetworkMode()
 	switch mode {
 	case spec.NetworkHost:
@@ -98,8 +99,8 @@ func (v netView) added(add string) (string, error) {
 }
 
 // lines are those of /etc/hosts about the container and the host.
-func (v netView) lines(hostname, name string) []byte {
-	h := network.Hosts{Hostname: hostname, Name: name, Leases: v.leases}
+func (v netView) lines(hostname string) []byte {
+	h := network.Hosts{Hostname: hostname, Name: v.name, Leases: v.leases}
 	if v.host.IsValid() {
 		h.Host = []netip.Addr{v.host}
 	}

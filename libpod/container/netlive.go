@@ -8,7 +8,6 @@ import (
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/monitor"
-	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -72,38 +71,4 @@ func callMonitor(c *state.Container, call monitor.NetCall) error {
 		err = problem.Hint(err, "%s", a.Hint)
 	}
 	return err
-}
-
-// LivePorts are the ports that are published of c, which runs, at this moment: as
-// its networks' processes know them, or where they cannot be asked as they were when
-// it started.
-func LivePorts(c *state.Container, run state.Run) []spec.Port {
-	nets := network.Of(c.Store())
-	var out []spec.Port
-	for _, use := range c.Spec.Networks {
-		ports, err := portsIn(nets.RunDir(use.Name), c.ID)
-		if err != nil {
-			return run.Ports
-		}
-		out = append(out, ports...)
-	}
-	return out
-}
-
-func portsIn(dir, id string) ([]spec.Port, error) {
-	conn, err := member.Dial(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	reply, _, err := conn.Ask(member.Request{Op: member.Show})
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range reply.State.Members {
-		if m.ID == id {
-			return m.Ports, nil
-		}
-	}
-	return nil, nil
 }

@@ -169,7 +169,7 @@ func (n *Nets) request(c *state.Container, j *joining) member.Request {
 		r.Member.Interface = "eth" + strconv.Itoa(j.order)
 	}
 	if j.order == n.portsAt() {
-		r.Ports = publishedPorts(c)
+		r.Ports = Ports(c.Spec, c.Image)
 	}
 	return r
 }
@@ -183,29 +183,12 @@ func (n *Nets) portsAt() int {
 // JoinRequest is what a container joins a network with.
 func JoinRequest(c *state.Container, n spec.Network, use spec.NetworkUse, l network.Lease) member.Request {
 	m := &member.Member{
-		ID: c.ID, Name: c.Name, IPv4: l.IPv4, IPv6: l.IPv6, MAC: l.MAC, Interface: use.Interface, MTU: use.MTU,
+		ID: c.ID, Name: c.Name, IPv4: l.IPv4, IPv6: l.IPv6, MAC: l.MAC, Interface: use.Interface, MTU: use.MTU, Host: c.Spec.HostLoopback,
 	}
 	return member.Request{Op: member.Join, Network: &n, Store: storeOf(c.Store()), Member: m}
 }
 
 func storeOf(s state.Store) member.Store { return member.Store{Dir: s.Dir, Run: s.Run} }
-
-// publishedPorts are those that c asks for.
-func publishedPorts(c *state.Container) []spec.Port {
-	ports := slices.Clone(c.Spec.Ports)
-	if !c.Spec.PublishAll {
-		return ports
-	}
-	for _, p := range slices.Concat(c.Spec.Expose) {
-		taken := func(o spec.Port) bool {
-			return o.Proto == p.Proto && o.ContainerPort <= p.ContainerPort && p.ContainerPort < o.ContainerPort+max(o.Range, 1)
-		}
-		if !slices.ContainsFunc(ports, taken) {
-			ports = append(ports, p)
-		}
-	}
-	return ports
-}
 
 // join joins with the connection that warmed the network's process, or another one
 // where that is gone.

@@ -55,7 +55,7 @@ func (s *server) hostFor(f slirp.Flow) (host netip.Addr, ok bool) {
 	if f.Dst.Addr() != member.HostAlias() {
 		return netip.Addr{}, false
 	}
-	if s.guests.hostOf(f.Src.Addr()).Allows(f.Dst.Port()) && f.Proto != slirp.Echo {
+	if s.guests.hostOf(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
 	}
 	return primaryAddr(), true

@@ -6,15 +6,16 @@ import (
 	"sync"
 
 	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/spec"
 )
 
 // guests is what guests may, by their addresses.
 type guests struct {
 	mu   sync.RWMutex
-	host map[netip.Addr]member.Host
+	host map[netip.Addr]spec.Loopback
 }
 
-func newGuests() *guests { return &guests{host: map[netip.Addr]member.Host{}} }
+func newGuests() *guests { return &guests{host: map[netip.Addr]spec.Loopback{}} }
 
 func addrsOf(m member.Member) []netip.Addr {
 	return slices.DeleteFunc([]netip.Addr{m.IPv4, m.IPv6}, func(a netip.Addr) bool { return !a.IsValid() })
@@ -39,7 +40,7 @@ func (g *guests) remove(m member.Member) {
 }
 
 // hostOf is what the guest at a may reach of the host.
-func (g *guests) hostOf(a netip.Addr) member.Host {
+func (g *guests) hostOf(a netip.Addr) spec.Loopback {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.host[a]

@@ -48,7 +48,7 @@ import (
 
 // Times.
 const (
-	grace   = 5 * time.Second        // without members, before the process ends
+	grace   = 2 * time.Second        // without members, before the process ends
 	inherit = time.Second            // for a former process's member to bring the namespace
 	handOff = 200 * time.Millisecond // for a port whose holder is just leaving
 	settled = 500 * time.Millisecond // without a change, before memory is given back

@@ -344,7 +344,7 @@ func TestHost(t *testing.T) {
 	at := func(l net.Listener) string { return netip.AddrPortFrom(member.HostAlias(), port(l)).String() }
 	a := join(t, dir, request(2))
 	r := request(3)
-	r.Member.Host.Ports = []member.Range{{First: port(loopback), Last: port(loopback)}}
+	r.Member.Host.Ports = []spec.PortRange{{First: port(loopback), Last: port(loopback)}}
 	b := join(t, dir, r)
 	want(t, a.NS, at(everywhere), slirptest.Host4)
 	want(t, b.NS, at(everywhere), slirptest.Host4)

@@ -66,6 +66,7 @@ type Container struct {
 	PublishAll     bool         `json:"publishAll,omitempty"`     // also what Expose and the image name, at ports of the kernel's choice
 	Expose         []Port       `json:"expose,omitempty"`         // without host's side
 	DNS            DNS          `json:"dns,omitzero"`
+	HostLoopback   Loopback     `json:"hostLoopback,omitzero"`
 
 	// Isolation. IPC, PID, UTS and CgroupNS are empty, NSHost or NSContainer and an
 	// id, IPC also one of its own words.

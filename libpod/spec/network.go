@@ -116,6 +116,32 @@ type Port struct {
 	Proto         string     `json:"proto"` // ProtoTCP or ProtoUDP
 }
 
+// Loopback is what a container reaches of the host's own loopback, under the names
+// of the host that it knows.
+type Loopback struct {
+	All   bool        `json:"all,omitempty"`
+	Ports []PortRange `json:"ports,omitempty"` // these alone
+}
+
+// PortRange is the ports First to Last.
+type PortRange struct {
+	First uint16 `json:"first"`
+	Last  uint16 `json:"last"`
+}
+
+// IsZero reports whether nothing is reached.
+func (l Loopback) IsZero() bool { return !l.All && len(l.Ports) == 0 }
+
+// Has reports whether port is in reach.
+func (l Loopback) Has(port uint16) bool {
+	for _, r := range l.Ports {
+		if r.First <= port && port <= r.Last {
+			return true
+		}
+	}
+	return l.All
+}
+
 // DNS says whom a container asks for names. What is not set is the network's or
 // the host's.
 type DNS struct {

@@ -191,6 +191,10 @@ func inherited(p slirp.Port) (slirp.Port, []Socket, error) {
 	return p, []Socket{s}, nil
 }
 
+// firstFree is what makes an ordinary user's port of one below 1024 in advice: 8080
+// of 80.
+const firstFree = 8000
+
 // explain adds advice to the error of a listen call.
 func explain(p slirp.Port, err error) error {
 	if err == nil {

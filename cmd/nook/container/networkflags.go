@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -20,6 +21,7 @@ type networkFlags struct {
 	ip, ip6, mac               string
 	publish, expose            []string
 	dns, dnsSearch, dnsOptions []string
+	loopback                   string
 }
 
 func (o *createFlags) addNetwork(f *pflag.FlagSet) {
@@ -27,8 +29,36 @@ func (o *createFlags) addNetwork(f *pflag.FlagSet) {
 	q.addUses(f)
 	f.BoolVarP(&o.req.Spec.PublishAll, "publish-all", "P", false, "publish what is exposed, at ports that are free")
 	f.StringArrayVar(&q.expose, "expose", nil, "port that the container listens on: PORT[-LAST][/tcp|/udp]")
+	f.StringVar(&q.loopback, "host-loopback", "", "let host.containers.internal reach what listens on the host's loopback: all of it, or `PORT[-LAST],...`")
+	f.Lookup("host-loopback").NoOptDefVal = allOfLoopback
 	q.addDNS(f)
 	f.SetNormalizeFunc(networkWords)
+}
+
+// allOfLoopback is --host-loopback without a value.
+const allOfLoopback = "all"
+
+// readLoopback reads --host-loopback.
+func (q *networkFlags) readLoopback(s *spec.Container) error {
+	if q.loopback == "" {
+		return nil
+	}
+	if mode, _ := s.NetworkMode(); mode != spec.NetworkBridge {
+		return fmt.Errorf("--host-loopback: does not go with --network %s", mode)
+	}
+	if q.loopback == allOfLoopback {
+		s.HostLoopback.All = true
+		return nil
+	}
+	for part := range strings.SplitSeq(q.loopback, ",") {
+		ports, err := syntax.Expose(part)
+		if err != nil || len(ports) != 1 || strings.Contains(part, "/") {
+			return fmt.Errorf("--host-loopback %q: want PORT[-LAST],...", q.loopback)
+		}
+		p := ports[0]
+		s.HostLoopback.Ports = append(s.HostLoopback.Ports, spec.PortRange{First: p.ContainerPort, Last: p.ContainerPort + p.Range - 1})
+	}
+	return nil
 }
 
 // addUses defines the flags about networks and ports that pods have too.
@@ -70,6 +100,9 @@ func (o *createFlags) readNetwork(r *container.Request, _ host) error {
 		return err
 	}
 	if err := o.net.readPorts(&r.Spec); err != nil {
+		return err
+	}
+	if err := o.net.readLoopback(&r.Spec); err != nil {
 		return err
 	}
 	return o.net.readDNS(&r.Spec)

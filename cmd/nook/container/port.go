@@ -58,11 +58,15 @@ one of them is. It is an error if that one is not published.`,
 // allPorts prints where each port of c is published, with its id where there are
 // several containers.
 func allPorts(w io.Writer, c *state.Container, several bool) error { //nolint:revive // a column more
+	st, err := c.Status()
+	if err != nil {
+		return err
+	}
 	prefix := ""
 	if several {
 		prefix = c.Short() + "\t"
 	}
-	for _, p := range container.PublishedPorts(c) {
+	for _, p := range container.PublishedPorts(c, st) {
 		if _, err := fmt.Fprintf(w, "%s%s -> %s\n", prefix, p.Key(), p.Host); err != nil {
 			return err
 		}
@@ -76,8 +80,12 @@ func onePort(w io.Writer, c *state.Container, text string) error {
 	if err != nil {
 		return err
 	}
+	st, err := c.Status()
+	if err != nil {
+		return err
+	}
 	found := false
-	for _, p := range container.PublishedPorts(c) {
+	for _, p := range container.PublishedPorts(c, st) {
 		if p.Container == ports[0].ContainerPort && p.Proto == ports[0].Proto {
 			found = true
 			if _, err := fmt.Fprintln(w, p.Host); err != nil {

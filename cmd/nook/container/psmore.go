@@ -39,7 +39,7 @@ type psSize struct {
 
 func (r psRow) more() psMore {
 	m := psMore{CIDFile: r.CIDFile(), Namespaces: r.namespaces(), Ports: []psPort{}, ExposedPorts: r.ExposedPorts()}
-	for _, p := range container.Ports(r.c.Spec, r.c.Container.Image) {
+	for _, p := range container.PortsNow(r.c.Container, r.c.Status) {
 		port := psPort{ContainerPort: p.ContainerPort, HostPort: p.HostPort, Range: p.Range, Protocol: p.Proto}
 		if p.HostIP.IsValid() {
 			port.HostIP = p.HostIP.String()
@@ -140,7 +140,7 @@ const shortestID = 4
 // portsText is the column PORTS, as docker-ps(1) has it; ranges in one.
 func portsText(l container.Listed) string {
 	var out []string
-	for _, p := range container.Ports(l.Spec, l.Container.Image) {
+	for _, p := range container.PortsNow(l.Container, l.Status) {
 		text := portSpan(p.ContainerPort, p.Range) + "/" + p.Proto
 		ip := "0.0.0.0"
 		if p.HostIP.IsValid() {
@@ -155,7 +155,7 @@ func portsText(l container.Listed) string {
 		out = append(out, text)
 	}
 	for _, p := range container.Exposed(l.Spec, l.Container.Image) {
-		published := slices.ContainsFunc(container.PublishedPorts(l.Container), func(x container.Published) bool {
+		published := slices.ContainsFunc(container.PublishedPorts(l.Container, l.Status), func(x container.Published) bool {
 			return x.Container == p.ContainerPort && x.Proto == p.Proto
 		})
 		if !published {

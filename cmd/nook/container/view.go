@@ -107,7 +107,11 @@ func (v *view) watch(f *cmdutil.Factory, conn *attach.Conn, cancel func()) error
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- outcome(client.Run(conn)) }()
+	go func() {
+		exit, err := client.Run(conn)
+		nameHolder(f, &exit)
+		done <- outcome(exit, err)
+	}()
 	defer func() { restore() }()
 	select {
 	case err := <-done:
@@ -152,6 +156,7 @@ func awaitStarted(f *cmdutil.Factory, conn *attach.Conn) (id string, err error) 
 	if errors.Is(err, runs) {
 		return id, nil
 	}
+	nameHolder(f, &exit)
 	return "", outcome(exit, err)
 }
 

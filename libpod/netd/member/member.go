@@ -86,39 +86,18 @@ type Member struct {
 	MTU       int        `json:"mtu,omitempty"` // bytes; 0: the network's
 	// Order is the network's place among the container's, from 0. The default route
 	// is that of the first.
-	Order   int          `json:"order,omitempty"`
-	Names   []string     `json:"names,omitempty"` // that it is found by
-	Host    Host         `json:"host,omitzero"`
-	Servers []netip.Addr `json:"servers,omitempty"` // whom to ask for names that are not of the network, in place of the network's
+	Order int      `json:"order,omitempty"`
+	Names []string `json:"names,omitempty"` // that it is found by
+	// Host is what it reaches of the host's loopback by HostAlias, beside the host's own
+	// address.
+	Host spec.Loopback `json:"host,omitzero"`
 	// Again tells that the interface may be there: the process is a new one.
 	Again bool `json:"again,omitempty"`
-}
-
-// Host is what a container may reach of the host through HostAlias.
-type Host struct {
-	Loopback bool    `json:"loopback,omitempty"` // all ports of the host's loopback
-	Ports    []Range `json:"ports,omitempty"`    // these of them
-}
-
-// Allows reports whether port of the host's loopback is in reach.
-func (h Host) Allows(port uint16) bool {
-	for _, r := range h.Ports {
-		if r.First <= port && port <= r.Last {
-			return true
-		}
-	}
-	return h.Loopback
 }
 
 // HostAlias is the address by which containers reach the host. Podman's, whose
 // users have it in their settings.
 func HostAlias() netip.Addr { return netip.AddrFrom4([4]byte{169, 254, 1, 2}) }
-
-// Range is the ports First to Last.
-type Range struct {
-	First uint16 `json:"first"`
-	Last  uint16 `json:"last"`
-}
 
 // Reply is the answer to a Request. With that to Join comes the network's
 // namespace.
