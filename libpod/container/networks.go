@@ -57,7 +57,20 @@ func planUses(nets network.Store, asked []spec.NetworkUse) ([]spec.NetworkUse, e
 			return nil, err
 		}
 	}
-	return uses, nil
+	return uses, checkInterfaces(uses)
+}
+
+// checkInterfaces finds two interfaces of one name, of which one may be made up.
+func checkInterfaces(uses []spec.NetworkUse) error {
+	seen := map[string]string{}
+	for _, u := range uses {
+		name := network.Interface(spec.Container{Networks: uses}, u.Name)
+		if other, twice := seen[name]; twice {
+			return fmt.Errorf("networks %s and %s: both interfaces would be called %s", other, u.Name, name)
+		}
+		seen[name] = u.Name
+	}
+	return nil
 }
 
 // holdNetworks keeps c's networks from being removed until release is called, which

@@ -84,7 +84,7 @@ func newDisconnect(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "disconnect [flags] NETWORK CONTAINER",
 		Short:   "Take a container out of a network",
-		Long:    "Take a container out of a network. It must not run.",
+		Long:    "Take a container out of a network. One that runs is out of it at once.",
 		Example: "  nook network disconnect back postgres",
 		Args:    cmdutil.ExactArgs(2, "a network and a container"),
 		RunE: func(cmd *cobra.Command, args []string) error {

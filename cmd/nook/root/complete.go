@@ -37,13 +37,7 @@ func objectOf(command string) (object, bool) {
 	many, one := func(kind string) (object, bool) { return object{kind, 0}, true }, func(kind string) (object, bool) { return object{kind, 1}, true }
 	switch noun {
 	case volumes, secrets:
-		switch verb {
-		case "inspect", "rm", "mount", "unmount":
-			return many(noun)
-		case "exists", "export", "import":
-			return one(noun)
-		}
-		return object{}, false
+		return keptObject(noun, verb)
 	case networks:
 		return networkObject(verb)
 	case images:
@@ -70,6 +64,17 @@ func objectOf(command string) (object, bool) {
 		return many(images)
 	case "create", "history", "push", "run", "save", "tag", "untag":
 		return one(images)
+	}
+	return object{}, false
+}
+
+// keptObject is objectOf for the verbs of volumes and secrets.
+func keptObject(kind, verb string) (object, bool) {
+	switch verb {
+	case "inspect", "rm", "mount", "unmount":
+		return object{kind, 0}, true
+	case "exists", "export", "import":
+		return object{kind, 1}, true
 	}
 	return object{}, false
 }
