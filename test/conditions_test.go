@@ -22,6 +22,7 @@ import (
 //	[controller:memory]  which can have that controller
 //	[systemd]            the user has a manager, and a session bus; see the command session
 //	[journald]           there is a journal, and journalctl
+//	[lowports]           an ordinary user may listen on port 80
 //	[machine:vm]         it runs in such a machine; docs/testing.md
 func condition(cond string) (bool, error) {
 	name, arg, _ := strings.Cut(cond, ":")
