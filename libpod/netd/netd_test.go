@@ -387,3 +387,49 @@ func isCode(err error, code string) bool {
 	e, ok := errors.AsType[*member.Error](err)
 	return ok && e.Code == code
 }
+
+// TestCrowd has a thousand clients at one time, each of which must have all its
+// bytes back.
+func TestCrowd(t *testing.T) {
+	const crowd = 1000
+	dir := t.TempDir()
+	a := join(t, dir, request(2, tcp(18085, 80)))
+	l := a.Listen(t, "tcp", addr(2).String()+":80")
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c); c.Close() }()
+		}
+	}()
+	var all, here sync.WaitGroup
+	here.Add(crowd)
+	for i := range crowd {
+		all.Go(func() {
+			c, err := net.Dial("tcp", "127.0.0.1:18085")
+			here.Done()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			here.Wait()
+			text := fmt.Sprintf("client %d", i)
+			_, _ = io.WriteString(c, text)
+			_ = c.(*net.TCPConn).CloseWrite()
+			if got, err := io.ReadAll(c); string(got) != text {
+				t.Errorf("%q, %v; want %q", got, err, text)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestMemberFD compares what package member must know and may not import.
+func TestMemberFD(t *testing.T) {
+	if member.MemberFD != userns.MemberFD {
+		t.Errorf("%d, userns has %d", member.MemberFD, userns.MemberFD)
+	}
+}

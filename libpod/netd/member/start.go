@@ -16,11 +16,9 @@ import (
 // Name is argv[0] of the process; argv[1] is its directory.
 const Name = "nook-net"
 
-// Descriptors of the process.
-const (
-	startFD  = 3 // userns.MemberFD: the message that makes it a member of the user namespace
-	ListenFD = 4
-)
+// ListenFD is the listening socket in the process. On the descriptor before comes
+// what makes it a member of the user namespace (userns.Ready).
+const ListenFD = MemberFD + 1
 
 // tries is how often a process may end just when it is asked. One that ends
 // because it is idle does so with the lock held; more than two in a row mean that
@@ -61,7 +59,7 @@ func Dial(dir string) (*Conn, error) {
 var ErrNone = errors.New("the network has no process")
 
 // Connect is Dial that starts the process where there is none. The caller is a
-// member of the user namespace, by descriptor memberFD, or in none.
+// member of the user namespace, by descriptor MemberFD, or in none.
 func Connect(dir string) (*Conn, error) {
 	c, err := Dial(dir)
 	if !errors.Is(err, ErrNone) {
@@ -170,15 +168,15 @@ func environ() []string {
 	return out
 }
 
-// memberFD is userns.MemberFD; a test compares them. The package itself is too
+// MemberFD is userns.MemberFD; a test compares them. The package itself is too
 // much for a process that stays.
-const memberFD = 3
+const MemberFD = 3
 
 // makeMember sends what userns.Ready waits for on the other end of sock. As long
 // as this process is a member there is no other user namespace, so the lock is
 // free or shared.
 func makeMember(sock *os.File) error {
-	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(memberFD))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(MemberFD))
 	if err != nil || filepath.Base(path) != "userns.members" {
 		return sys.SendFDs(sock, []byte{1}) // root needs no user namespace
 	}
@@ -190,5 +188,5 @@ func makeMember(sock *os.File) error {
 	if err := sys.LockShared(lock); err != nil {
 		return err
 	}
-	return sys.SendFDs(sock, []byte{1}, memberFD, int(lock.Fd())) //nolint:gosec // a descriptor
+	return sys.SendFDs(sock, []byte{1}, MemberFD, int(lock.Fd())) //nolint:gosec // a descriptor
 }
