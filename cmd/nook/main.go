@@ -36,7 +36,7 @@ func main() {
 
 func run() int {
 	if os.Args[0] == member.Name {
-		return runNet()
+		return runNet(context.Background())
 	}
 	restart := os.Args[0] == monitor.RestartName && len(os.Args) == 2
 	inside := os.Args[0] == launch.EngineName || os.Args[0] == launch.LaunchName || restart

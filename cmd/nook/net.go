@@ -17,7 +17,7 @@ import (
 
 // runNet is the process of a network; package member starts it. What it writes to
 // standard error is its log.
-func runNet() int {
+func runNet(ctx context.Context) int {
 	switch err := userns.Ready(); {
 	case errors.Is(err, userns.ErrAbandoned):
 		return cmdutil.ExitFailure // with it the clients are gone, or start another
@@ -26,7 +26,7 @@ func runNet() int {
 		return cmdutil.ExitFailure
 	}
 	_ = sys.SetProcessName(member.Name) // a name is all it is
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
 	err := serveNet(ctx)
 	if err != nil {

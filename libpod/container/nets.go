@@ -193,28 +193,27 @@ func storeOf(s state.Store) member.Store { return member.Store{Dir: s.Dir, Run: 
 // join joins with the connection that warmed the network's process, or another one
 // where that is gone.
 func (j *joining) join(r member.Request, ns *os.File) error {
-	var reply member.Reply
-	var files []*os.File
+	var got member.Entered
 	err := j.ready()
 	if err == nil {
-		reply, files, err = j.conn.Ask(r, ns)
+		got.Reply, got.Files, err = j.conn.Ask(r, ns)
 	}
 	if member.Lost(err) {
 		j.leave()
-		j.conn, reply, files, err = member.Enter(j.dir, r, ns)
+		j.conn, got, err = member.Enter(j.dir, r, ns)
 	}
 	if err != nil {
 		return explainNet(j.network.Name, err)
 	}
-	if len(files) != 1 {
+	if len(got.Files) != 1 {
 		return fmt.Errorf("network %s: its process gave no namespace", j.network.Name)
 	}
-	r.Ports = reply.Ports
-	j.net = &monitor.Net{Dir: j.dir, Join: r, Conn: j.conn, NS: files[0]}
+	r.Ports = got.Ports
+	j.net = &monitor.Net{Dir: j.dir, Join: r, Conn: j.conn, NS: got.Files[0]}
 	return nil
 }
 
-// errNoConn stands for a connection that is not there.
+// ready waits for the network's process to have its stack.
 func (j *joining) ready() error {
 	if j.conn == nil {
 		return member.ErrLost

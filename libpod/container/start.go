@@ -78,23 +78,16 @@ type running struct {
 func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) (_ *running, err error) {
 	var undo cleanup.Stack
 	defer undo.RunOnError(&err)
-	if err := network.CheckMode(c.Spec); err != nil {
-		return nil, err
-	}
 	joined, err := e.join(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}
 	defer joined.close()
 	undo.Push("leave the networks", o.Nets.Close)
-	if err := o.Nets.lease(ctx, c); err != nil {
-		return nil, err
-	}
-	view, err := e.netView(c, o.Nets)
+	view, plugged, err := e.enterNetworks(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}
-	plugged := o.Nets.plugIn(c, o.Seed.PID())
 	root, err := e.rootFS(c)
 	if err != nil {
 		return nil, err
@@ -157,6 +150,19 @@ func effectiveCaps(s *specs.Spec) []string {
 		return nil
 	}
 	return s.Process.Capabilities.Effective
+}
+
+// enterNetworks gets c addresses in its networks, and begins to plug it in; plugged
+// waits for that, once its first process is known.
+func (e *Engine) enterNetworks(ctx context.Context, c *state.Container, o StartOptions) (view netView, plugged func(pid int) error, err error) {
+	if err := network.CheckMode(c.Spec); err != nil {
+		return view, nil, err
+	}
+	if err := o.Nets.lease(ctx, c); err != nil {
+		return view, nil, err
+	}
+	view, err = e.netView(c, o.Nets)
+	return view, o.Nets.plugIn(c, o.Seed.PID()), err
 }
 
 // tryLog finds out whether the log can be written while an error can still be told.

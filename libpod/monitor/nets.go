@@ -155,7 +155,7 @@ func (k *keeper) joinAgain(m *kept) error {
 	who.Again = true
 	r := m.Join
 	r.Member = &who
-	conn, reply, files, err := member.Enter(m.Dir, r, own, m.NS)
+	conn, got, err := member.Enter(m.Dir, r, own, m.NS)
 	if err != nil {
 		return err
 	}
@@ -163,17 +163,17 @@ func (k *keeper) joinAgain(m *kept) error {
 	defer k.mu.Unlock()
 	select {
 	case <-m.leave: // it ended meanwhile
-		for _, f := range files {
+		for _, f := range got.Files {
 			_ = f.Close()
 		}
 		return conn.Close()
 	default:
 	}
 	_ = m.Conn.Close()
-	m.Conn, m.Join.Ports = conn, reply.Ports
-	if len(files) == 1 { // the same one, unless another process had begun anew
+	m.Conn, m.Join.Ports = conn, got.Ports
+	if len(got.Files) == 1 { // the same one, unless another process had begun anew
 		_ = m.NS.Close()
-		m.NS = files[0]
+		m.NS = got.Files[0]
 	}
 	return nil
 }
@@ -295,16 +295,16 @@ func (k *keeper) join(c NetCall) error {
 	}
 	defer own.Close()
 	r := k.placed(*c.Join)
-	conn, reply, files, err := member.Enter(c.Dir, r, own)
+	conn, got, err := member.Enter(c.Dir, r, own)
 	if err != nil {
 		return err
 	}
 	n := &Net{Dir: c.Dir, Join: r, Conn: conn}
-	n.Join.Ports = reply.Ports
-	if len(files) != 1 {
+	n.Join.Ports = got.Ports
+	if len(got.Files) != 1 {
 		return errors.Join(errors.New("the network's process gave no namespace"), conn.Close())
 	}
-	n.NS = files[0]
+	n.NS = got.Files[0]
 	k.add(n)
 	return nil
 }

@@ -47,6 +47,9 @@ func (s *server) prepare(r member.Request) error {
 // join makes a container a member. files are its namespace, and that of the
 // network where it knows one.
 func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) (_ *membership, err error) {
+	if r.Member == nil || r.Network == nil || len(files) == 0 {
+		return nil, errors.New("join: the request is not complete")
+	}
 	if len(files) < 2 {
 		s.awaitNamespace(r.Member.ID)
 	}
@@ -60,26 +63,11 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 		}
 	}
 	m := &membership{Member: *r.Member, conn: conn, gone: make(chan struct{})}
-	for _, other := range s.members {
-		if other.ID != m.ID && (other.IPv4.IsValid() && other.IPv4 == m.IPv4 || other.IPv6.IsValid() && other.IPv6 == m.IPv6) {
-			return nil, fmt.Errorf("network %s: %s has the address of %s", s.network.Name, other.Name, m.Name)
-		}
-	}
-	g, err := guestOf(s.network, m.Member)
-	if err != nil {
+	if err := s.checkAddrs(m); err != nil {
 		return nil, err
 	}
-	port := s.bridge.Port(g.Port)
-	if m.Again && port != 0 && s.sameNS(files[1:]) {
-		if old := s.members[m.ID]; old != nil {
-			s.forget(old) // its interface stays
-		}
-		m.port = port
-	} else {
-		if err := s.plug(m, g, files[0], port); err != nil {
-			return nil, err
-		}
-		undo.Push("unplug", func() error { return s.bridge.Unplug(m.port) })
+	if err := s.connect(m, files, &undo); err != nil {
+		return nil, err
 	}
 	undo.Push("unpublish", func() error { s.unpublish(m); return nil })
 	if err := s.publish(m, r.Ports); err != nil {
@@ -89,6 +77,37 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 	s.guests.add(m.Member)
 	s.note()
 	return m, nil
+}
+
+// checkAddrs finds another member with an address of m.
+func (s *server) checkAddrs(m *membership) error {
+	for _, other := range s.members {
+		if other.ID != m.ID && slices.ContainsFunc(addrsOf(other.Member), func(a netip.Addr) bool { return a == m.IPv4 || a == m.IPv6 }) {
+			return fmt.Errorf("network %s: %s has the address of %s", s.network.Name, other.Name, m.Name)
+		}
+	}
+	return nil
+}
+
+// connect gives m its interface, if it has none yet.
+func (s *server) connect(m *membership, files []*os.File, undo *cleanup.Stack) error {
+	g, err := guestOf(s.network, m.Member)
+	if err != nil {
+		return err
+	}
+	port := s.bridge.Port(g.Port)
+	if m.Again && port != 0 && s.sameNS(files[1:]) {
+		if old := s.members[m.ID]; old != nil {
+			s.forget(old) // its interface stays
+		}
+		m.port = port
+		return nil
+	}
+	if err := s.plug(m, g, files[0], port); err != nil {
+		return err
+	}
+	undo.Push("unplug", func() error { return s.bridge.Unplug(m.port) })
+	return nil
 }
 
 // plug gives m its interface, in place of what is left of an earlier membership:

@@ -194,8 +194,8 @@ func (s *server) do(conn *sys.PacketConn, joined **membership, r member.Request,
 	var err error
 	switch r.Op {
 	case member.Join:
-		if *joined != nil || r.Member == nil || r.Network == nil || len(files) == 0 {
-			err = errors.New("join: the request is not complete, or comes twice")
+		if *joined != nil {
+			err = errors.New("join: twice on one connection")
 			break
 		}
 		*joined, err = s.join(conn, r, files)
@@ -205,13 +205,7 @@ func (s *server) do(conn *sys.PacketConn, joined **membership, r member.Request,
 	case member.Prepare:
 		err = s.prepare(r)
 	case member.Leave:
-		s.mu.Lock()
-		m := s.of(*joined, r.Of)
-		if m == nil {
-			err = errGone
-		}
-		s.drop(m)
-		s.mu.Unlock()
+		err = s.leave(*joined, r.Of)
 	case member.Publish, member.Unpublish:
 		reply.Ports, err = s.changePorts(*joined, r)
 	case member.Show:
@@ -221,15 +215,32 @@ func (s *server) do(conn *sys.PacketConn, joined **membership, r member.Request,
 	}
 	reply.Version = member.Version
 	if err != nil {
-		reply.Error, reply.Hint = err.Error(), problem.HintOf(err)
-		if c, ok := errors.AsType[*codeError](err); ok {
-			reply.Code = c.code
-		}
-		if b, ok := errors.AsType[*busyError](err); ok {
-			reply.Code, reply.Busy = member.CodeBusy, &b.port
-		}
+		explain(&reply, err)
 	}
 	return reply, give
+}
+
+// explain puts err into reply.
+func explain(reply *member.Reply, err error) {
+	reply.Error, reply.Hint = err.Error(), problem.HintOf(err)
+	if c, ok := errors.AsType[*codeError](err); ok {
+		reply.Code = c.code
+	}
+	if b, ok := errors.AsType[*busyError](err); ok {
+		reply.Code, reply.Busy = member.CodeBusy, &b.port
+	}
+}
+
+// leave ends a membership.
+func (s *server) leave(joined *membership, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.of(joined, id)
+	if m == nil {
+		return errGone
+	}
+	s.drop(m)
+	return nil
 }
 
 // codeError has a code of package member.
@@ -241,7 +252,7 @@ type codeError struct {
 func (e *codeError) Error() string { return e.err.Error() }
 func (e *codeError) Unwrap() error { return e.err }
 
-var errGone = &codeError{member.CodeGone, errors.New("not a member of the network")} //nolint:gochecknoglobals // a constant error
+var errGone = &codeError{member.CodeGone, errors.New("not a member of the network")}
 
 // of finds the member that a request is about.
 func (s *server) of(joined *membership, id string) *membership {
@@ -302,9 +313,9 @@ func (s *server) close() error {
 func (s *server) state() *member.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := &member.State{PID: os.Getpid(), Network: s.network.ID, Members: []member.MemberState{}}
+	st := &member.State{PID: os.Getpid(), Network: s.network.ID, Members: []member.Present{}}
 	for _, m := range s.members {
-		st.Members = append(st.Members, member.MemberState{Member: m.Member, Ports: publicPorts(m.ports)})
+		st.Members = append(st.Members, member.Present{Member: m.Member, Ports: publicPorts(m.ports)})
 	}
 	if s.stack != nil {
 		x := s.stack.Stats()

@@ -99,12 +99,12 @@ func (g *guest) enter(t *testing.T) {
 	if g.net != nil {
 		files = append(files, g.net)
 	}
-	conn, reply, got, err := member.Enter(g.dir, g.req, files...)
+	conn, got, err := member.Enter(g.dir, g.req, files...)
 	if err != nil {
 		log, _ := os.ReadFile(member.LogPath(g.dir))
 		t.Fatalf("%v\n%s", err, log)
 	}
-	g.conn, g.net, g.ports = conn, got[0], reply.Ports
+	g.conn, g.net, g.ports = conn, got.Files[0], got.Ports
 }
 
 func show(t *testing.T, dir string) *member.State {
@@ -309,10 +309,10 @@ func TestBusyPort(t *testing.T) {
 	dir := t.TempDir()
 	join(t, dir, request(2, tcp(18083, 80)))
 	for name, p := range map[string]spec.Port{"c2": tcp(18083, 81), "": tcp(listening(t), 81)} {
-		_, reply, _, err := member.Enter(dir, request(3, tcp(18084, 82), p), slirptest.NewNS(t).File())
+		_, got, err := member.Enter(dir, request(3, tcp(18084, 82), p), slirptest.NewNS(t).File())
 		e, ok := errors.AsType[*member.Error](err)
 		if !ok || e.Code != member.CodeBusy || e.Busy == nil || e.Busy.HostPort != p.HostPort {
-			t.Fatalf("port %d: %v, %+v", p.HostPort, err, reply)
+			t.Fatalf("port %d: %v, %+v", p.HostPort, err, got)
 		}
 		if name != "" && e.Text != fmt.Sprintf("publish *:%d/tcp: the port is in use by container %s", p.HostPort, name) {
 			t.Errorf("it says %q, want the name of its holder", e.Text)
@@ -330,8 +330,10 @@ func TestBusyPort(t *testing.T) {
 func listening(t *testing.T) uint16 {
 	t.Helper()
 	l := slirptest.Host().Listen(t, "tcp", "127.0.0.1:0")
-	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+	return portOf(l)
 }
+
+func portOf(l net.Listener) uint16 { return netip.MustParseAddrPort(l.Addr().String()).Port() }
 
 // TestHost reaches the host by the alias, and its loopback where that is allowed.
 func TestHost(t *testing.T) {
@@ -340,11 +342,10 @@ func TestHost(t *testing.T) {
 	loopback := slirptest.Host().Listen(t, "tcp", "127.0.0.1:0")
 	go peers(everywhere)
 	go peers(loopback)
-	port := func(l net.Listener) uint16 { return l.Addr().(*net.TCPAddr).AddrPort().Port() }
-	at := func(l net.Listener) string { return netip.AddrPortFrom(member.HostAlias(), port(l)).String() }
+	at := func(l net.Listener) string { return netip.AddrPortFrom(member.HostAlias(), portOf(l)).String() }
 	a := join(t, dir, request(2))
 	r := request(3)
-	r.Member.Host.Ports = []spec.PortRange{{First: port(loopback), Last: port(loopback)}}
+	r.Member.Host.Ports = []spec.PortRange{{First: portOf(loopback), Last: portOf(loopback)}}
 	b := join(t, dir, r)
 	want(t, a.NS, at(everywhere), slirptest.Host4)
 	want(t, b.NS, at(everywhere), slirptest.Host4)
@@ -408,7 +409,7 @@ func TestCrowd(t *testing.T) {
 	here.Add(crowd)
 	for i := range crowd {
 		all.Go(func() {
-			c, err := net.Dial("tcp", "127.0.0.1:18085")
+			c, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:18085")))
 			here.Done()
 			if err != nil {
 				t.Error(err)
@@ -418,7 +419,7 @@ func TestCrowd(t *testing.T) {
 			here.Wait()
 			text := fmt.Sprintf("client %d", i)
 			_, _ = io.WriteString(c, text)
-			_ = c.(*net.TCPConn).CloseWrite()
+			_ = c.CloseWrite()
 			if got, err := io.ReadAll(c); string(got) != text {
 				t.Errorf("%q, %v; want %q", got, err, text)
 			}

@@ -47,7 +47,7 @@ func FindHolder(proto string, port uint16) (h Holder, ok bool) {
 }
 
 // findSocket looks for a port in one of the kernel's tables (proc_pid_net(5)).
-func findSocket(table string, listening bool, port uint16) (uid int, inode string, ok bool) { //nolint:revive // a property of the table
+func findSocket(table string, listening bool, port uint16) (uid int, inode string, ok bool) {
 	f, err := os.Open(table)
 	if err != nil {
 		return 0, "", false // a kernel without the family

@@ -2,6 +2,7 @@ package hostnet
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"testing"
 )
@@ -16,8 +17,8 @@ func TestFindHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
-	for proto, p := range map[string]uint16{"tcp": port, "udp": u.LocalAddr().(*net.UDPAddr).AddrPort().Port()} {
+	port := portOf(l.Addr())
+	for proto, p := range map[string]uint16{"tcp": port, "udp": portOf(u.LocalAddr())} {
 		h, ok := FindHolder(proto, p)
 		if !ok || h.PID != os.Getpid() || h.UID != os.Getuid() || h.Name == "" {
 			t.Errorf("%s: %+v, %v; want this process", proto, h, ok)
@@ -30,13 +31,15 @@ func TestFindHolder(t *testing.T) {
 	}
 	defer c.Close()
 	l.Close()
-	if h, ok := FindHolder("tcp", c.LocalAddr().(*net.TCPAddr).AddrPort().Port()); ok {
+	if h, ok := FindHolder("tcp", portOf(c.LocalAddr())); ok {
 		t.Errorf("a client's port: %+v", h)
 	}
 	if h, ok := FindHolder("tcp", port); ok {
 		t.Errorf("nobody: %+v", h)
 	}
 }
+
+func portOf(a net.Addr) uint16 { return netip.MustParseAddrPort(a.String()).Port() }
 
 func FuzzParseSocket(f *testing.F) {
 	f.Add("   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 12345 1 0 100 0 0 10 0", uint16(8080))

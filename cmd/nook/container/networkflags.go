@@ -53,7 +53,7 @@ func (q *networkFlags) readLoopback(s *spec.Container) error {
 	for part := range strings.SplitSeq(q.loopback, ",") {
 		ports, err := syntax.Expose(part)
 		if err != nil || len(ports) != 1 || strings.Contains(part, "/") {
-			return fmt.Errorf("--host-loopback %q: want PORT[-LAST],...", q.loopback)
+			return fmt.Errorf("--host-loopback %q: want PORT[-LAST] and commas between", q.loopback)
 		}
 		p := ports[0]
 		s.HostLoopback.Ports = append(s.HostLoopback.Ports, spec.PortRange{First: p.ContainerPort, Last: p.ContainerPort + p.Range - 1})

@@ -108,13 +108,8 @@ func (o *PodFlags) shared(p *spec.Pod) (err error) {
 	if len(p.Share) == 0 && !set.Changed("infra") {
 		p.Infra = false // nothing is to be held
 	}
-	if !slices.Contains(p.Share, spec.ShareNet) {
-		for _, name := range []string{"network", "publish", "dns"} {
-			if set.Changed(name) {
-				return fmt.Errorf("--%s: the pod does not share its network", name)
-			}
-		}
-		p.Network, p.Networks = spec.NetworkNone, nil
+	if err := o.checkNetwork(p); err != nil {
+		return err
 	}
 	if p.Infra {
 		return ocispec.CheckSysctls(spec.Container{Network: p.Network, UTS: p.UTS, Sysctls: p.Sysctls})
@@ -128,6 +123,20 @@ func (o *PodFlags) shared(p *spec.Pod) (err error) {
 			return fmt.Errorf("--%s: needs --infra", name)
 		}
 	}
+	return nil
+}
+
+// checkNetwork is about a pod that does not share its network.
+func (o *PodFlags) checkNetwork(p *spec.Pod) error {
+	if slices.Contains(p.Share, spec.ShareNet) {
+		return nil
+	}
+	for _, name := range []string{"network", "publish", "dns"} {
+		if o.c.set.Changed(name) {
+			return fmt.Errorf("--%s: the pod does not share its network", name)
+		}
+	}
+	p.Network, p.Networks = spec.NetworkNone, nil
 	return nil
 }
 

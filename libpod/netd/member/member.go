@@ -120,10 +120,10 @@ const (
 
 // State is a network as its process sees it.
 type State struct {
-	PID     int           `json:"pid"`
-	Network string        `json:"network"` // its id
-	Members []MemberState `json:"members"`
-	Stats   *Stats        `json:"stats,omitempty"`
+	PID     int       `json:"pid"`
+	Network string    `json:"network"` // its id
+	Members []Present `json:"members"`
+	Stats   *Stats    `json:"stats,omitempty"`
 }
 
 // Stats are counters since the process began, of what passes through the gateway,
@@ -138,8 +138,8 @@ type Stats struct {
 	DNSQueries uint64 `json:"dnsQueries"`
 }
 
-// MemberState is a member with its ports.
-type MemberState struct {
+// Present is a member with its ports.
+type Present struct {
 	Member
 
 	Ports []spec.Port `json:"ports,omitempty"`

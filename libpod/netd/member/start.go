@@ -95,23 +95,30 @@ func OpenLock(dir string) (*os.File, error) {
 	return os.OpenFile(lockPath(dir), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 }
 
+// Entered is the answer to Enter.
+type Entered struct {
+	Reply
+
+	Files []*os.File // what came with it
+}
+
 // Enter connects and asks r, with files, starting the process if need be.
-func Enter(dir string, r Request, files ...*os.File) (*Conn, Reply, []*os.File, error) {
+func Enter(dir string, r Request, files ...*os.File) (*Conn, Entered, error) {
 	for try := 1; ; try++ {
 		c, err := Connect(dir)
 		if err != nil {
-			return nil, Reply{}, nil, err
+			return nil, Entered{}, err
 		}
 		reply, got, err := c.Ask(r, files...)
 		if err == nil {
-			return c, reply, got, nil
+			return c, Entered{reply, got}, nil
 		}
 		c.Close()
 		if !Lost(err) {
-			return nil, reply, nil, err
+			return nil, Entered{}, err
 		}
 		if try == tries {
-			return nil, reply, nil, fmt.Errorf("%w; see %s", err, LogPath(dir))
+			return nil, Entered{}, fmt.Errorf("%w; see %s", err, LogPath(dir))
 		}
 	}
 }
