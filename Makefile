@@ -32,7 +32,7 @@ fmt:       ## rewrite the sources in the house format
 	$(TOOL) golangci-lint fmt
 
 lint:      ## golangci-lint with .golangci.yml, formatting included
-	$(TOOL) golangci-lint run
+	$(TOOL) golangci-lint run --allow-parallel-runners
 
 unit:      ## unit tests
 	$(GO) test ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...

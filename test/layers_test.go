@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"pkg/config":    {"pkg/config", "pkg/doctor", "pkg/sys", "pkg/problem"},
 
 	// mechanisms
+	"pkg/cdi":           {"pkg/problem"},
 	"pkg/containerfile": {"pkg/problem"},
 	"pkg/filetree":      {"pkg/sys"},
 	"pkg/archive":       {"pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/filetree"},

@@ -131,7 +131,7 @@ func (e *Engine) attachMounts(ctx context.Context, c *state.Container, root *sto
 	if err != nil {
 		return err
 	}
-	built, err := buildSpec(place{c, root, dir, &joined{spec: c.Spec}, netView{}}, StartOptions{})
+	built, err := buildSpec(place{c: c, root: root, dir: dir, joined: &joined{spec: c.Spec}}, StartOptions{})
 	if err != nil {
 		return err
 	}

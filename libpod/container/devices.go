@@ -6,8 +6,30 @@ import (
 	"path/filepath"
 	"slices"
 
+	specs "tags.cncf.io/container-device-interface/specs-go"
+
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/cdi"
 	"github.com/nook-containers/nook/pkg/sys"
 )
+
+// describe finds what c needs for the devices that the host describes.
+func (e *Engine) describe(c spec.Container) (*specs.ContainerEdits, error) {
+	var names []string
+	for _, d := range c.Devices {
+		if !filepath.IsAbs(d.Source) {
+			names = append(names, d.Source)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	edits, notices, err := cdi.Resolve(e.CDI, names)
+	for _, n := range notices {
+		e.Notice(n)
+	}
+	return &edits, err
+}
 
 // hostDevices lists the nodes in /dev that the user may open, for a privileged
 // container. It has those that every container has of its own already.

@@ -36,6 +36,7 @@ type Engine struct {
 	Layers  *store.Store
 	Runtime string       // path of an external OCI runtime; empty: our own
 	Notice  func(string) // what the user should know; never nil
+	CDI     []string     // directories with descriptions of devices, the last one being the most important
 }
 
 // Request asks for a new container.

@@ -193,7 +193,7 @@ func Describe(c *state.Container) (*Inspect, error) {
 		}
 		execs = append(execs, ids...)
 	}
-	files, err := describeFiles(c, st.Word == state.Running)
+	files, err := describeFiles(c, st)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ type InspectFiles struct {
 	MountLabel      string // there are no labels of SELinux and no profiles of AppArmor
 	ProcessLabel    string
 	AppArmorProfile string
-	EffectiveCaps   []string // at its start
+	EffectiveCaps   []string // at its latest start, or where it never ran, as far as its image is not needed to tell
 	BoundingCaps    []string
 	GraphDriver     InspectDriver
 	Dependencies    []string // ids of the containers it requires
@@ -121,9 +121,9 @@ type InspectUlimit struct {
 	Hard int64
 }
 
-func describeFiles(c *state.Container, running bool) (InspectFiles, error) { //nolint:revive // what Describe found out
+func describeFiles(c *state.Container, st state.Status) (InspectFiles, error) {
 	out := InspectFiles{
-		ImageDigest: c.ImageDigest, Platform: "linux", StaticDir: c.Dir(), OCIRuntime: "nook",
+		ImageDigest: c.ImageDigest, Platform: "linux", StaticDir: c.Dir(), OCIRuntime: first(st.Run.Runtime, "nook"),
 		GraphDriver: InspectDriver{Name: c.Driver}, Dependencies: orEmpty(c.Spec.Requires),
 	}
 	set, added, err := ocispec.Capabilities(ocispec.CapAdd(c.Spec), c.Spec.CapDrop)
@@ -134,7 +134,10 @@ func describeFiles(c *state.Container, running bool) (InspectFiles, error) { //n
 	if who, _, _ := strings.Cut(first(userOf(c.Spec, c.Image), "0"), ":"); who != "0" && who != "root" {
 		out.EffectiveCaps = orEmpty(added)
 	}
-	if !running {
+	if st.Run.PID != 0 { // then it is on record
+		out.EffectiveCaps = orEmpty(st.Run.EffectiveCaps)
+	}
+	if !st.Alive() {
 		return out, nil
 	}
 	for _, f := range []struct {

@@ -250,12 +250,20 @@ func (e *Engine) holdPod(c *state.Container) (letGo func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// Dependents returns the containers that have namespaces of c, which is no pod's
-// infra container.
+// Needs are the ids of the containers that c requires or has namespaces of.
+func Needs(c *state.Container) []string {
+	ids := slices.Clone(c.Spec.Requires)
+	for _, j := range ocispec.Joins(c.Spec) {
+		ids = append(ids, j.From)
+	}
+	return ids
+}
+
+// Dependents returns the containers that need c, which is no pod's infra container.
 func Dependents(c *state.Container) ([]*state.Container, error) {
 	all, errs := c.Store().List()
 	all = slices.DeleteFunc(all, func(d *state.Container) bool {
-		return !slices.ContainsFunc(ocispec.Joins(d.Spec), func(j ocispec.Join) bool { return j.From == c.ID })
+		return !slices.Contains(Needs(d), c.ID)
 	})
 	return all, errors.Join(errs...)
 }

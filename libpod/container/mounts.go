@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -47,10 +48,16 @@ type place struct {
 	dir    string
 	joined *joined
 	net    netView
+	// described is what devices need that the host describes; nil: there are none.
+	described *cdispecs.ContainerEdits
 }
 
 // specAndMounts builds the runtime spec and prepares what it mounts.
 func (e *Engine) specAndMounts(ctx context.Context, p place, o StartOptions) (*specs.Spec, *mounter, error) {
+	var err error
+	if p.described, err = e.describe(p.c.Spec); err != nil {
+		return nil, nil, err
+	}
 	built, err := buildSpec(p, o)
 	if err != nil {
 		return nil, nil, err

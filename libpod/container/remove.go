@@ -64,8 +64,9 @@ func (e *Engine) Remove(ctx context.Context, c *state.Container, o RemoveOptions
 	return nil
 }
 
-// ErrDependents means that other containers have namespaces of a container.
-var ErrDependents = errors.New("other containers have namespaces of it")
+// ErrDependents means that other containers require a container, or have namespaces
+// of it.
+var ErrDependents = errors.New("other containers need it")
 
 // removable looks for those that need c.
 func removable(c *state.Container, o RemoveOptions) error {

@@ -44,15 +44,18 @@ type StartOptions struct {
 	Nets    *Nets       // its networks, being started; nil: none
 	// FindGroups is Cgroups.Find, for who makes Place.
 	FindGroups func() (cgroups.Host, error)
-	Started    func()            // called once the command runs
-	Ended      func(attach.Exit) // called if the command never ran
-	Control    *os.File          // what conn reads and writes
-	Detach     bool              // the client leaves when the command runs
-	Infra      StartInfra        // nil: it must run
-	Hold       *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
-	Resume     json.RawMessage   // for the monitor, should it start the container again
-	Again      *monitor.Handover // it does; nil: a user does
-	Secrets    map[string][]byte // by name, those that only the user's session could read
+	// Commit is called before the command runs; its error is that it must not. From then
+	// on nothing ends it but signals of its own.
+	Commit  func() error
+	Started func()            // called once the command runs
+	Ended   func(attach.Exit) // called if the command never ran
+	Control *os.File          // what conn reads and writes
+	Detach  bool              // the client leaves when the command runs
+	Infra   StartInfra        // nil: it must run
+	Hold    *attach.Conn      // to be told when all but the command runs, which waits for another client; nil: it runs at once
+	Resume  json.RawMessage   // for the monitor, should it start the container again
+	Again   *monitor.Handover // it does; nil: a user does
+	Secrets map[string][]byte // by name, those that only the user's session could read
 }
 
 // running is a container whose command executes.
@@ -101,7 +104,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, mounts, err := e.specAndMounts(ctx, place{c, root, dir, joined, view}, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c: c, root: root, dir: dir, joined: joined, net: view}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +138,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
 		return nil, err
 	}
-	proc, err := e.create(ctx, cfg)
+	proc, err := e.create(ctx, c, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +148,15 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	}
 	st.started(proc.Terminal(), o.Size)
 	r := &running{c: c, proc: proc, streams: st, root: root}
+	r.run.Runtime, r.run.EffectiveCaps = e.runtimeOf(c), effectiveCaps(ociSpec)
 	return r, r.begin(ctx, o, &undo)
+}
+
+func effectiveCaps(s *specs.Spec) []string {
+	if s.Process.Capabilities == nil {
+		return nil
+	}
+	return s.Process.Capabilities.Effective
 }
 
 // tryLog finds out whether the log can be written while an error can still be told.
@@ -171,7 +182,7 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	if err := r.openProcess(pid, undo); err != nil {
 		return err
 	}
-	if r.run, err = newRun(pid, o.Again); err != nil {
+	if err := r.record(pid, o.Again); err != nil {
 		return err
 	}
 	r.run.Cgroup = o.Place.Dir()
@@ -205,6 +216,9 @@ func (r *running) command(o StartOptions) error {
 		events.Tell(r.c, events.Restart)
 	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
 		events.Tell(r.c, events.Attach)
+	}
+	if err := o.Commit(); err != nil {
+		return err
 	}
 	if err := r.proc.Start(); err != nil {
 		return err
@@ -246,11 +260,21 @@ func kill(p oci.Process) error {
 	return errors.Join(err, werr)
 }
 
-func (e *Engine) create(ctx context.Context, cfg oci.Config) (oci.Process, error) {
-	if e.Runtime == "" || cfg.Pause {
+// runtimeOf is the path of the OCI runtime that runs c, empty for our own. What holds a
+// pod's namespaces is our own alone.
+func (e *Engine) runtimeOf(c *state.Container) string {
+	if c.Spec.Infra {
+		return ""
+	}
+	return e.Runtime
+}
+
+func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
+	path := e.runtimeOf(c)
+	if path == "" {
 		return oci.Create(ctx, cfg)
 	}
-	return external.Create(ctx, e.Runtime, filepath.Join(e.State.Run, "runtime"), cfg)
+	return external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
 }
 
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
@@ -281,7 +305,7 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 // buildSpec resolves what depends on the root file system and this host.
 func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 	c := p.c
-	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces}
+	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces, Described: p.described}
 	ids, err := idMaps(c.Spec.UserNS)
 	if err != nil {
 		return nil, err
@@ -352,20 +376,19 @@ func hostFacts(gids []userns.Extent) (ocispec.Host, error) {
 	return ocispec.Host{Hostname: name, MaxGID: maxID(gids), Masked: throttles}, err
 }
 
-func newRun(pid int, again *monitor.Handover) (state.Run, error) {
-	boot, err := state.BootID()
-	if err != nil {
-		return state.Run{}, err
+// record adds what is known of a run as it begins.
+func (r *running) record(pid int, again *monitor.Handover) (err error) {
+	if r.run.Boot, err = state.BootID(); err != nil {
+		return err
 	}
-	begun, err := state.StartTime(pid)
-	if err != nil {
-		return state.Run{}, err
+	if r.run.PIDStart, err = state.StartTime(pid); err != nil {
+		return err
 	}
-	r := state.Run{Boot: boot, PID: pid, PIDStart: begun, Started: time.Now()}
+	r.run.PID, r.run.Started = pid, time.Now()
 	if again != nil {
-		r.Restarts = again.Restarts
+		r.run.Restarts = again.Restarts
 	}
-	return r, nil
+	return nil
 }
 
 // Run starts c, which this process holds, and looks after it until it has ended,
@@ -404,7 +427,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	} else {
 		m.Owner = o.Control
 	}
-	if (e.Runtime == "" || c.Spec.Infra) && (o.Detach || !c.Ephemeral()) {
+	if e.runtimeOf(c) == "" && (o.Detach || !c.Ephemeral()) {
 		if err = errors.Join(userns.KeepOnExec(), m.Become(r.root.Kept()...)); err != nil {
 			e.Notice(err.Error()) // then this process does it
 		}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,10 +81,11 @@ func resolveUser(who string, groups []string, a accounts) (ocispec.User, error) 
 		if err != nil {
 			return ocispec.User{}, fmt.Errorf("supplementary groups: %w", err)
 		}
+		slices.Sort(named) // the library's order changes from call to call
 		extra = append(extra, named...)
 	}
 	for _, g := range extra {
-		if gid := uint32(g); gid != out.GID { //nolint:gosec // as above
+		if gid := uint32(g); !slices.Contains(out.Groups, gid) { //nolint:gosec // as above
 			out.Groups = append(out.Groups, gid)
 		}
 	}

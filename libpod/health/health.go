@@ -167,6 +167,7 @@ type Checker struct {
 	report  Report
 
 	done             int       // checks
+	skipped          bool      // the first one, for now
 	last             time.Time // when one ended
 	startup          bool      // the startup check has yet to succeed
 	wins, losses     int       // of the startup check
@@ -200,7 +201,7 @@ func (c *Checker) Due() (at time.Time, ok bool) {
 	if interval == spec.HealthDisabled {
 		return time.Time{}, false
 	}
-	if c.done == 0 {
+	if c.done == 0 && !c.skipped {
 		return c.started, true
 	}
 	if c.startupJustEnded {
@@ -215,6 +216,10 @@ func (c *Checker) Due() (at time.Time, ok bool) {
 // forgiven reports whether a check that fails at t does not count, as the container
 // is still starting.
 func (c *Checker) forgiven(t time.Time) bool { return t.Before(c.started.Add(c.plan.StartPeriod)) }
+
+// Skip leaves out a check that was due, at this time; the next is due an interval
+// later.
+func (c *Checker) Skip(at time.Time) { c.last, c.skipped, c.startupJustEnded = at, true, false }
 
 // Done takes a result. asked tells that somebody wanted it, so that it was not due.
 // act is what is to be done with the container.

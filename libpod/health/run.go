@@ -25,10 +25,13 @@ type Hooks struct {
 	Told func(now Report, changed bool)
 	// Act does to the container what its health asks for.
 	Act func(what string)
+	// Still reports whether the container's processes stand still now.
+	Still func() bool
 }
 
 // Run checks the container's health until ctx ends, whenever it is due and whenever
-// somebody asks.
+// somebody asks. A container that stands still is not checked: nothing in it could
+// answer, and a check that it is stopped under says nothing either.
 func Run(ctx context.Context, c *Checker, asks <-chan Ask, h Hooks) {
 	for {
 		var ask Ask
@@ -41,6 +44,10 @@ func Run(ctx context.Context, c *Checker, asks <-chan Ask, h Hooks) {
 		case <-due:
 		}
 		stop()
+		if ask == nil && h.Still() {
+			c.Skip(time.Now())
+			continue
+		}
 		r := check(ctx, c.Next(), h)
 		if ctx.Err() != nil { // it ended under the check, which therefore says nothing
 			if ask != nil {
@@ -48,8 +55,14 @@ func Run(ctx context.Context, c *Checker, asks <-chan Ask, h Hooks) {
 			}
 			return
 		}
-		changed, act := c.Done(r, ask != nil)
-		h.Told(c.Report(), changed)
+		act := ""
+		if r.ExitCode != 0 && h.Still() {
+			c.Skip(r.End)
+		} else {
+			var changed bool
+			changed, act = c.Done(r, ask != nil)
+			h.Told(c.Report(), changed)
+		}
 		if ask != nil {
 			ask <- Answer{Code: r.ExitCode, Status: c.Report().Status}
 		}

@@ -15,6 +15,15 @@ import (
 // fails while fails says so; what happened comes as text, with times since the start.
 func record(t *testing.T, p Plan, during time.Duration, fails func(at time.Duration) bool, asks ...time.Duration) []string {
 	t.Helper()
+	return recordPaused(t, p, during, ailing{fails, func(time.Duration) bool { return false }}, asks...)
+}
+
+// ailing says when checks fail and when the container stands still.
+type ailing struct{ fails, paused func(at time.Duration) bool }
+
+// recordPaused is record for a container that may stand still.
+func recordPaused(t *testing.T, p Plan, during time.Duration, when ailing, asks ...time.Duration) []string {
+	t.Helper()
 	var lines []string
 	start := time.Now()
 	say := func(format string, args ...any) {
@@ -44,13 +53,14 @@ func record(t *testing.T, p Plan, during time.Duration, fails func(at time.Durat
 				return 137, "cut"
 			case <-time.After(time.Second):
 			}
-			if fails(at) {
+			if when.fails(at) {
 				return 1, cmd[0]
 			}
 			return 0, cmd[0]
 		},
-		Told: func(r Report, changed bool) { say("%s %d %v", r.Status, r.Log[len(r.Log)-1].ExitCode, changed) },
-		Act:  func(what string) { say("%s", what) },
+		Told:  func(r Report, changed bool) { say("%s %d %v", r.Status, r.Log[len(r.Log)-1].ExitCode, changed) },
+		Act:   func(what string) { say("%s", what) },
+		Still: func() bool { return when.paused(time.Since(start)) },
 	})
 	synctest.Wait()
 	return lines
@@ -84,6 +94,41 @@ func TestRun(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				got := record(t, tc.plan, tc.during, tc.fails, tc.asks...)
 				if !slices.Equal(got, tc.want) {
+					t.Errorf("got  %q\nwant %q", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// A container that stands still is not checked, from the start or later, and a check
+// that fails because of that does not count.
+func TestRunPaused(t *testing.T) {
+	const s = time.Second
+	plan := Plan{Check: Check{Command: []string{"c"}, Interval: 10 * s, Timeout: 5 * s}, Retries: 1, OnFailure: spec.HealthActKill, LogCount: 1, LogSize: 100}
+	never, always := func(time.Duration) bool { return false }, func(time.Duration) bool { return true }
+	between := func(from, to time.Duration) func(time.Duration) bool {
+		return func(at time.Duration) bool { return from <= at && at < to }
+	}
+	startup := plan
+	startup.Startup, startup.StartupSuccesses = &Check{Command: []string{"s"}, Interval: 2 * s, Timeout: s * 5}, 1
+	for name, tc := range map[string]struct {
+		plan          Plan
+		fails, paused func(time.Duration) bool
+		asks          []time.Duration
+		want          []string
+	}{
+		"from the start":      {plan, never, between(0, 5*s), nil, []string{"11s healthy 0 true", "22s healthy 0 false"}},
+		"all the time":        {plan, always, always, nil, nil},
+		"later":               {plan, never, between(5*s, 15*s), nil, []string{"1s healthy 0 true", "22s healthy 0 false"}},
+		"under a check":       {plan, between(11*s, 12*s), between(11*s+s/2, 13*s), nil, []string{"1s healthy 0 true", "23s healthy 0 false"}},
+		"a check that won":    {plan, never, between(11*s+s/2, 13*s), nil, []string{"1s healthy 0 true", "12s healthy 0 false", "23s healthy 0 false"}},
+		"asked under a check": {plan, between(5*s, 6*s), between(5*s+s/2, 7*s), []time.Duration{5 * s}, []string{"1s healthy 0 true", "6s answer 1 healthy true", "17s healthy 0 false"}},
+		"after startup":       {startup, never, between(s, 5*s), nil, []string{"1s starting 0 false", "12s healthy 0 true", "23s healthy 0 false"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if got := recordPaused(t, tc.plan, 25*s, ailing{tc.fails, tc.paused}, tc.asks...); !slices.Equal(got, tc.want) {
 					t.Errorf("got  %q\nwant %q", got, tc.want)
 				}
 			})

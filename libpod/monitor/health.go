@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -57,7 +58,7 @@ func (m *Monitor) startDoctor(ctx context.Context) *doctor {
 	d.gone, d.end = context.WithCancel(ctx)
 	go func() {
 		defer close(d.ended)
-		health.Run(d.gone, health.NewChecker(*plan, time.Now()), d.asks, health.Hooks{Exec: d.exec, Told: d.told, Act: d.act})
+		health.Run(d.gone, health.NewChecker(*plan, time.Now()), d.asks, health.Hooks{Exec: d.exec, Told: d.told, Act: d.act, Still: d.still})
 	}()
 	return d
 }
@@ -94,6 +95,12 @@ func (d *doctor) ask() (health.Answer, error) {
 var ErrNoHealthCheck = errors.New("has no health check")
 
 var errEnding = errors.New("the container ended")
+
+// still is asked of the kernel each time: nobody tells a monitor of a pause.
+func (d *doctor) still() bool {
+	frozen, err := cgroups.Frozen(d.m.Run.Cgroup)
+	return err == nil && frozen
+}
 
 // told keeps a result.
 func (d *doctor) told(now health.Report, changed bool) { //nolint:revive // a fact

@@ -38,6 +38,9 @@ func LogConfig(c *state.Container) (logs.Config, error) {
 	return cfg, err
 }
 
+// LogRun names a run of a container in its log.
+func LogRun(r state.Run) string { return r.Started.UTC().Format(time.RFC3339Nano) }
+
 // output is a container's log.
 type output struct {
 	w   logs.Writer // nil: it could not be opened
@@ -45,11 +48,12 @@ type output struct {
 }
 
 // openLog opens the log of c. A container runs without one rather than not at all.
-func openLog(c *state.Container) *output {
+func openLog(c *state.Container, run state.Run) *output {
 	cfg, err := LogConfig(c)
 	if err != nil {
 		return &output{err: err}
 	}
+	cfg.Run = LogRun(run)
 	w, err := logs.Open(cfg)
 	return &output{w, err}
 }

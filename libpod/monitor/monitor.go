@@ -102,7 +102,7 @@ func Dial(c *state.Container) (*os.File, error) {
 func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	m.Heed()
 	heeded := m.term.watch(m)
-	out := openLog(m.Container)
+	out := openLog(m.Container, m.Run)
 	streams := m.streams()
 	streams.Log = out.write
 	hub := attach.NewHub(streams)

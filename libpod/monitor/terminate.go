@@ -10,6 +10,11 @@ import (
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
+// GiveUp is the signal by which a client has the engine leave off making a container.
+// Once the command runs it means nothing: what the client's user wanted of that is the
+// command's, and comes as a frame after the Started one.
+const GiveUp = syscall.SIGUSR1
+
 // terminator is what SIGTERM does to a monitor. A unit that is stopped, or a
 // system that shuts down, sends it to every process; the monitor's death would be
 // the container's, without a chance to finish and with the end of its output
@@ -27,7 +32,7 @@ func newTerminator() *terminator {
 	signal.Notify(t.signals, syscall.SIGTERM)
 	// systemd-logind adds a SIGHUP for shells when it ends a session. To ignore it
 	// would be inherited by whoever starts the container again.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, GiveUp)
 	return t
 }
 
@@ -38,12 +43,15 @@ func (m *Monitor) Heed() {
 		m.term = newTerminator()
 		return
 	}
-	signal.Notify(m.term.signals, syscall.SIGTERM) // again, where Become failed
+	// Again, where Become failed.
+	signal.Notify(m.term.signals, syscall.SIGTERM)
+	signal.Notify(make(chan os.Signal, 1), GiveUp)
 }
 
 // handOver reports whether the signal has come. One that comes later, and before
 // the next program heeds it, ends this process: it is not lost.
 func (t *terminator) handOver() bool {
+	signal.Ignore(GiveUp)  // until the next program hears it
 	signal.Stop(t.signals) // has delivered what came
 	signal.Reset(syscall.SIGTERM)
 	return len(t.signals) > 0

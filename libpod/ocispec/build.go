@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	cdi "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/nook-containers/nook/libpod/spec"
 )
@@ -25,6 +26,7 @@ type Input struct {
 	UIDs, GIDs []specs.LinuxIDMapping
 	Joined     []specs.LinuxNamespace // of other containers, with paths; what Joins lists
 	Seccomp    *specs.LinuxSeccomp    // nil: no filter
+	Described  *cdi.ContainerEdits    // what the described ones of Spec.Devices need together; nil: none
 }
 
 // User is Spec.User after a look into the image's files.
@@ -88,7 +90,8 @@ func Build(in Input) (*specs.Spec, error) {
 		s.Hostname, s.Domainname = Hostname(in), in.Spec.Domainname
 	}
 	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = buildHidden(in)
-	return s, nil
+	s.Hooks, err = describedHooks(in.Described)
+	return s, err
 }
 
 // Hostname is the container's: asked for, the host's own on the host's network or

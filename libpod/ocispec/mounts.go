@@ -161,7 +161,11 @@ func userMounts(in Input) []specs.Mount {
 	for _, m := range in.Spec.Mounts {
 		out = append(out, userMount(in, m))
 	}
+	out = append(out, describedMounts(in.Described)...)
 	for _, d := range in.Spec.Devices {
+		if !path.IsAbs(d.Source) {
+			continue // described
+		}
 		target := d.Target
 		if target == "" {
 			target = d.Source

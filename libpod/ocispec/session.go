@@ -29,7 +29,7 @@ func Env(in Input) ([]string, error) {
 	}
 	kept := func(env []string) []string { return dropEnv(env, s) }
 	base := mergeEnv(kept(s.HostEnv), kept(defaults), own, kept(in.Image.Env), kept(s.ProxyEnv))
-	return mergeEnv(base, expandEnv(s.MergeEnv, base), in.Spec.Env), nil
+	return mergeEnv(base, describedEnv(in.Described), expandEnv(s.MergeEnv, base), in.Spec.Env), nil
 }
 
 func dropEnv(env []string, s spec.Session) []string {

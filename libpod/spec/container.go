@@ -229,10 +229,16 @@ type Mount struct {
 // Device is a host device node shown in the container by a bind mount, since a
 // user namespace cannot make nodes.
 type Device struct {
-	Source      string `json:"source"`                // absolute path on the host
+	// Source is an absolute path on the host, or the name of a device that is
+	// described there: VENDOR/CLASS=NAME, or AnyGPU and a name (Container Device
+	// Interface).
+	Source      string `json:"source"`
 	Target      string `json:"target,omitempty"`      // default: Source
 	Permissions string `json:"permissions,omitempty"` // some of "rwm"; default all
 }
+
+// AnyGPU begins the name of a GPU of whichever vendor the host has.
+const AnyGPU = "gpu="
 
 // Ulimit is one resource limit (getrlimit(2)); -1 is unlimited.
 type Ulimit struct {

@@ -93,6 +93,10 @@ type Run struct {
 	Again       bool   `json:"again,omitempty"`  // it has ended, and its monitor is about to start it again
 	Error       string `json:"error,omitempty"`  // why it could not run, or ended without a record
 	Cgroup      string `json:"cgroup,omitempty"` // directory of its control group, if it has one
+	// Runtime is the path of the OCI runtime that started it; empty: our own.
+	Runtime string `json:"runtime,omitempty"`
+	// EffectiveCaps are the capabilities that its command was given.
+	EffectiveCaps []string `json:"effectiveCaps,omitempty"`
 	// OOMKilled says that the kernel killed a process of it for want of memory.
 	OOMKilled bool `json:"oomKilled,omitempty"`
 	// Ports are those that were published at its start, each on its own, with the

@@ -142,7 +142,12 @@ func TestValues(t *testing.T) {
 		"device":             {show(Device("/dev/fuse")), "{Source:/dev/fuse Target: Permissions:}"},
 		"device, all":        {show(Device("/dev/a:/dev/b:rw")), "{Source:/dev/a Target:/dev/b Permissions:rw}"},
 		"device, two":        {show(Device("/dev/a:r")), "{Source:/dev/a Target: Permissions:r}"},
-		"device, CDI":        {show(Device("nvidia.com/gpu=all")), "error: CDI devices are not there yet"},
+		"device, CDI":        {show(Device("nvidia.com/gpu=a:b")), "{Source:nvidia.com/gpu=a:b Target: Permissions:}"},
+		"device, relative":   {show(Device("dev/a")), "error: want an absolute path of the host, or VENDOR/CLASS=NAME"},
+		"gpus":               {show(GPUs("all")), "[{Source:gpu=all Target: Permissions:}]"},
+		"gpus, number":       {show(GPUs("2")), "[{Source:gpu=0 Target: Permissions:} {Source:gpu=1 Target: Permissions:}]"},
+		"gpus, names":        {show(GPUs("\"device=a,b\"")), "[{Source:gpu=a Target: Permissions:} {Source:gpu=b Target: Permissions:}]"},
+		"gpus, none":         {show(GPUs("0")), "error: want all, a number or device=NAME[,NAME...]"},
 		"device, bad":        {show(Device("/dev/a:/b:q")), "error: permissions are some of r, w and m"},
 		"userns, path":       {show(UserNS("ns:/proc/1/ns/user")), "error: a path is not enough to know the ids in it; name a container: container:NAME"},
 		"userns, options":    {show(UserNS("nomap:uid=1")), "error: only keep-id and auto take options"},
@@ -201,10 +206,10 @@ func TestSecurityOpt(t *testing.T) {
 			t.Errorf("%s: %v", o, err)
 		}
 	}
-	if got := fmt.Sprintf("%+v", s); got != "{NoNewPrivileges:true Seccomp:{} Mask:[/a /c] Unmask:[ALL /proc/*]}" {
+	if got := fmt.Sprintf("%+v", s); got != "{NoNewPrivileges:true Seccomp:{} Mask:[/a /c] Unmask:[ALL /proc/*] ProcOptions:[] AppArmor: WritableCgroups:false NoHostDevices:false}" {
 		t.Errorf("got %s", got)
 	}
-	for _, o := range []string{"seccomp=gone.json", "seccomp=", "mask=a", "unmask=/[", "label=disable", "shields=up", "no-new-privileges=maybe"} {
+	for _, o := range []string{"seccomp=gone.json", "seccomp=", "mask=a", "unmask=/[", "label=type:a", "shields=up", "no-new-privileges=maybe"} {
 		if err := SecurityOpt(&s, o, read); !errors.Is(err, ErrSyntax) {
 			t.Errorf("%s: %v, want ErrSyntax", o, err)
 		}

@@ -38,36 +38,41 @@ func UserNS(text string) (spec.UserNS, error) {
 }
 
 func userNSOption(u *spec.UserNS, text, key, value string) error {
-	switch mode := u.Mode; {
-	case mode == spec.UserNSAuto && (key == "uidmapping" || key == "gidmapping"):
-		m, err := IDMap(value)
-		if err != nil || m.uids != m.gids || m.Extend {
-			return bad("user namespace", text, "%s: want CONTAINER:[@]HOST:SIZE", key)
+	var to *uint32
+	switch known := u.Mode + " " + key; known {
+	case "auto uidmapping":
+		return forced(&u.UIDMap, text, key, value)
+	case "auto gidmapping":
+		return forced(&u.GIDMap, text, key, value)
+	case "auto size", "keep-id size":
+		to = &u.Size
+	case "keep-id uid":
+		u.UID = new(uint32)
+		to = u.UID
+	case "keep-id gid":
+		u.GID = new(uint32)
+		to = u.GID
+	default:
+		if u.Mode == spec.UserNSAuto || u.Mode == spec.UserNSKeepID {
+			return bad("user namespace", text, "unknown option %q", key)
 		}
-		if key == "uidmapping" {
-			u.UIDMap = append(u.UIDMap, m.IDMapping)
-		} else {
-			u.GIDMap = append(u.GIDMap, m.IDMapping)
-		}
-		return nil
-	case mode == spec.UserNSHost || mode == spec.UserNSNoMap:
 		return bad("user namespace", text, "only keep-id and auto take options")
-	case key != "size" && (mode == spec.UserNSAuto || key != "uid" && key != "gid"):
-		return bad("user namespace", text, "unknown option %q", key)
 	}
 	n, err := strconv.ParseUint(value, 10, 32)
 	if err != nil || n > math.MaxInt32 {
 		return bad("user namespace", text, "%s must be a number up to %d", key, math.MaxInt32)
 	}
-	id := uint32(n)
-	switch key {
-	case "uid":
-		u.UID = &id
-	case "gid":
-		u.GID = &id
-	case "size":
-		u.Size = id
+	*to = uint32(n)
+	return nil
+}
+
+// forced reads a mapping that a map of --userns=auto must have.
+func forced(to *[]spec.IDMapping, text, key, value string) error {
+	m, err := IDMap(value)
+	if err != nil || m.uids != m.gids || m.Extend {
+		return bad("user namespace", text, "%s: want CONTAINER:[@]HOST:SIZE", key)
 	}
+	*to = append(*to, m.IDMapping)
 	return nil
 }
 

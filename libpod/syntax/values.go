@@ -65,6 +65,9 @@ func limit(text string) (int64, error) {
 
 // Device reads --device: HOST[:CONTAINER][:PERMISSIONS].
 func Device(text string) (spec.Device, error) {
+	if isCDI(text) {
+		return spec.Device{Source: text}, nil
+	}
 	parts := strings.Split(text, ":")
 	d := spec.Device{Source: parts[0]}
 	switch {
@@ -83,10 +86,7 @@ func Device(text string) (spec.Device, error) {
 	case len(parts) > 3:
 		return d, bad("device", text, "want HOST[:CONTAINER][:PERMISSIONS]")
 	case !strings.HasPrefix(d.Source, "/"):
-		if strings.Contains(d.Source, "=") {
-			return d, bad("device", text, "CDI devices are not there yet")
-		}
-		return d, bad("device", text, "the host path must be absolute")
+		return d, bad("device", text, "want an absolute path of the host, or VENDOR/CLASS=NAME")
 	case d.Target != "" && !strings.HasPrefix(d.Target, "/"):
 		return d, bad("device", text, "the path in the container must be absolute")
 	case d.Target == "/":
@@ -96,6 +96,53 @@ func Device(text string) (spec.Device, error) {
 	}
 	return d, nil
 }
+
+// isCDI reports whether text is VENDOR/CLASS=NAME (CDI's SPEC.md, "CDI Device
+// Names"). The name may have colons.
+func isCDI(text string) bool {
+	kind, name, ok := strings.Cut(text, "=")
+	vendor, class, two := strings.Cut(kind, "/")
+	words := func(s, more string) bool {
+		for _, c := range s {
+			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune(more, c) {
+				return false
+			}
+		}
+		return s != ""
+	}
+	return ok && two && words(vendor, "-_.") && words(class, "-_") && words(name, "-_.:")
+}
+
+// GPUs reads --gpus: all, a number of them, or device=NAME[,NAME...]. They are of
+// whichever vendor the host has.
+func GPUs(text string) ([]spec.Device, error) {
+	names := []string{"all"}
+	plain := strings.Trim(text, `"'`)
+	n, err := strconv.Atoi(plain)
+	list, named := strings.CutPrefix(plain, "device=")
+	switch {
+	case plain == "all":
+	case named && list != "":
+		names = strings.Split(list, ",")
+	case err == nil && n > 0 && n <= maxGPUs:
+		names = nil
+		for i := range n {
+			names = append(names, strconv.Itoa(i))
+		}
+	default:
+		return nil, bad("gpus", text, "want all, a number or device=NAME[,NAME...]")
+	}
+	var out []spec.Device
+	for _, name := range names {
+		if !isCDI("any/" + spec.AnyGPU + name) {
+			return nil, bad("gpus", text, "%q is no name of a device", name)
+		}
+		out = append(out, spec.Device{Source: spec.AnyGPU + name})
+	}
+	return out, nil
+}
+
+const maxGPUs = 1024 // more is a mistake
 
 // KeyValue reads KEY=VALUE; kind names the flag in errors.
 func KeyValue(kind, text string) (key, value string, err error) {

@@ -56,6 +56,18 @@ func dataHome() (string, error) {
 	return filepath.Join(home, ".local", "share"), nil
 }
 
+// UserDir returns $XDG_CONFIG_HOME, else ~/.config.
+func UserDir() (string, error) {
+	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	home, err := Home()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, ".config"), nil
+}
+
 // Home returns the user's home directory: $HOME, else the one in /etc/passwd.
 func Home() (string, error) {
 	if home := os.Getenv("HOME"); filepath.IsAbs(home) {

@@ -26,6 +26,14 @@ const (
 	FieldTime    = "SYSLOG_TIMESTAMP" // TimeFormat
 )
 
+// Fields of the entry behind the last one of a run: the journal takes entries in when
+// it gets round to it, but in order. It has none of the fields above, so that nobody
+// takes it for output.
+const (
+	FieldEnd    = "NOOK_LOG_END" // the container's full id
+	FieldEndRun = "NOOK_RUN"     // Config.Run
+)
+
 // Priorities (syslog(3)) by which readers tell the streams apart.
 const (
 	PriorityStdout = "6" // informational
@@ -45,6 +53,7 @@ type journal struct {
 	sock   *os.File
 	path   string
 	common []byte // fields of every entry
+	end    []byte // the last entry; empty: none
 	buf    []byte
 	carry  [streams][]byte // the beginning of a line
 	stuck  bool            // the last send waited in vain
@@ -73,6 +82,9 @@ func openJournal(c Config, path string) (*journal, error) {
 		if f[1] != "" {
 			w.common = appendField(w.common, f[0], []byte(f[1]))
 		}
+	}
+	if c.Run != "" {
+		w.end = appendField(appendField(nil, FieldEnd, []byte(c.ID)), FieldEndRun, []byte(c.Run))
 	}
 	return w, nil
 }
@@ -177,6 +189,9 @@ func (w *journal) Close() error {
 		if len(held) > 0 {
 			w.send(Stream(s), piece{text: held}, time.Now()) //nolint:gosec // two streams
 		}
+	}
+	if len(w.end) > 0 {
+		_ = sys.SendDatagram(w.sock, !w.stuck, w.end) // nothing of the output is lost with it
 	}
 	err := w.sock.Close()
 	if w.lost > 0 {

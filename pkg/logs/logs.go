@@ -96,6 +96,7 @@ type Config struct {
 	ID    string `json:"id,omitempty"`
 	Name  string `json:"name,omitempty"`
 	Image string `json:"image,omitempty"`
+	Run   string `json:"run,omitempty"` // names this run of it, among all
 }
 
 // Writer stores output. Its methods may be called by several goroutines.

@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/image"
+	"github.com/nook-containers/nook/pkg/cdi"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/config/regconf"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -66,7 +67,7 @@ func (f *Factory) Engine() (e *container.Engine, done func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &container.Engine{State: st, Layers: s, Runtime: runtime, Notice: f.Notice}, func() { s.Close() }, nil
+	return &container.Engine{State: st, Layers: s, Runtime: runtime, Notice: f.Notice, CDI: f.cdiDirs()}, func() { s.Close() }, nil
 }
 
 // Cgroups says how containers get their control groups.
@@ -81,6 +82,18 @@ func (f *Factory) Cgroups() (container.Cgroups, error) {
 		c.Systemd = append(c.Systemd, systemd.Address(s))
 	}
 	return c, nil
+}
+
+// cdiDirs are where devices are described.
+func (f *Factory) cdiDirs() []string {
+	if len(f.Globals.CDIDirs) > 0 {
+		return f.Globals.CDIDirs
+	}
+	home, err := config.UserDir()
+	if err != nil { // nobody's; the host's are there all the same
+		return cdi.Dirs("")
+	}
+	return cdi.Dirs(home)
 }
 
 // OpenStore opens the store that the global flags name. Only inside.
@@ -217,6 +230,9 @@ func (g Globals) args() []string {
 	}
 	for _, o := range g.StorageOpts {
 		out = append(out, "--storage-opt="+o)
+	}
+	for _, d := range g.CDIDirs {
+		out = append(out, "--cdi-spec-dir="+d)
 	}
 	return out
 }

@@ -28,8 +28,9 @@ type Globals struct {
 	RunRoot       string // store's run root; default Paths.Run/storage
 	StorageDriver string // overlay (default) or vfs
 	StorageOpts   []string
-	Runtime       string // external OCI runtime; empty: our own
-	CgroupManager string // systemd, cgroupfs; empty: what is right here
+	CDIDirs       []string // with descriptions of devices; default those of the host and the user
+	Runtime       string   // external OCI runtime; empty: our own
+	CgroupManager string   // systemd, cgroupfs; empty: what is right here
 }
 
 // Factory hands commands what they need. Nothing is opened before it is asked

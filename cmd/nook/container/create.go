@@ -3,13 +3,13 @@ package container
 import (
 	"context"
 	"fmt"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/monitor"
 )
 
 func newCreate(f *cmdutil.Factory) *cobra.Command {
@@ -75,7 +75,7 @@ func makeContainer(ctx context.Context, f *cmdutil.Factory, req container.Reques
 	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
 		return "", fmt.Errorf("talk to the engine: %w", err)
 	}
-	forward, _ := (&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(syscall.SIGTERM) }, nil)
+	forward, _ := (&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(monitor.GiveUp) }, nil)
 	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: forward}).Run(conn)
 	return exit.ID, outcome(exit, err)
 }

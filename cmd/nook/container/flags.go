@@ -17,7 +17,6 @@ import (
 	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/syntax"
-	"github.com/nook-containers/nook/pkg/oci/seccomp"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
 )
@@ -30,7 +29,7 @@ type createFlags struct {
 	entrypoint, restart             string
 	env, envFile, labels, labelFile []string
 	volumes, mounts, tmpfs          []string
-	devices, ulimits, sysctls       []string
+	devices, gpus, ulimits, sysctls []string
 	annotations, securityOpts       []string
 	logDriver                       string
 	logOpts                         []string
@@ -95,7 +94,8 @@ func (o *createFlags) addFiles(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "empty directory in memory: CONTAINER[:OPTIONS]")
 	f.BoolVar(&o.req.Spec.ReadOnly, "read-only", false, "make the root file system read-only")
 	f.BoolVar(&o.readOnlyTmpfs, "read-only-tmpfs", true, "with --read-only, keep /dev, /dev/shm, /run, /tmp and /var/tmp writable")
-	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm]")
+	f.StringArrayVar(&o.devices, "device", nil, "show a host device: HOST[:CONTAINER][:rwm], or one that is described there (CDI): VENDOR/CLASS=NAME")
+	f.StringArrayVar(&o.gpus, "gpus", nil, "show GPUs that are described on the host (CDI): all, a number or device=NAME[,NAME...]")
 	f.StringArrayVar(&o.secrets, "secret", nil, "give a secret: NAME[,type=mount|env,target=...,uid=...,gid=...,mode=...]")
 	f.StringVar(&o.shmSize, "shm-size", "", "size of /dev/shm (default 64m)")
 	f.BoolVar(&o.rootfs, "rootfs", false, "the argument is a directory to run from, not an image")
@@ -296,15 +296,8 @@ func (o *createFlags) readMounts(r *container.Request, h host) error {
 	if err := o.readImageVolume(s); err != nil {
 		return err
 	}
-	for _, text := range o.devices {
-		d, err := syntax.Device(text)
-		if err != nil {
-			return err
-		}
-		if _, err := os.Stat(d.Source); err != nil {
-			return fmt.Errorf("device %s: %w", d.Source, errors.Unwrap(err))
-		}
-		s.Devices = append(s.Devices, d)
+	if err := o.readDevices(s); err != nil {
+		return err
 	}
 	for _, text := range o.secrets {
 		sec, err := syntax.Secret(text)
@@ -402,20 +395,3 @@ func (o *createFlags) readPull(r *container.Request, _ host) error {
 	r.Pull, r.Spec.Platform = o.pull.PullOptions, o.pull.Platform
 	return err
 }
-
-// checkProfile finds mistakes in a seccomp profile before anything is made.
-func checkProfile(s *spec.Container, opts []string) error {
-	if t := s.Security.Seccomp; t == "" || t == spec.SeccompUnconfined || t == spec.SeccompNested {
-		return nil
-	}
-	parsed, err := seccomp.Parse([]byte(s.Security.Seccomp), nil)
-	if err == nil {
-		_, err = seccomp.Compile(parsed)
-	}
-	if err != nil {
-		return fmt.Errorf("security option %q: %w", opts[slices.IndexFunc(opts, isSeccomp)], err)
-	}
-	return nil
-}
-
-func isSeccomp(opt string) bool { return strings.HasPrefix(opt, "seccomp") }

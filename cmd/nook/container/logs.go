@@ -153,19 +153,43 @@ func openLog(ctx context.Context, c *state.Container, o logs.ReadOptions) (logs.
 	case logs.HasFiles(cfg.Driver):
 		return logs.OpenReader(cfg.Path, o)
 	case cfg.Driver == logs.Journald:
-		return journal.Open(ctx, c.ID, o)
+		return journal.Open(ctx, c.ID, lastEntry(c), o)
 	}
 	return nil, problem.Hint(fmt.Errorf("logs of %s: its log driver is %s, which keeps nothing", c.Name, cfg.Driver),
 		"make the container with: --log-driver k8s-file")
 }
 
+// lateEntries is how long the journal may take to take entries in.
+const lateEntries = 5 * time.Second
+
+// lastEntry says how the last entry of a container that has ended is known. One whose
+// monitor was killed has none.
+func lastEntry(c *state.Container) journal.End {
+	run, ran, err := c.LastRun()
+	if err != nil || !ran || run.Finished.IsZero() {
+		return journal.End{}
+	}
+	return journal.End{Run: monitor.LogRun(run), By: run.Finished.Add(lateEntries)}
+}
+
 // endWith ends a log that is followed when nobody looks after the container, who
 // could write more to it.
 func endWith(c *state.Container, src logs.Source) {
+	before, _, _ := c.LastRun() // without it the end is not known
 	if err := c.AwaitMonitor(); err != nil {
 		return // it is followed until the user ends it
 	}
-	src.End()
+	j, ok := src.(*journal.Reader)
+	if !ok {
+		src.End()
+		return
+	}
+	_, ran, err := c.LastRun()
+	if err == nil && !ran && !before.Started.IsZero() { // it was removed as it ended
+		j.EndWith(journal.End{Run: monitor.LogRun(before), By: time.Now().Add(lateEntries)})
+		return
+	}
+	j.EndWith(lastEntry(c))
 }
 
 // logSink prints records.

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
-	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
 )
@@ -98,15 +98,6 @@ func startOrder(ids []string, requires func(id string) ([]string, error)) ([]str
 	return order, nil
 }
 
-// needs are the ids of the containers that c requires or has namespaces of.
-func needs(c *state.Container) []string {
-	ids := slices.Clone(c.Spec.Requires)
-	for _, j := range ocispec.Joins(c.Spec) {
-		ids = append(ids, j.From)
-	}
-	return ids
-}
-
 // withDependents adds to ids the containers that need one of them, those first
 // that nothing else needs.
 func withDependents(s state.Store, ids []string) ([]string, error) {
@@ -117,7 +108,7 @@ func withDependents(s state.Store, ids []string) ([]string, error) {
 	gone := slices.Clone(ids)
 	var added []string
 	for _, c := range all {
-		if !slices.Contains(gone, c.ID) && slices.ContainsFunc(needs(c), func(id string) bool { return slices.Contains(gone, id) }) {
+		if !slices.Contains(gone, c.ID) && slices.ContainsFunc(container.Needs(c), func(id string) bool { return slices.Contains(gone, id) }) {
 			gone, added = append(gone, c.ID), append(added, c.ID)
 		}
 	}

@@ -89,17 +89,30 @@ func (o *rmOptions) run(ctx context.Context, f *cmdutil.Factory, e *container.En
 		return err
 	}
 	status := 0
-	for _, name := range names {
-		err := removeOne(ctx, e, name, opts)
-		switch {
-		case err == nil:
-			fmt.Fprintln(f.Out, name)
-			continue
-		case errors.Is(err, state.ErrNotFound) && o.ignore:
-			continue
+	for len(names) > 0 {
+		var needed []string // by others, who may be among them
+		var errs []error
+		for _, name := range names {
+			err := removeOne(ctx, e, name, opts)
+			switch {
+			case err == nil:
+				fmt.Fprintln(f.Out, name)
+			case errors.Is(err, state.ErrNotFound) && o.ignore:
+			case errors.Is(err, container.ErrDependents):
+				needed, errs = append(needed, name), append(errs, err)
+			default:
+				status = max(status, failure(err))
+				f.Report(err)
+			}
 		}
-		status = max(status, failure(err))
-		f.Report(err)
+		if len(needed) == len(names) {
+			for _, err := range errs {
+				status = max(status, failure(err))
+				f.Report(err)
+			}
+			break
+		}
+		names = needed
 	}
 	if status != 0 {
 		return &cmdutil.ExitError{Code: status}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/launch"
@@ -44,6 +45,8 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 		return fmt.Errorf("read the request: %w", err)
 	}
 	f.Globals, c.find = c.Globals, find
+	ctx, giveUp := signal.NotifyContext(ctx, monitor.GiveUp)
+	defer giveUp()
 	// The outer half may be gone: then nobody is told.
 	ended := func(exit attach.Exit) {
 		f.Silence() // the outer half's streams must not stay open behind it
@@ -55,9 +58,18 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 	return nil
 }
 
+// commit is for StartOptions. A client that gives up later is not heard, and finds
+// that the command runs.
+func commit(ctx context.Context) func() error {
+	return func() error {
+		signal.Ignore(monitor.GiveUp)
+		return context.Cause(ctx)
+	}
+}
+
 // do reports the end through ended, or returns why there was no beginning.
 func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
-	o := container.StartOptions{Started: f.Silence, Ended: ended, Control: control, FindGroups: c.find, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
+	o := container.StartOptions{Commit: commit(ctx), Started: f.Silence, Ended: ended, Control: control, FindGroups: c.find, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
 	if o.Resume, err = json.Marshal(resume{f.Globals, c.Secrets}); err != nil {
 		return err
 	}
@@ -208,7 +220,7 @@ func Again(ctx context.Context, f *cmdutil.Factory, arg string) error {
 	}
 	defer closeEngine()
 	o := container.StartOptions{
-		Started: f.Silence, Ended: func(attach.Exit) {}, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets, Infra: infra(f),
+		Commit: commit(ctx), Started: f.Silence, Ended: func(attach.Exit) {}, Detach: true, Resume: h.Resume, Again: h, Secrets: r.Secrets, Infra: infra(f),
 	}
 	done, err := prepare(ctx, f, c.ID, c.Spec, &o)
 	if err != nil {

@@ -46,7 +46,7 @@ func (o *Stats) Show(ctx context.Context, f *cmdutil.Factory, each func(measure 
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.Name, err)
 			}
-			rows = append(rows, StatsRow{now: now, before: before[c.ID]})
+			rows = append(rows, StatsRow{statsRow{now: now, before: before[c.ID]}})
 			return nil
 		})
 		if err != nil {
@@ -81,32 +81,35 @@ func StatsHeadings() map[string]string {
 	}
 }
 
-// StatsRow is one line; its methods are the fields of --format, in podman's and
+// StatsRow is a row as Show passes it on.
+type StatsRow struct{ statsRow }
+
+// statsRow is one line; its methods are the fields of --format, in podman's and
 // Docker's names.
-type StatsRow struct {
+type statsRow struct {
 	now, before container.Stats // before is zero the first time
 	long        bool
 }
 
 const unknown = "-- / --"
 
-func (r StatsRow) ID() string {
+func (r statsRow) ID() string {
 	if r.long {
 		return r.now.ID
 	}
 	return r.now.Short()
 }
 
-func (r StatsRow) ContainerID() string { return r.ID() }
-func (r StatsRow) Name() string        { return r.now.Name }
+func (r statsRow) ContainerID() string { return r.ID() }
+func (r statsRow) Name() string        { return r.now.Name }
 
 // PodID is empty for a container of no pod.
-func (r StatsRow) PodID() string     { return r.now.Spec.Pod }
-func (r StatsRow) Container() string { return r.now.Name }
+func (r statsRow) PodID() string     { return r.now.Spec.Pod }
+func (r statsRow) Container() string { return r.now.Name }
 
 // CPUPerc is of one processor, since the last reading or, the first time, since the
 // container's start.
-func (r StatsRow) CPUPerc() string {
+func (r statsRow) CPUPerc() string {
 	used, over := r.now.CPU, r.now.Running
 	if !r.before.At.IsZero() && r.before.CPU <= used {
 		used, over = used-r.before.CPU, r.now.At.Sub(r.before.At)
@@ -114,49 +117,49 @@ func (r StatsRow) CPUPerc() string {
 	return percent(float64(used), float64(over))
 }
 
-func (r StatsRow) CPU() string     { return r.CPUPerc() }
-func (r StatsRow) AvgCPU() string  { return percent(float64(r.now.CPU), float64(r.now.Running)) }
-func (r StatsRow) CPUTime() string { return r.now.CPU.Round(time.Microsecond).String() }
-func (r StatsRow) UpTime() string  { return r.now.Running.Round(time.Second).String() }
+func (r statsRow) CPU() string     { return r.CPUPerc() }
+func (r statsRow) AvgCPU() string  { return percent(float64(r.now.CPU), float64(r.now.Running)) }
+func (r statsRow) CPUTime() string { return r.now.CPU.Round(time.Microsecond).String() }
+func (r statsRow) UpTime() string  { return r.now.Running.Round(time.Second).String() }
 
-func (r StatsRow) MemUsage() string {
+func (r statsRow) MemUsage() string {
 	if !r.now.HasMemory {
 		return unknown
 	}
 	return amount(r.now.Memory) + " / " + amount(r.now.MemoryLimit)
 }
 
-func (r StatsRow) MemUsageBytes() string {
+func (r statsRow) MemUsageBytes() string {
 	if !r.now.HasMemory {
 		return unknown
 	}
 	return fmt.Sprintf("%s / %s", units.Binary(r.now.Memory), units.Binary(r.now.MemoryLimit))
 }
 
-func (r StatsRow) MemLimit() uint64 { return r.now.MemoryLimit }
-func (r StatsRow) MemPerc() string {
+func (r statsRow) MemLimit() uint64 { return r.now.MemoryLimit }
+func (r statsRow) MemPerc() string {
 	return percent(float64(r.now.Memory), float64(r.now.MemoryLimit))
 }
 
 // NetIO is not counted: a container's network namespace has nothing but loopback, or
 // is the host's.
-func (r StatsRow) NetIO() string { return unknown }
+func (r statsRow) NetIO() string { return unknown }
 
-func (r StatsRow) BlockIO() string {
+func (r statsRow) BlockIO() string {
 	if !r.now.HasIO {
 		return unknown
 	}
 	return amount(r.now.Read) + " / " + amount(r.now.Written)
 }
 
-func (r StatsRow) PIDs() string {
+func (r statsRow) PIDs() string {
 	if !r.now.HasPIDs {
 		return "--"
 	}
 	return fmt.Sprint(r.now.PIDs)
 }
 
-func (r StatsRow) PIDS() string { return r.PIDs() }
+func (r statsRow) PIDS() string { return r.PIDs() }
 
 func amount(n uint64) string {
 	return strings.ReplaceAll(units.Size(int64(n)), " ", "") //nolint:gosec // a size

@@ -15,6 +15,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/term"
 )
@@ -72,12 +73,12 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 	if err := conn.WriteJSON(attach.Open, c); err != nil {
 		return fmt.Errorf("talk to the engine: %w", err)
 	}
-	return v.watch(f, conn, func() { _ = engine.Process.Signal(syscall.SIGTERM) }) // it may have ended
+	return v.watch(f, conn, func() { _ = engine.Process.Signal(monitor.GiveUp) }) // it may have ended
 }
 
-// watch copies between a container and the user until one of them leaves. cancel
-// gives up a container whose command does not run yet.
-func (v *view) watch(f *cmdutil.Factory, conn *attach.Conn, cancel func()) error {
+// watch copies between a container and the user until one of them leaves. giveUp
+// asks for a command that does not run yet not to.
+func (v *view) watch(f *cmdutil.Factory, conn *attach.Conn, giveUp func()) error {
 	keys, err := attach.ParseKeys(v.keys)
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (v *view) watch(f *cmdutil.Factory, conn *attach.Conn, cancel func()) error
 	// A write to a closed pipe must fail, not kill: the container is told instead.
 	signal.Ignore(syscall.SIGPIPE)
 	started, restore := make(chan struct{}), func() {}
-	forward, stop := v.signals(cancel, started)
+	forward, stop := v.signals(giveUp, started)
 	client := &attach.Client{Out: f.Out, Err: f.Err, Size: func() (attach.Size, error) { return size(f) }, Signals: forward}
 	if v.shows("stdin") && v.stdin {
 		client.In = f.In
@@ -141,7 +142,7 @@ func background(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.Fil
 	if err := conn.WriteJSON(attach.Open, c); err != nil {
 		return "", fmt.Errorf("talk to the engine: %w", err)
 	}
-	(&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(syscall.SIGTERM) }, nil)
+	(&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(monitor.GiveUp) }, nil)
 	return awaitStarted(f, conn)
 }
 
@@ -187,34 +188,47 @@ func outcome(exit attach.Exit, err error) error {
 	return nil
 }
 
-// signals returns the signals for the container. Before its command runs they are
-// the engine's: it cancels a pull and leaves nothing behind. stop gets those that
-// end this process alone, because --sig-proxy=false keeps them from the container.
-func (v *view) signals(cancel func(), started <-chan struct{}) (forward <-chan os.Signal, stop <-chan syscall.Signal) {
+// signals returns the signals for the container. Those that come before started is
+// closed wait for that; one that asks a program to end also has the engine give up,
+// so that a pull is cancelled and nothing is left behind. Whether that came in time
+// the engine knows: either the command never runs, or the signal is the command's.
+// stop gets those that end this process alone, because --sig-proxy=false keeps them
+// from the container.
+func (v *view) signals(giveUp func(), started <-chan struct{}) (forward <-chan os.Signal, stop <-chan syscall.Signal) {
 	in, out, end := make(chan os.Signal, 16), make(chan os.Signal), make(chan syscall.Signal, 1)
 	for n := syscall.Signal(1); n < 65; n++ {
 		if v.forwards(n) || ends(n) {
 			signal.Notify(in, n)
 		}
 	}
+	pass := func(s os.Signal) {
+		sig, ok := s.(syscall.Signal)
+		switch {
+		case !ok:
+		case v.forwards(sig):
+			out <- s
+		default:
+			end <- sig
+		}
+	}
 	go func() {
-		for s := range in {
-			sig, ok := s.(syscall.Signal)
-			if !ok {
-				continue
-			}
+		var early []os.Signal
+		for runs := false; !runs; {
 			select {
+			case s := <-in:
+				early = append(early, s)
+				if sig, ok := s.(syscall.Signal); ok && ends(sig) {
+					giveUp()
+				}
 			case <-started:
-				if v.forwards(sig) {
-					out <- s
-				} else {
-					end <- sig
-				}
-			default:
-				if sig != syscall.SIGWINCH {
-					cancel()
-				}
+				runs = true
 			}
+		}
+		for _, s := range early {
+			pass(s)
+		}
+		for s := range in {
+			pass(s)
 		}
 	}()
 	return out, end

@@ -97,6 +97,7 @@ func newRoot(f *cmdutil.Factory) *cobra.Command {
 	pf.StringVar(&f.Globals.RunRoot, "runroot", "", "directory of the store's state of this boot")
 	pf.StringVar(&f.Globals.StorageDriver, "storage-driver", "", "overlay or vfs")
 	pf.StringArrayVar(&f.Globals.StorageOpts, "storage-opt", nil, "option of the storage driver, KEY=VALUE")
+	pf.StringArrayVar(&f.Globals.CDIDirs, "cdi-spec-dir", nil, "directory with descriptions of devices (CDI), in place of /etc/cdi, /run/cdi and ~/.config/cdi")
 	pf.StringVar(&f.Globals.Runtime, "runtime", "", "path of an OCI runtime to use instead of the built-in one")
 	pf.StringVar(&f.Globals.CgroupManager, "cgroup-manager", "", "who makes control groups: systemd, or cgroupfs for nook itself (default: nook where part of the tree is yours, else systemd)")
 	return cmd

@@ -4,6 +4,10 @@
 // What there is comes from one journalctl that ends. A reader that follows then
 // runs "journalctl --follow" behind the last entry, and when the container has
 // ended, one more that ends, for what came in between.
+//
+// journald takes entries in when it gets round to it. The last of a run is therefore
+// followed by a mark, and a reader of a container that has just ended follows the
+// journal until it sees that.
 package journal
 
 import (
@@ -31,19 +35,31 @@ type Reader struct {
 	open   [2]bool  // a line of the stream goes on
 	hidden [2]bool  // it is not wanted
 	last   bool     // what came before the end was asked for
+	seen   string   // run whose mark was the latest
 
+	expect  End // to be read once end is closed
 	end     chan struct{}
 	endOnce sync.Once
 }
 
-// Open reads the entries of the container with this full id. Processes that it
-// starts end with ctx.
-func Open(ctx context.Context, id string, o logs.ReadOptions) (*Reader, error) {
-	return openWith(ctx, "journalctl", id, o)
+// End says how the last entry of a container that has ended is known. The zero value
+// stands for one that may go on, or of which it is not.
+type End struct {
+	Run string    // logs.Config.Run of the last one
+	By  time.Time // when to give up; it may have been lost, or deleted
 }
 
-func openWith(ctx context.Context, prog, id string, o logs.ReadOptions) (*Reader, error) {
+// Open reads the entries of the container with this full id. Processes that it
+// starts end with ctx. last is for a reader that does not follow.
+func Open(ctx context.Context, id string, last End, o logs.ReadOptions) (*Reader, error) {
+	return openWith(ctx, "journalctl", id, last, o)
+}
+
+func openWith(ctx context.Context, prog, id string, last End, o logs.ReadOptions) (*Reader, error) {
 	r := &Reader{ctx: ctx, prog: prog, id: id, opts: o, end: make(chan struct{})}
+	if !o.Follow {
+		r.EndWith(last)
+	}
 	var err error
 	if r.now, err = start(ctx, prog, r.args()); err != nil {
 		return nil, err
@@ -63,7 +79,7 @@ func (r *Reader) args(more ...string) []string {
 	case !r.opts.Since.IsZero():
 		a = append(a, "--since=@"+strconv.FormatInt(r.opts.Since.Unix(), 10))
 	}
-	return append(a, logs.FieldIDFull+"="+r.id)
+	return append(a, logs.FieldIDFull+"="+r.id, "+", logs.FieldEnd+"="+r.id)
 }
 
 // readTail reads all there is and keeps the last lines.
@@ -72,6 +88,11 @@ func (r *Reader) readTail() error {
 	begun := 0
 	for {
 		e, err := r.fetch()
+		if errors.Is(err, io.EOF) && !r.opts.Follow {
+			if err = r.Wait(r.ctx); err == nil {
+				continue
+			}
+		}
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -117,6 +138,10 @@ func (r *Reader) fetch() (entry, error) {
 			return e, err
 		}
 		r.cursor = e.cursor
+		if e.end != "" {
+			r.seen = e.end
+			continue
+		}
 		s := e.rec.Stream
 		if !r.open[s] {
 			e.rec.Start = true
@@ -165,19 +190,22 @@ func (r *Reader) liveEnd() error {
 
 // Wait implements logs.Source.
 func (r *Reader) Wait(ctx context.Context) (err error) {
-	if !r.opts.Follow || r.last {
-		return io.EOF
+	end, late := r.end, (<-chan time.Time)(nil)
+	select {
+	case <-end:
+		if r.last || r.complete() {
+			return io.EOF
+		}
+		if !time.Now().Before(r.expect.By) {
+			return r.finish()
+		}
+		end, late = nil, time.After(time.Until(r.expect.By))
+	default:
 	}
 	if r.live == nil {
 		if r.live, err = start(r.ctx, r.prog, r.args("--follow", "--no-tail")); err != nil {
 			return err
 		}
-	}
-	var over <-chan time.Time
-	if !r.opts.Until.IsZero() {
-		t := time.NewTimer(time.Until(r.opts.Until))
-		defer t.Stop()
-		over = t.C
 	}
 	select {
 	case e, ok := <-r.live.entries:
@@ -187,10 +215,28 @@ func (r *Reader) Wait(ctx context.Context) (err error) {
 		return r.hold(e)
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-r.end:
-	case <-over:
+	case <-end:
+		return nil // to be looked at again
+	case <-late:
+	case <-r.over():
 	}
 	return r.finish()
+}
+
+// over is when a reader that follows is to end.
+func (r *Reader) over() <-chan time.Time {
+	if r.opts.Until.IsZero() || !r.opts.Follow {
+		return nil
+	}
+	return time.After(time.Until(r.opts.Until))
+}
+
+// complete reports whether nothing comes behind what was read.
+func (r *Reader) complete() bool {
+	if r.expect.Run == "" {
+		return r.live == nil && !r.opts.Follow
+	}
+	return r.seen == r.expect.Run
 }
 
 // hold keeps an entry for Next, if it is wanted.
@@ -205,14 +251,25 @@ func (r *Reader) hold(e entry) error {
 // finish begins to read what is behind the latest entry, once nothing more will
 // come.
 func (r *Reader) finish() (err error) {
-	r.live.stop()
+	if r.live != nil {
+		r.live.stop()
+	}
 	r.live, r.last = nil, true
 	r.now, err = start(r.ctx, r.prog, r.args())
 	return err
 }
 
 // End implements logs.Source.
-func (r *Reader) End() { r.endOnce.Do(func() { close(r.end) }) }
+func (r *Reader) End() { r.EndWith(End{}) }
+
+// EndWith is End where the last entry can be known. It may be called by another
+// goroutine, as End.
+func (r *Reader) EndWith(last End) {
+	r.endOnce.Do(func() {
+		r.expect = last
+		close(r.end)
+	})
+}
 
 // Close ends journalctl.
 func (r *Reader) Close() error {

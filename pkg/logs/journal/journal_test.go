@@ -92,7 +92,7 @@ func TestRead(t *testing.T) {
 		{logs.ReadOptions{Tail: logs.All, Since: noon.Add(2500 * time.Millisecond)}, all[2:]},
 		{logs.ReadOptions{Tail: 1, Until: noon.Add(5 * time.Second)}, all[3:4]},
 	} {
-		r, err := openWith(t.Context(), prog, "abc", c.o)
+		r, err := openWith(t.Context(), prog, "abc", End{}, c.o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestFollow(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := openWith(t.Context(), prog, "abc", logs.ReadOptions{Tail: logs.All, Follow: true})
+	r, err := openWith(t.Context(), prog, "abc", End{}, logs.ReadOptions{Tail: logs.All, Follow: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,12 +156,12 @@ func TestFollow(t *testing.T) {
 }
 
 func TestTroubles(t *testing.T) {
-	if _, err := openWith(t.Context(), filepath.Join(t.TempDir(), "journalctl"), "abc", logs.ReadOptions{Tail: logs.All}); err == nil {
+	if _, err := openWith(t.Context(), filepath.Join(t.TempDir(), "journalctl"), "abc", End{}, logs.ReadOptions{Tail: logs.All}); err == nil {
 		t.Error("no journalctl, no error")
 	}
 	for name, text := range map[string]string{"no json": "hello", "no time": `{"MESSAGE":"a"}`, "no message": `{"__REALTIME_TIMESTAMP":"1"}`} {
 		_, prog := journal(t, text)
-		r, err := openWith(t.Context(), prog, "abc", logs.ReadOptions{Tail: logs.All})
+		r, err := openWith(t.Context(), prog, "abc", End{}, logs.ReadOptions{Tail: logs.All})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,11 +171,71 @@ func TestTroubles(t *testing.T) {
 		r.Close()
 	}
 	_, prog := journal(t)
-	r, err := openWith(t.Context(), prog, "another", logs.ReadOptions{Tail: logs.All})
+	r, err := openWith(t.Context(), prog, "another", End{}, logs.ReadOptions{Tail: logs.All})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Next(); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("journalctl failed, yet: %v", err)
+	}
+}
+
+// mark is the entry behind the last one of a run.
+func mark(n int, run string) string {
+	return fmt.Sprintf(`{"__CURSOR":"%d","__REALTIME_TIMESTAMP":"%d","NOOK_RUN":%q}`, n, noon.UnixMicro(), run)
+}
+
+// A container that has just ended is read up to its mark, which is not shown, with
+// what the journal takes in late; one whose mark never comes, up to a moment.
+func TestLateEntries(t *testing.T) {
+	for name, tc := range map[string]struct {
+		o      logs.ReadOptions
+		run    string
+		by     time.Duration // from now
+		there  []string
+		late   []string
+		follow bool
+		want   []string
+	}{
+		"all there":      {logs.ReadOptions{Tail: logs.All}, "r1", time.Hour, []string{line(1, `"one"`, ""), mark(2, "r1")}, nil, false, []string{`1s stdout "one"`}},
+		"late":           {logs.ReadOptions{Tail: logs.All}, "r1", time.Hour, []string{line(1, `"one"`, "")}, []string{line(2, `"two"`, ""), mark(3, "r1")}, false, []string{`1s stdout "one"`, `2s stdout "two"`}},
+		"tail":           {logs.ReadOptions{Tail: 1}, "r1", time.Hour, []string{line(1, `"one"`, "")}, []string{line(2, `"two"`, ""), mark(3, "r1")}, false, []string{`2s stdout "two"`}},
+		"an earlier run": {logs.ReadOptions{Tail: logs.All}, "r2", time.Hour, []string{mark(1, "r1")}, []string{line(2, `"two"`, ""), mark(3, "r2")}, false, []string{`2s stdout "two"`}},
+		"followed":       {logs.ReadOptions{Tail: logs.All, Follow: true}, "r1", time.Hour, nil, []string{line(1, `"one"`, ""), mark(2, "r1")}, true, []string{`1s stdout "one"`}},
+		"lost":           {logs.ReadOptions{Tail: logs.All}, "r1", 50 * time.Millisecond, []string{line(1, `"one"`, "")}, []string{}, false, []string{`1s stdout "one"`}},
+		"long ago":       {logs.ReadOptions{Tail: logs.All}, "r1", -time.Hour, []string{line(1, `"one"`, "")}, nil, false, []string{`1s stdout "one"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, prog := journal(t, tc.there...)
+			fifo := filepath.Join(dir, "new")
+			if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.OpenFile(fifo, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			for _, l := range tc.late {
+				fmt.Fprintln(f, l)
+			}
+			last := End{tc.run, time.Now().Add(tc.by)}
+			r, err := openWith(t.Context(), prog, "abc", last, tc.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if tc.follow {
+				r.EndWith(last)
+			}
+			var got []string
+			for err == nil {
+				got = append(got, drain(t, r)...)
+				err = r.Wait(t.Context())
+			}
+			if !errors.Is(err, io.EOF) || !slices.Equal(got, tc.want) {
+				t.Errorf("got %q, %v, want %q", got, err, tc.want)
+			}
+		})
 	}
 }

@@ -84,6 +84,7 @@ func (p *process) decode(ctx context.Context, out io.Reader) error {
 type entry struct {
 	rec    logs.Record
 	cursor string
+	end    string // the run that ends here; such an entry is no output
 }
 
 // fields are what journalctl's JSON has of an entry: text is a string, bytes that
@@ -95,10 +96,14 @@ type fields struct {
 	Stamp    string          `json:"SYSLOG_TIMESTAMP"`
 	Received string          `json:"__REALTIME_TIMESTAMP"` // microseconds since 1970
 	Cursor   string          `json:"__CURSOR"`
+	End      string          `json:"NOOK_RUN"`
 }
 
 func (f *fields) entry() (entry, error) {
-	e := entry{cursor: f.Cursor, rec: logs.Record{Partial: f.Partial == "true"}}
+	e := entry{cursor: f.Cursor, end: f.End, rec: logs.Record{Partial: f.Partial == "true"}}
+	if e.end != "" {
+		return e, nil
+	}
 	if f.Priority == logs.PriorityStderr {
 		e.rec.Stream = logs.Stderr
 	}
