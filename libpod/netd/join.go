@@ -1,6 +1,7 @@
 package netd
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -230,7 +231,7 @@ func (s *server) start(r member.Request, inherited []*os.File) (err error) {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	undo.Push("close the namespace", ns.Close)
-	kernel := bridge.Network{Bridge: bridgeName, TAP: tapName, MTU: mtuOf(n)}
+	kernel := bridge.Network{Bridge: cmp.Or(n.Bridge, bridgeName), TAP: tapName, MTU: mtuOf(n)}
 	sw, err := bridge.Open(ns, kernel)
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)

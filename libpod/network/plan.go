@@ -42,6 +42,9 @@ type Taken struct {
 // bridgeName is what a network's bridge is called: it is alone in its namespace.
 const bridgeName = "nook0"
 
+// tapName is what the stack's end is called there.
+const tapName = "tap0"
+
 // Limits on subnets, in bits.
 const (
 	longest4, longest6   = 30, 126 // room for a gateway and a container
@@ -295,6 +298,9 @@ func setRanges(n *spec.Network, ranges []syntax.AddrRange) error {
 // Validate reports what is wrong with a network, as it is stored.
 func Validate(n spec.Network) error {
 	errs := []error{checkName(n.Name), syntax.InterfaceName(n.Bridge), syntax.MTU(n.MTU)}
+	if n.Bridge == tapName {
+		errs = append(errs, fmt.Errorf("interface name %q: is that of the way out, beside the bridge", n.Bridge))
+	}
 	if n.Driver != spec.BridgeDriver {
 		errs = append(errs, problem.Hint(fmt.Errorf("network driver %q: there is only %s", n.Driver, spec.BridgeDriver), "leave --driver out"))
 	}

@@ -74,6 +74,7 @@ func TestPlan(t *testing.T) {
 		{"gateway on the broadcast address", Request{Subnets: prefixes("10.1.0.0/24"), Gateways: gw("10.1.0.255")}, nil, "error: gateway 10.1.0.255: not an address for a host in 10.1.0.0/24"},
 		{"range elsewhere", Request{Subnets: prefixes("10.1.0.0/24"), Ranges: rng("10.2.0.0/25")}, nil, "error: range 10.2.0.0-10.2.0.127: is in no subnet of the network"},
 		{"another driver", Request{Driver: "macvlan"}, nil, `error: network driver "macvlan": there is only bridge`},
+		{"a bridge called as the stack's end", Request{Bridge: "tap0"}, nil, `error: interface name "tap0": is that of the way out`},
 		{"a word of --network", Request{Name: "host"}, nil, `error: network name "host": means something else to --network`},
 		{"a path", Request{Name: "../x"}, nil, "error: network name"},
 	} {
