@@ -24,7 +24,8 @@ type Nets struct {
 	state state.Store
 	store network.Store
 	list  []*joining
-	err   error // of Warm
+	err   error          // of Warm
+	busy  sync.WaitGroup // those who join
 }
 
 // joining is one of them.
@@ -120,7 +121,7 @@ func (n *Nets) plugIn(c *state.Container, seed int) (finish func(pid int) error)
 		return func(int) error { return nil }
 	}
 	early := make(chan error, 1)
-	go func() { early <- n.join(c, seed) }()
+	n.busy.Go(func() { early <- n.join(c, seed) })
 	return func(pid int) error {
 		if err := <-early; err != nil {
 			return err
@@ -258,6 +259,7 @@ func (j *joining) leave() {
 // Close ends the memberships that nobody took.
 func (n *Nets) Close() error {
 	if n != nil {
+		n.busy.Wait()
 		for _, j := range n.list {
 			j.leave()
 		}

@@ -107,15 +107,9 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	ociSpec.Linux.Seccomp = filter.spec
-	if err := tryLog(c); err != nil {
-		return nil, err
-	}
-	st, err := newStreams(c.Spec)
+	st, err := openStreams(c, o)
 	if err != nil {
 		return nil, err
-	}
-	if logs.PassesThrough(c.Spec.Log.Driver) {
-		st.child = o.Streams
 	}
 	undo.Push("close the streams", st.close)
 	if err := o.Place.Wait(c.Spec); err != nil {
@@ -163,6 +157,18 @@ func (e *Engine) enterNetworks(ctx context.Context, c *state.Container, o StartO
 	}
 	view, err = e.netView(c, o.Nets)
 	return view, o.Nets.plugIn(c, o.Seed.PID()), err
+}
+
+// openStreams makes the streams of c, whose log can be written.
+func openStreams(c *state.Container, o StartOptions) (streams, error) {
+	if err := tryLog(c); err != nil {
+		return streams{}, err
+	}
+	st, err := newStreams(c.Spec)
+	if logs.PassesThrough(c.Spec.Log.Driver) {
+		st.child = o.Streams
+	}
+	return st, err
 }
 
 // tryLog finds out whether the log can be written while an error can still be told.
