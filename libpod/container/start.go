@@ -134,8 +134,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	st.started(proc.Terminal(), o.Size)
-	r := &running{c: c, proc: proc, streams: st, root: root}
-	r.run.Runtime, r.run.EffectiveCaps = e.runtimeOf(c), effectiveCaps(ociSpec)
+	r := &running{c: c, proc: proc, streams: st, root: root, run: state.Run{Runtime: e.runtimeOf(c), EffectiveCaps: effectiveCaps(ociSpec)}}
 	return r, r.begin(ctx, o, &undo)
 }
 
