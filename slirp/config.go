@@ -60,7 +60,16 @@ type HostAccess struct {
 	// Aliases are addresses that stand for an address of the host, loopback
 	// addresses included. They come before every other rule.
 	Aliases []Alias
+
+	// AliasOf is asked about each flow before Aliases are, by many goroutines: where
+	// ok, the flow's destination stands for host, and for nothing if that is not
+	// valid. nil: there are no aliases that depend on the guest.
+	AliasOf AliasFunc `json:"-"`
 }
+
+// An AliasFunc says which address of the host the destination of a flow stands
+// for.
+type AliasFunc func(f Flow) (host netip.Addr, ok bool)
 
 // An Alias makes one address that guests use mean one of the host's.
 type Alias struct {

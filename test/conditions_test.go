@@ -22,6 +22,7 @@ import (
 //	[controller:memory]  which can have that controller
 //	[systemd]            the user has a manager, and a session bus; see the command session
 //	[journald]           there is a journal, and journalctl
+//	[lowports]           an ordinary user may listen on port 80
 //	[machine:vm]         it runs in such a machine; docs/testing.md
 func condition(cond string) (bool, error) {
 	name, arg, _ := strings.Cut(cond, ":")
@@ -43,10 +44,22 @@ func condition(cond string) (bool, error) {
 		return err == nil && exists("/run/systemd/journal/socket"), nil
 	case "cgroup":
 		return hasCgroup(arg)
+	case "lowports":
+		return lowPorts()
 	case "machine":
 		return os.Getenv("NOOK_MACHINE") == arg, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+// lowPorts reports whether an ordinary user may listen on port 80.
+func lowPorts() (bool, error) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	if err != nil {
+		return false, err
+	}
+	first, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return first <= 80, err
 }
 
 func exists(path string) bool {

@@ -39,6 +39,9 @@ var layers = map[string][]string{
 	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
 	"pkg/cgroups":       {"pkg/cgroups", "pkg/doctor", "pkg/sys", "pkg/problem"},
 	"pkg/systemd":       {},
+	"pkg/bridge":        {"pkg/sys", "pkg/problem"},
+	"pkg/hostnet":       {},
+	"pkg/dns":           {"slirp"},
 	"userns":            {"pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup"},
 	"slirp":             {"pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup", "slirp"},
 
@@ -50,12 +53,15 @@ var layers = map[string][]string{
 	"libpod/secret":          {"pkg/problem", "pkg/statefile"},
 	"libpod/image":           {"pkg/", "libpod/spec"},
 	"libpod/volume":          {"pkg/sys", "pkg/problem", "pkg/statefile", "pkg/filetree", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
+	"libpod/network":         {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec", "libpod/syntax", "libpod/state", "libpod/events"},
 	"libpod/volume/transfer": {"pkg/", "userns", "libpod/volume"},
 	"libpod/pod":             {"pkg/sys", "pkg/problem", "pkg/statefile", "libpod/spec", "libpod/state"},
 	"libpod/events":          {"pkg/sys", "libpod/state", "libpod/pod"},
 	"libpod/health":          {"pkg/statefile", "libpod/spec"},
-	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
-	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},
+	"libpod/netd":            {"pkg/sys", "pkg/bridge", "pkg/dns", "pkg/problem", "pkg/cleanup", "pkg/statefile", "slirp", "libpod/spec", "libpod/state", "libpod/network", "libpod/netd"},
+	"libpod/netd/member":     {"pkg/sys", "libpod/spec"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/netd/member", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/netd/member", "libpod/network", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends

@@ -18,6 +18,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/root"
 	_ "github.com/nook-containers/nook/cmd/nook/stage"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
@@ -34,6 +35,9 @@ func main() {
 }
 
 func run() int {
+	if os.Args[0] == member.Name {
+		return runNet(context.Background())
+	}
 	restart := os.Args[0] == monitor.RestartName && len(os.Args) == 2
 	inside := os.Args[0] == launch.EngineName || os.Args[0] == launch.LaunchName || restart
 	if inside && !restart {

@@ -35,6 +35,7 @@ const (
 	Exited   Type = 33 // Exit as JSON; the last frame
 	StdinAck Type = 34 // big-endian uint32: so many bytes of input were taken
 	Checked  Type = 35 // how a health check came out, as JSON; the last frame
+	Answered Type = 36 // how a change of networks came out, as JSON; the last frame
 )
 
 // Window is how many bytes of input a client may have on the way. Input that the
@@ -65,6 +66,15 @@ type Exit struct {
 	Code  int    `json:"code"`            // as the shell counts: 128+n after signal n
 	Error string `json:"error,omitempty"` // nook's own failure; then Code is 125, 126 or 127
 	Hint  string `json:"hint,omitempty"`
+	// Busy is the host's port that was taken, where that is the failure: who has it
+	// can be seen outside the user's namespace alone.
+	Busy *BusyPort `json:"busy,omitempty"`
+}
+
+// BusyPort is a port of the host.
+type BusyPort struct {
+	Proto string `json:"proto"` // tcp or udp
+	Port  uint16 `json:"port"`
 }
 
 // Conn frames one connection. Reading is for one goroutine; writing is for any.

@@ -60,10 +60,7 @@ type Request struct {
 func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err error) {
 	e.sweep(ctx)
 	r.Pull.Pulled = func(id, name string) { events.TellImage(e.State, events.Pull, id, name) }
-	cfg, img, err := e.resolve(ctx, r)
-	if err == nil {
-		err = e.planMounts(ctx, &cfg, r.Pull)
-	}
+	cfg, img, err := e.plan(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +102,19 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 	return c, nil
 }
 
+// plan turns the request into a complete record, for which nothing is made yet but
+// what has to be pulled.
+func (e *Engine) plan(ctx context.Context, r Request) (state.Config, *store.Image, error) {
+	if err := e.planNetworks(&r); err != nil {
+		return state.Config{}, nil, err
+	}
+	cfg, img, err := e.resolve(ctx, r)
+	if err == nil {
+		err = e.planMounts(ctx, &cfg, r.Pull)
+	}
+	return cfg, img, err
+}
+
 // sweep removes left-overs of killed commands. They cost space, not correctness.
 func (e *Engine) sweep(ctx context.Context) {
 	for _, err := range []error{e.State.Sweep(e.forget), e.sweepPods(ctx)} {
@@ -141,8 +151,18 @@ func (e *Engine) commitWithVolumes(c *state.Container, r Request) error {
 		return err
 	}
 	defer letGo()
+	leave, err := e.holdNetworks(c)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := commit(c, r); err != nil {
 		return err
+	}
+	for _, use := range c.Spec.Networks {
+		if err := e.Networks().Reserve(use, c.ID); err != nil {
+			e.Notice(err.Error()) // it is found out when it starts
+		}
 	}
 	if err := volume.KeepOwn(e.State, c); err != nil {
 		e.Notice(err.Error()) // Remove tries again
@@ -234,7 +254,7 @@ func imageConfig(img *store.Image) (spec.ImageConfig, error) {
 	c := cfg.Config
 	return spec.ImageConfig{
 		Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, User: c.User,
-		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)), Health: more.Config.Healthcheck,
+		StopSignal: c.StopSignal, Labels: c.Labels, Volumes: slices.Sorted(maps.Keys(c.Volumes)), Ports: slices.Sorted(maps.Keys(c.ExposedPorts)), Health: more.Config.Healthcheck,
 	}, nil
 }
 

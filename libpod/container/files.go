@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -17,11 +16,8 @@ import (
 // generate writes the files that a container finds mounted over its image's:
 // its name, the hosts it knows, its time zone, and accounts that the image does
 // not know, without which many programs fail.
-func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
+func generate(dir string, in ocispec.Input, a accounts, v netView) (ocispec.Files, error) {
 	files := ocispec.Files{}
-	if in.Spec.Network == ocispec.NetworkHost {
-		files.ResolvConf = "/etc/resolv.conf"
-	}
 	write := func(to *string, name string, data []byte, err error) error {
 		if err != nil {
 			return err
@@ -30,8 +26,13 @@ func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
 		return writeNew(*to, data)
 	}
 	errs := []error{write(&files.ContainerEnv, "containerenv", nil, nil)}
+	if data, own := v.resolv(in.Spec); own {
+		errs = append(errs, write(&files.ResolvConf, "resolv.conf", data, nil))
+	} else if in.Spec.Network == ocispec.NetworkHost && !in.Spec.DNS.None {
+		files.ResolvConf = hostResolvConf
+	}
 	if h := in.Spec.Hosts; !h.NoHosts {
-		data, err := hostsFile(in, a)
+		data, err := hostsFile(in, a, v)
 		errs = append(errs, write(&files.Hosts, "hosts", data, err))
 	}
 	if !in.Spec.Hosts.NoName {
@@ -51,6 +52,8 @@ func generate(dir string, in ocispec.Input, a accounts) (ocispec.Files, error) {
 	dropMounted(&files, in.Spec.Mounts)
 	return files, errors.Join(errs...)
 }
+
+const hostResolvConf = "/etc/resolv.conf"
 
 // dropMounted leaves out files in whose place the user has something mounted.
 func dropMounted(files *ocispec.Files, mounts []spec.Mount) {
@@ -73,12 +76,15 @@ func dropMounted(files *ocispec.Files, mounts []spec.Mount) {
 
 // hostsFile is /etc/hosts: what was asked for, which is found first, and the file
 // that it begins with.
-func hostsFile(in ocispec.Input, a accounts) ([]byte, error) {
+func hostsFile(in ocispec.Input, a accounts, v netView) ([]byte, error) {
 	h := in.Spec.Hosts
 	var b bytes.Buffer
 	for _, add := range h.Add {
-		names, address, _ := strings.Cut(add, ":")
-		fmt.Fprintf(&b, "%s\t%s\n", address, names)
+		line, err := v.added(add)
+		if err != nil {
+			return nil, err
+		}
+		b.WriteString(line)
 	}
 	base, err := []byte(nil), error(nil)
 	switch {
@@ -94,9 +100,13 @@ func hostsFile(in ocispec.Input, a accounts) ([]byte, error) {
 	if len(base) > 0 {
 		b.Write(bytes.TrimRight(base, "\n"))
 		b.WriteByte('\n')
-		return b.Bytes(), nil
+	} else {
+		b.WriteString("127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n")
+		if len(v.leases) == 0 {
+			b.WriteString("127.0.1.1\t" + ocispec.Hostname(in) + "\n")
+		}
 	}
-	b.WriteString("127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n127.0.1.1\t" + ocispec.Hostname(in) + "\n")
+	b.Write(v.lines(ocispec.Hostname(in)))
 	return b.Bytes(), nil
 }
 

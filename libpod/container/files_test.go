@@ -37,16 +37,16 @@ func TestHostsFile(t *testing.T) {
 	in := ocispec.Input{ID: strings.Repeat("a", 64)}
 	in.Spec.Hosts.Add = []string{"one two:192.0.2.1", "v6:2001:db8::1"}
 	const added = "192.0.2.1\tone two\n2001:db8::1\tv6\n"
-	got, err := hostsFile(in, accounts{})
+	got, err := hostsFile(in, accounts{}, netView{})
 	if err != nil || !strings.HasPrefix(string(got), added+"127.0.0.1\tlocalhost") || !strings.HasSuffix(string(got), "\taaaaaaaaaaaa\n") {
 		t.Errorf("default: %q, %v", got, err)
 	}
 	in.Spec.Hosts.HostsFile = spec.HostsImage
-	if got, err := hostsFile(in, accounts{hosts: []byte("image")}); err != nil || string(got) != added+"image\n" {
+	if got, err := hostsFile(in, accounts{hosts: []byte("image")}, netView{}); err != nil || string(got) != added+"image\n" {
 		t.Errorf("image: %q, %v", got, err)
 	}
 	in.Spec.Hosts.HostsFile = "/nonexistent"
-	if _, err := hostsFile(in, accounts{}); err == nil {
+	if _, err := hostsFile(in, accounts{}, netView{}); err == nil {
 		t.Error("a missing file was taken")
 	}
 }

@@ -78,22 +78,23 @@ type InspectMount struct {
 
 // InspectConfig is what runs.
 type InspectConfig struct {
-	Hostname    string
-	Domainname  string
-	User        string
-	Tty         bool
-	OpenStdin   bool
-	StdinOnce   bool
-	Env         []string
-	Cmd         []string
-	Image       string
-	WorkingDir  string
-	Entrypoint  []string
-	Labels      map[string]string
-	Annotations map[string]string
-	StopSignal  string
-	Volumes     map[string]struct{} // paths that the image wants volumes at
-	Secrets     []InspectSecret     `json:",omitempty"`
+	Hostname     string
+	Domainname   string
+	User         string
+	Tty          bool
+	OpenStdin    bool
+	StdinOnce    bool
+	Env          []string
+	Cmd          []string
+	Image        string
+	WorkingDir   string
+	Entrypoint   []string
+	Labels       map[string]string
+	Annotations  map[string]string
+	StopSignal   string
+	Volumes      map[string]struct{} // paths that the image wants volumes at
+	ExposedPorts map[string]struct{} `json:",omitempty"`
+	Secrets      []InspectSecret     `json:",omitempty"`
 
 	Healthcheck                *spec.ImageHealth     `json:",omitempty"`
 	StartupHealthCheck         *InspectStartupHealth `json:",omitempty"`
@@ -173,14 +174,6 @@ type InspectDevice struct {
 	CgroupPermissions string
 }
 
-// InspectNetwork holds no addresses: without a network there are none.
-type InspectNetwork struct {
-	Ports      map[string][]string
-	Networks   map[string]struct{}
-	SandboxKey string
-	InspectAddress
-}
-
 // Id is ID, as templates written for Docker name it.
 //
 //nolint:staticcheck // the field's name elsewhere
@@ -213,11 +206,13 @@ func Describe(c *state.Container) (*Inspect, error) {
 			OpenStdin: c.Spec.OpenStdin, StdinOnce: c.Spec.OpenStdin, Cmd: c.Image.Cmd, Image: c.ImageName,
 			WorkingDir: first(c.Spec.WorkDir, c.Image.WorkingDir, "/"), Entrypoint: c.Image.Entrypoint,
 			Labels: merge(c.Image.Labels, c.Spec.Labels), Annotations: merge(c.Spec.Annotations, nil), Domainname: c.Spec.Domainname, InspectSession: describeSession(c),
-			StopSignal: spec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes),
+			StopSignal: spec.StopSignal(c.Spec, c.Image), Volumes: set(c.Image.Volumes), ExposedPorts: exposedPorts(c.Spec, c.Image),
 		},
-		HostConfig:      describeHost(c.Spec),
-		NetworkSettings: InspectNetwork{Ports: map[string][]string{}, Networks: map[string]struct{}{}}, ExecIDs: execs,
-		InspectFiles: files,
+		HostConfig: describeHost(c.Spec),
+		ExecIDs:    execs, InspectFiles: files,
+	}
+	if out.NetworkSettings, err = describeNetwork(c, st); err != nil {
+		return nil, err
 	}
 	if out.HostConfig.LogConfig, err = describeLog(c); err != nil {
 		return nil, err

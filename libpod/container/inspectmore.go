@@ -104,7 +104,7 @@ type InspectLimits struct {
 // InspectNames is the part of HostConfig about the network and files.
 type InspectNames struct {
 	ContainerIDFile string
-	PortBindings    map[string][]string
+	PortBindings    map[string][]InspectPort
 	PublishAllPorts bool
 	VolumeDriver    string
 	Dns             []string //nolint:staticcheck // the field's name elsewhere
@@ -112,23 +112,6 @@ type InspectNames struct {
 	DnsSearch       []string //nolint:staticcheck // as above
 	ExtraHosts      []string
 	Links           []string
-}
-
-// InspectAddress is the address in the default network: none.
-type InspectAddress struct {
-	EndpointID             string
-	Gateway                string
-	IPAddress              string
-	IPPrefixLen            int
-	IPv6Gateway            string
-	GlobalIPv6Address      string
-	GlobalIPv6PrefixLen    int
-	LinkLocalIPv6Address   string
-	LinkLocalIPv6PrefixLen int
-	MacAddress             string
-	Bridge                 string
-	SandboxID              string
-	HairpinMode            bool
 }
 
 // InspectUlimit is one limit, as podman names it.
@@ -160,13 +143,13 @@ func describeFiles(c *state.Container, st state.Status) (InspectFiles, error) {
 	for _, f := range []struct {
 		to   *string
 		name string
-	}{{&out.HostnamePath, "hostname"}, {&out.HostsPath, "hosts"}} {
+	}{{&out.HostnamePath, "hostname"}, {&out.HostsPath, "hosts"}, {&out.ResolvConfPath, "resolv.conf"}} {
 		path := filepath.Join(c.RunDir(), f.name)
 		if _, err := os.Lstat(path); err == nil {
 			*f.to = path
 		}
 	}
-	if c.Spec.Network == ocispec.NetworkHost {
+	if c.Spec.Network == ocispec.NetworkHost && out.ResolvConfPath == "" && !c.Spec.DNS.None {
 		out.ResolvConfPath = "/etc/resolv.conf"
 	}
 	return out, nil
@@ -210,8 +193,8 @@ func describeLimits(c spec.Container) InspectLimits {
 
 func describeNames(c spec.Container) InspectNames {
 	return InspectNames{
-		ContainerIDFile: c.CIDFile, PortBindings: map[string][]string{}, Dns: []string{}, DnsOptions: []string{}, DnsSearch: []string{},
-		ExtraHosts: orEmpty(c.Hosts.Add),
+		ContainerIDFile: c.CIDFile, PortBindings: portBindings(c.Ports), PublishAllPorts: c.PublishAll,
+		Dns: words(c.DNS.Servers), DnsOptions: orEmpty(c.DNS.Options), DnsSearch: orEmpty(c.DNS.Search), ExtraHosts: orEmpty(c.Hosts.Add),
 	}
 }
 

@@ -69,6 +69,11 @@ func (e *Engine) joinOnce(c *state.Container) (_ *joined, err error) {
 			return nil, err
 		}
 	}
+	if mode, path := j.spec.NetworkMode(); mode == spec.NetworkPath {
+		if err := j.openPath(path); err != nil {
+			return nil, fmt.Errorf("join network namespace: %w", err)
+		}
+	}
 	runs := map[string]state.Run{}
 	for _, want := range ocispec.Joins(j.spec) {
 		run, known := runs[want.From]
@@ -122,6 +127,19 @@ func (j *joined) open(run state.Run, want ocispec.Join) error {
 	if magic, err := kern.FSMagic(int(j.shm.Fd())); err != nil || magic != kern.TmpfsMagic {
 		return errors.Join(err, errors.New("it has no shared memory of its own at "+ocispec.ShmDir))
 	}
+	return nil
+}
+
+// openPath opens the network namespace at path.
+func (j *joined) openPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	j.files = append(j.files, f)
+	j.namespaces = append(j.namespaces, specs.LinuxNamespace{
+		Type: specs.NetworkNamespace, Path: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()),
+	})
 	return nil
 }
 

@@ -47,6 +47,7 @@ type place struct {
 	root   *store.RootFS
 	dir    string
 	joined *joined
+	net    netView
 	// described is what devices need that the host describes; nil: there are none.
 	described *cdispecs.ContainerEdits
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/libpod/events"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -28,6 +29,10 @@ var errNoFiles = errors.New("it has no files, only the namespaces of its pod")
 // CreatePod makes a pod and its infra container. command is the command line that
 // asks for it, for inspect. It needs no layers, and works anywhere.
 func CreatePod(s state.Store, p spec.Pod, command []string) (*pod.Pod, error) {
+	var err error
+	if p.Networks, err = planUses(network.Of(s), p.Networks); err != nil {
+		return nil, err
+	}
 	for {
 		cfg := pod.Config{ID: NewID(), Name: p.Name, Created: time.Now(), Command: command, Spec: p}
 		if cfg.Name == "" {
@@ -63,7 +68,8 @@ func makeInfra(s state.Store, p pod.Config) (discard func() error, err error) {
 		ID: p.InfraID, Name: name, Created: p.Created, ImageName: infraImage, Command: []string{ocispec.InfraCommand},
 		Spec: spec.Container{
 			Version: spec.Version, Name: name, Pod: p.ID, Infra: true, Hostname: hostname, Log: spec.Log{Driver: logs.None},
-			Network: p.Spec.Network, PID: p.Spec.PID, UTS: p.Spec.UTS, UserNS: p.Spec.UserNS,
+			Network: p.Spec.Network, NetworkOptions: p.Spec.NetworkOptions, Networks: p.Spec.Networks, Ports: p.Spec.Ports,
+			DNS: p.Spec.DNS, PID: p.Spec.PID, UTS: p.Spec.UTS, UserNS: p.Spec.UserNS,
 			Sysctls: p.Spec.Sysctls, ShmSize: p.Spec.ShmSize,
 		},
 	})

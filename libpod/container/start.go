@@ -16,6 +16,7 @@ import (
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -40,6 +41,7 @@ type StartOptions struct {
 	Extra   []*os.File  // become descriptors 3 and up of the container
 	Seed    *oci.Seed   // an init in the container's namespaces; nil: made when it is needed
 	Place   *Placement  // its control group; nil: none
+	Nets    *Nets       // its networks, being started; nil: none
 	// FindGroups is Cgroups.Find, for who makes Place.
 	FindGroups func() (cgroups.Host, error)
 	// Commit is called before the command runs; its error is that it must not. From then
@@ -67,6 +69,7 @@ type running struct {
 	listen  *os.File // for clients to come
 	mounts  *os.File // mount namespace; nil: all its processes end with the first
 	group   *cgroups.Group
+	nets    []*monitor.Net
 	client  *starter // for whom a container that was held is started
 }
 
@@ -80,6 +83,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	defer joined.close()
+	undo.Push("leave the networks", o.Nets.Close)
+	view, plugged, err := e.enterNetworks(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
 	root, err := e.rootFS(c)
 	if err != nil {
 		return nil, err
@@ -89,7 +97,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ociSpec, mounts, err := e.specAndMounts(ctx, place{c: c, root: root, dir: dir, joined: joined}, o)
+	ociSpec, mounts, err := e.specAndMounts(ctx, place{c: c, root: root, dir: dir, joined: joined, net: view}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +107,9 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	ociSpec.Linux.Seccomp = filter.spec
-	if err := tryLog(c); err != nil {
-		return nil, err
-	}
-	st, err := newStreams(c.Spec)
+	st, err := openStreams(c, o)
 	if err != nil {
 		return nil, err
-	}
-	if logs.PassesThrough(c.Spec.Log.Driver) {
-		st.child = o.Streams
 	}
 	undo.Push("close the streams", st.close)
 	if err := o.Place.Wait(c.Spec); err != nil {
@@ -128,9 +130,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	undo.Push("kill the container", func() error { return kill(proc) })
+	if err := plugged(proc.Pid()); err != nil {
+		return nil, err
+	}
 	st.started(proc.Terminal(), o.Size)
-	r := &running{c: c, proc: proc, streams: st, root: root}
-	r.run.Runtime, r.run.EffectiveCaps = e.runtimeOf(c), effectiveCaps(ociSpec)
+	r := &running{c: c, proc: proc, streams: st, root: root, run: state.Run{Runtime: e.runtimeOf(c), EffectiveCaps: effectiveCaps(ociSpec)}}
 	return r, r.begin(ctx, o, &undo)
 }
 
@@ -139,6 +143,31 @@ func effectiveCaps(s *specs.Spec) []string {
 		return nil
 	}
 	return s.Process.Capabilities.Effective
+}
+
+// enterNetworks gets c addresses in its networks, and begins to plug it in; plugged
+// waits for that, once its first process is known.
+func (e *Engine) enterNetworks(ctx context.Context, c *state.Container, o StartOptions) (view netView, plugged func(pid int) error, err error) {
+	if err := network.CheckMode(c.Spec); err != nil {
+		return view, nil, err
+	}
+	if err := o.Nets.lease(ctx, c); err != nil {
+		return view, nil, err
+	}
+	view, err = e.netView(c, o.Nets)
+	return view, o.Nets.plugIn(c, o.Seed.PID()), err
+}
+
+// openStreams makes the streams of c, whose log can be written.
+func openStreams(c *state.Container, o StartOptions) (streams, error) {
+	if err := tryLog(c); err != nil {
+		return streams{}, err
+	}
+	st, err := newStreams(c.Spec)
+	if logs.PassesThrough(c.Spec.Log.Driver) {
+		st.child = o.Streams
+	}
+	return st, err
 }
 
 // tryLog finds out whether the log can be written while an error can still be told.
@@ -168,7 +197,7 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 		return err
 	}
 	r.run.Cgroup = o.Place.Dir()
-	r.run.Initialized = o.Hold != nil
+	r.run.Initialized, r.run.Ports = o.Hold != nil, o.Nets.ports()
 	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
 		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
 			return err
@@ -205,7 +234,7 @@ func (r *running) command(o StartOptions) error {
 	if err := r.proc.Start(); err != nil {
 		return err
 	}
-	r.group = o.Place.take()
+	r.group, r.nets = o.Place.take(), o.Nets.take()
 	return nil
 }
 
@@ -314,7 +343,7 @@ func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
 		}
 	}
 	if !c.Spec.Infra {
-		in.Files, err = generate(p.dir, in, acc)
+		in.Files, err = generate(p.dir, in, acc, p.net)
 	}
 	if err != nil {
 		return nil, err
@@ -460,7 +489,7 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
-		Group:    r.group,
+		Group: r.group, Nets: r.nets,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 		StopGrace: grace(r.c),
 	}

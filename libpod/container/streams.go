@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/nook-containers/nook/libpod/attach"
+	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
@@ -21,6 +22,9 @@ func Failure(err error) attach.Exit {
 	exit := attach.Exit{Code: failed, Error: err.Error(), Hint: problem.HintOf(err)}
 	if cannot, ok := errors.AsType[*oci.ExecError](err); ok {
 		exit.Code = cannot.Code
+	}
+	if e, ok := errors.AsType[*member.Error](err); ok && e.Busy != nil {
+		exit.Busy = &attach.BusyPort{Proto: e.Busy.Proto, Port: e.Busy.HostPort}
 	}
 	return exit
 }

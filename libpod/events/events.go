@@ -40,16 +40,19 @@ const (
 
 // Actions, as podman-events(1) has them.
 const (
-	Attach   = "attach"
-	Build    = "build"
-	Cleanup  = "cleanup" // what a container had while it ran is given back
-	Commit   = "commit"
-	Copy     = "copy"
-	Create   = "create"
-	Died     = "died"
-	Exec     = "exec"
-	ExecDied = "exec_died"
-	Export   = "export"
+	Attach  = "attach"
+	Build   = "build"
+	Cleanup = "cleanup" // what a container had while it ran is given back
+	Commit  = "commit"
+	Connect = "connect" // a container came to a network
+	Copy    = "copy"
+	Create  = "create"
+	Died    = "died"
+	// Disconnect is the end of Connect.
+	Disconnect = "disconnect"
+	Exec       = "exec"
+	ExecDied   = "exec_died"
+	Export     = "export"
 	// HealthStatus is told when the status changes, and of every check where the
 	// user wants the results here.
 	HealthStatus = "health_status"

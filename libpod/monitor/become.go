@@ -36,6 +36,7 @@ type brief struct {
 	First, Mounts                   int
 	Listen, Owner, Group            int
 	Kept                            []int // stay open until the end
+	Nets                            []netBrief
 	Pause                           time.Duration
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
@@ -83,6 +84,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 			return err
 		}
 		b.Kept = append(b.Kept, fd)
+	}
+	if b.Nets, err = passOnNets(m.Nets); err != nil {
+		return err
 	}
 	if m.term != nil {
 		b.Told = m.term.handOver()
@@ -190,15 +194,18 @@ func (b *brief) monitor() (*Monitor, error) {
 		if p.fd < 0 {
 			continue
 		}
-		// Not blocking, so that each is waited for without a thread of its own.
-		if err := syscall.SetNonblock(p.fd, true); err != nil {
-			return nil, err
-		}
-		f, err := sys.Adopt(p.fd, "inherited")
+		f, err := adopt(p.fd)
 		if err != nil {
 			return nil, err
 		}
 		*p.f = f
+	}
+	for _, n := range b.Nets {
+		net, err := n.net()
+		if err != nil {
+			return nil, err
+		}
+		m.Nets = append(m.Nets, net)
 	}
 	if err := b.adoptGroup(m); err != nil {
 		return nil, err
@@ -226,6 +233,15 @@ func (b *brief) monitor() (*Monitor, error) {
 		return ws, nil
 	}
 	return m, nil
+}
+
+// adopt takes over a descriptor that is waited for: not blocking, so that it needs
+// no thread of its own.
+func adopt(fd int) (*os.File, error) {
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	return sys.Adopt(fd, "inherited")
 }
 
 func (b *brief) adoptKept(m *Monitor) error {

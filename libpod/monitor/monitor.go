@@ -43,6 +43,7 @@ type Hello struct {
 	Leave   bool        `json:"leave,omitempty"` // with Start, it goes when the command runs
 	Check   bool        `json:"check,omitempty"` // it wants a health check, and the Checked frame in answer
 	Size    attach.Size `json:"size,omitzero"`   // of its terminal; 0 by 0: it has none
+	Net     *NetCall    `json:"net,omitempty"`   // it wants this done, and the Answered frame
 }
 
 // Checked is the Checked frame.
@@ -65,6 +66,7 @@ type Monitor struct {
 	Owner                           *os.File // connection of the client it runs for, or nil
 	Wait                            func() (syscall.WaitStatus, error)
 	Group                           *cgroups.Group // that the container is in; nil: none of its own
+	Nets                            []*Net         // that it is a member of
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -78,6 +80,7 @@ type Monitor struct {
 	StopGrace  time.Duration
 
 	term *terminator // what SIGTERM does to this process
+	keep *keeper     // of Nets, while it serves
 }
 
 // Listen makes the socket of a container.
@@ -107,6 +110,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
 	}
 	hub.Start()
+	m.keep = newKeeper(m.Nets, m.Run.PID)
 	doctor := m.startDoctor(ctx)
 	if m.Listen != nil {
 		go m.accept(hub, doctor)
@@ -156,6 +160,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 // giveBack gives back what the container has of images and removes its control group,
 // with whatever is left in it. It tells whether the kernel ran out of memory for it.
 func (m *Monitor) giveBack() (oom bool, err error) {
+	m.keep.end()
 	if m.Free != nil {
 		err = m.Free()
 	}
@@ -236,6 +241,11 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 			checked.Error = err.Error()
 		}
 		_ = conn.WriteJSON(attach.Checked, checked) // it may have left
+		return
+	}
+	if hello.Net != nil {
+		defer conn.Close()
+		_ = conn.WriteJSON(attach.Answered, m.keep.call(*hello.Net)) // it may have left
 		return
 	}
 	if err := conn.WriteJSON(attach.Started, attach.Start{ID: m.Container.ID, PID: m.Run.PID}); err != nil {

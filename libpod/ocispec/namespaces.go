@@ -15,7 +15,7 @@ func Joined(mode string) (id string, ok bool) { return strings.CutPrefix(mode, s
 // own reports whether mode is a namespace of the container's own.
 func own(mode string) bool {
 	_, joined := Joined(mode)
-	return !joined && mode != spec.NSHost
+	return !joined && mode != spec.NSHost && !strings.HasPrefix(mode, spec.NetworkPath+":")
 }
 
 // A Join is a namespace of another container.

@@ -48,6 +48,16 @@ func (p *Pod) Adopt(c *spec.Container, asked Asked) error {
 				"leave the container's own choice out, or make a pod with another --share")
 		}
 		*ns.mode = spec.NSContainer + p.InfraID
+		if ns.share == spec.ShareNet {
+			if len(c.Ports) > 0 || c.PublishAll {
+				return problem.Hint(fmt.Errorf("--publish: pod %s shares its network with all its containers", p.Name),
+					"publish the ports of the pod: nook pod create --publish ...")
+			}
+			c.Networks, c.NetworkOptions = nil, nil
+			if c.DNS.IsZero() {
+				c.DNS = p.Spec.DNS
+			}
+		}
 		if ns.from == spec.NSHost {
 			*ns.mode = spec.NSHost
 		}

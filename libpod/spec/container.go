@@ -58,9 +58,18 @@ type Container struct {
 	Secrets     []Secret `json:"secrets,omitempty"`
 	ShmSize     int64    `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 
+	// Network is one of the modes NetworkNone (default) and so on; see NetworkMode.
+	Network        string       `json:"network,omitempty"`
+	NetworkOptions []string     `json:"networkOptions,omitempty"` // of NetworkPasta and NetworkSlirp
+	Networks       []NetworkUse `json:"networks,omitempty"`       // with NetworkBridge, in the order of the interfaces
+	Ports          []Port       `json:"ports,omitempty"`          // published
+	PublishAll     bool         `json:"publishAll,omitempty"`     // also what Expose and the image name, at ports of the kernel's choice
+	Expose         []Port       `json:"expose,omitempty"`         // without host's side
+	DNS            DNS          `json:"dns,omitzero"`
+	HostLoopback   Loopback     `json:"hostLoopback,omitzero"`
+
 	// Isolation. IPC, PID, UTS and CgroupNS are empty, NSHost or NSContainer and an
 	// id, IPC also one of its own words.
-	Network  string   `json:"network,omitempty"` // none (default), host, or container:ID
 	IPC      string   `json:"ipc,omitempty"`
 	PID      string   `json:"pid,omitempty"`
 	UTS      string   `json:"uts,omitempty"`
@@ -177,6 +186,7 @@ type ImageConfig struct {
 	StopSignal string            `json:"stopSignal,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	Volumes    []string          `json:"volumes,omitempty"` // paths that want a volume
+	Ports      []string          `json:"ports,omitempty"`   // PORT[-PORT][/PROTOCOL] that it listens on
 	Health     *ImageHealth      `json:"health,omitempty"`
 }
 

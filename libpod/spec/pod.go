@@ -40,10 +40,15 @@ type Pod struct {
 	ExitPolicy string   `json:"exitPolicy,omitempty"`
 
 	// Of the namespaces that are shared.
-	Network string            `json:"network,omitempty"` // none (default), host or container:ID
-	PID     string            `json:"pid,omitempty"`     // empty or host
-	UTS     string            `json:"uts,omitempty"`     // empty or host
-	UserNS  UserNS            `json:"userNS,omitzero"`   // always shared
+	Network        string       `json:"network,omitempty"` // as Container.Network and what follows there
+	NetworkOptions []string     `json:"networkOptions,omitempty"`
+	Networks       []NetworkUse `json:"networks,omitempty"`
+	Ports          []Port       `json:"ports,omitempty"`
+	DNS            DNS          `json:"dns,omitzero"`
+
+	PID     string            `json:"pid,omitempty"`   // empty or host
+	UTS     string            `json:"uts,omitempty"`   // empty or host
+	UserNS  UserNS            `json:"userNS,omitzero"` // always shared
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 	ShmSize int64             `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
 

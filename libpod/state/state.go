@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/spec"
@@ -98,7 +99,15 @@ type Run struct {
 	EffectiveCaps []string `json:"effectiveCaps,omitempty"`
 	// OOMKilled says that the kernel killed a process of it for want of memory.
 	OOMKilled bool `json:"oomKilled,omitempty"`
+	// Ports are those that were published at its start, each on its own, with the
+	// host's ports.
+	Ports []spec.Port `json:"ports,omitempty"`
 }
+
+// held counts the containers, by id, whose monitor's role this process has. The lock
+// is the process's, and closing any descriptor of its file would drop it (fcntl(2),
+// "Advisory record locking"): who looks must know before.
+var held sync.Map //nolint:gochecknoglobals // the lock is the process's too
 
 // Store is a directory of containers.
 type Store struct {
@@ -222,8 +231,14 @@ func (c *Container) Hold() error {
 		f.Close() // removed between open and lock
 		return fmt.Errorf("%s: %w", c.Name, ErrNotFound)
 	}
-	c.lock = f
+	c.keep(f)
 	return nil
+}
+
+// keep makes f, which is locked, c's lock.
+func (c *Container) keep(f *os.File) {
+	c.lock = f
+	held.Store(c.ID, nil)
 }
 
 // lockAlone takes the monitor's lock. Those who wait for its former holder to go
@@ -253,6 +268,7 @@ func sameAs(fi os.FileInfo, path string) bool {
 // Release gives the monitor's role up.
 func (c *Container) Release() {
 	if c.lock != nil {
+		held.Delete(c.ID)
 		c.lock.Close()
 		c.lock = nil
 	}
@@ -275,7 +291,7 @@ func (s Store) Adopt(dir string, lock *os.File) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.lock = lock
+	c.keep(lock)
 	return c, nil
 }
 
@@ -285,7 +301,7 @@ func (c *Container) Store() Store { return c.store }
 // Monitor returns the pid of the process that looks after the container, 0 if
 // none does: then the container does not run.
 func (c *Container) Monitor() (int, error) {
-	if c.lock != nil {
+	if _, mine := held.Load(c.id()); c.lock != nil || mine {
 		return os.Getpid(), nil
 	}
 	f, err := os.OpenFile(filepath.Join(c.dir, lockFile), os.O_RDWR, 0)
@@ -297,6 +313,31 @@ func (c *Container) Monitor() (int, error) {
 	}
 	defer f.Close()
 	return sys.RecordOwner(f)
+}
+
+// id is c's, also where only its directory is known.
+func (c *Container) id() string {
+	if c.ID != "" {
+		return c.ID
+	}
+	return strings.TrimPrefix(filepath.Base(c.dir), newPrefix)
+}
+
+// Watched reports whether a process looks after the container of that id; there need
+// not be one.
+func (s Store) Watched(id string) (bool, error) {
+	for _, kind := range []string{containers, ephemeral} {
+		c := &Container{dir: s.path(kind, filepath.Base(id))}
+		if pid, err := c.Monitor(); err != nil || pid != 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// Exists reports whether there is a container of that id.
+func (s Store) Exists(id string) bool {
+	return exists(s.path(containers, filepath.Base(id))) || exists(s.path(ephemeral, filepath.Base(id)))
 }
 
 // AwaitMonitor waits until no process looks after the container.
@@ -518,6 +559,9 @@ func (s Store) Lookup(nameOrID string) (*Container, error) {
 	}
 	return s.byID(found)
 }
+
+// Get finds a container by its whole id.
+func (s Store) Get(id string) (*Container, error) { return s.byID(filepath.Base(id)) }
 
 func (s Store) byID(id string) (*Container, error) {
 	c, err := s.load(containers, id)

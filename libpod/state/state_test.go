@@ -25,6 +25,15 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	if path := os.Getenv("STATE_LOOKER"); path != "" {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			os.Exit(1)
+		}
+		pid, _ := sys.RecordOwner(f)
+		fmt.Println(pid)
+		os.Exit(0)
+	}
 	if path := os.Getenv("STATE_WAITER"); path != "" {
 		fmt.Println(beWaiter(path))
 		os.Exit(1)
@@ -336,5 +345,34 @@ func TestCreateBesideSweep(t *testing.T) {
 	sweeper.Wait()
 	if all, errs := s.List(); len(all) != 40 || len(errs) > 0 {
 		t.Errorf("%d containers, %v; want 40", len(all), errs)
+	}
+}
+
+// Whoever asks about a container that this process holds, by whatever record, does
+// not take it away.
+func TestLookAtOwn(t *testing.T) {
+	s := newStore(t)
+	c := create(t, s, id('a'), "own")
+	defer c.Release()
+	fresh, err := s.Lookup("own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := fresh.Monitor(); err != nil || pid != os.Getpid() {
+		t.Errorf("monitor is %d, %v; want this process", pid, err)
+	}
+	if yes, err := s.Watched(c.ID); err != nil || !yes {
+		t.Errorf("watched: %v, %v", yes, err)
+	}
+	// The kernel says so too, to another process.
+	other := exec.Command(os.Args[0])
+	other.Env = append(os.Environ(), "STATE_LOOKER="+filepath.Join(c.Dir(), lockFile))
+	out, err := other.Output()
+	if want := fmt.Sprintln(os.Getpid()); string(out) != want || err != nil {
+		t.Errorf("another process sees the monitor %q, %v; want %q", out, err, want)
+	}
+	c.Release()
+	if yes, err := s.Watched(c.ID); err != nil || yes {
+		t.Errorf("watched after release: %v, %v", yes, err)
 	}
 }

@@ -14,8 +14,14 @@ const backlog = 64
 
 // ListenUnix makes a stream socket at path, whose name may be of any length. A
 // file of that name is replaced.
-func ListenUnix(path string) (*os.File, error) {
-	return unixAt(path, func(fd int, addr string) error {
+func ListenUnix(path string) (*os.File, error) { return listenUnix(path, unix.SOCK_STREAM) }
+
+// ListenPackets is ListenUnix for a socket that keeps message boundaries
+// (SOCK_SEQPACKET, unix(7)).
+func ListenPackets(path string) (*os.File, error) { return listenUnix(path, unix.SOCK_SEQPACKET) }
+
+func listenUnix(path string, kind int) (*os.File, error) {
+	return unixAt(path, kind, func(fd int, addr string) error {
 		if err := unix.Unlink(addr); err != nil && err != unix.ENOENT {
 			return err
 		}
@@ -28,21 +34,26 @@ func ListenUnix(path string) (*os.File, error) {
 
 // DialUnix connects to the stream socket at path. Where nobody listens the error
 // is ECONNREFUSED or ENOENT.
-func DialUnix(path string) (*os.File, error) {
-	return unixAt(path, func(fd int, addr string) error {
+func DialUnix(path string) (*os.File, error) { return dialUnix(path, unix.SOCK_STREAM) }
+
+// DialPackets is DialUnix for what ListenPackets made.
+func DialPackets(path string) (*os.File, error) { return dialUnix(path, unix.SOCK_SEQPACKET) }
+
+func dialUnix(path string, kind int) (*os.File, error) {
+	return unixAt(path, kind, func(fd int, addr string) error {
 		return retryEINTR(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: addr}) })
 	})
 }
 
 // unixAt names the socket by way of a descriptor of its directory: an address
 // has 108 bytes at most (unix(7)).
-func unixAt(path string, setup func(fd int, addr string) error) (*os.File, error) {
+func unixAt(path string, kind int, setup func(fd int, addr string) error) (*os.File, error) {
 	dir, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	defer unix.Close(dir)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}

@@ -37,7 +37,8 @@ type Namespace struct {
 //     unshare Unshare
 //  3. ids 0, ambient capabilities, mount propagation
 //  4. where a pid namespace was joined or unshared: clone again with
-//     CLONE_PARENT, because only a child lives in it; the first child ends
+//     CLONE_PARENT, because only a child lives in it; the first child ends.
+//     With Detach: setsid, and clone again without
 //  5. the working directory, then Files become descriptors 0, 1, 2, ...; every
 //     other descriptor becomes close-on-exec
 //  6. execve
@@ -82,6 +83,11 @@ type NSFork struct {
 	// ambient set, so that execve keeps them while the ids of a new user
 	// namespace are not mapped yet (capabilities(7)).
 	Ambient bool
+
+	// Detach makes the process nobody's child and the leader of nothing: a session
+	// begins with the first child, which ends. Whoever adopts orphans reaps it. Not
+	// together with a pid namespace.
+	Detach bool
 
 	// SlaveMounts stops mounts made in the new mount namespace from reaching the
 	// old one. The kernel does so itself where the new namespace belongs to

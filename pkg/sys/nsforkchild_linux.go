@@ -86,13 +86,14 @@ func (p *program) run() {
 	exit(127) // not reached: the last call is execve
 }
 
-// refork goes on in a second child, a sibling of the first, which ends.
+// refork goes on in a second child, a sibling of the first or an orphan; the first
+// ends.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (p *program) refork() {
-	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, unix.CLONE_PARENT|uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, p.again|uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 	if errno != 0 {
 		p.say(stepSecondClone, uint64(errno))
 		exit(127)

@@ -35,6 +35,7 @@ type sysOp struct {
 type program struct {
 	clone  uintptr    // flags of clone(2), without the signal
 	clone3 *cloneArgs // instead, for a child in a cgroup
+	again  uintptr    // flags of the second clone, without the signal
 	errfd  uintptr    // where to report
 	fd     uintptr    // a descriptor that the child has made
 	ops    []sysOp
@@ -80,6 +81,14 @@ func (c *compiler) compile(f *NSFork, report *os.File) error {
 	}
 	c.identity(f)
 	if c.enterPID {
+		c.prog.again = unix.CLONE_PARENT
+		c.op("clone", 0).refork = true
+	}
+	if f.Detach {
+		if c.enterPID {
+			return errors.New("detach: not with a pid namespace")
+		}
+		c.op("setsid", unix.SYS_SETSID)
 		c.op("clone", 0).refork = true
 	}
 	if err := c.files(f); err != nil {

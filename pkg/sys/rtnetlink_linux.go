@@ -166,6 +166,16 @@ func (n *Netlink) AddAddr(link string, p netip.Prefix) error {
 // AddRoute routes dst through the neighbour via. Where kind is not RouteUnicast,
 // via is not used: the kernel answers in its stead.
 func (n *Netlink) AddRoute(dst netip.Prefix, via netip.Addr, kind RouteType) error {
+	return n.addRoute(dst, via, kind, 0)
+}
+
+// AddRouteMetric is AddRoute for a unicast route with a metric: of several to the
+// same destination the one with the lowest is used.
+func (n *Netlink) AddRouteMetric(dst netip.Prefix, via netip.Addr, metric uint32) error {
+	return n.addRoute(dst, via, RouteUnicast, metric)
+}
+
+func (n *Netlink) addRoute(dst netip.Prefix, via netip.Addr, kind RouteType, metric uint32) error {
 	body := rtMsg(dst.Addr(), dst.Bits())
 	body[4], body[5], body[7] = unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, byte(kind)
 	m := newMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, body)
@@ -174,6 +184,9 @@ func (n *Netlink) AddRoute(dst netip.Prefix, via netip.Addr, kind RouteType) err
 	}
 	if kind == RouteUnicast {
 		m.attr(unix.RTA_GATEWAY, via.AsSlice())
+	}
+	if metric != 0 {
+		m.attr(unix.RTA_PRIORITY, u32(metric))
 	}
 	return wrap(fmt.Sprintf("add route %s via %s", dst, via), n.do(m, nil))
 }

@@ -57,6 +57,14 @@ func (r *Rules) Admit(ctx context.Context, f slirp.Flow) (netip.AddrPort, Outcom
 }
 
 func (r *Rules) target(f slirp.Flow) (netip.AddrPort, Outcome) {
+	if of := r.cfg.Host.AliasOf; of != nil {
+		if host, ok := of(f); ok {
+			if !host.IsValid() {
+				return f.Dst, Refused
+			}
+			return netip.AddrPortFrom(host, f.Dst.Port()), Opened
+		}
+	}
 	aliased := false
 	for _, a := range r.cfg.Host.Aliases {
 		if a.Guest != f.Dst.Addr() {

@@ -191,6 +191,10 @@ func inherited(p slirp.Port) (slirp.Port, []Socket, error) {
 	return p, []Socket{s}, nil
 }
 
+// firstFree is what makes an ordinary user's port of one below 1024 in advice: 8080
+// of 80.
+const firstFree = 8000
+
 // explain adds advice to the error of a listen call.
 func explain(p slirp.Port, err error) error {
 	if err == nil {
@@ -201,7 +205,7 @@ func explain(p slirp.Port, err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return problem.Hint(err, "run: ss -lnp 'sport = :%d' (shows who has it), or publish another port", p.HostPort)
 	case errors.Is(err, syscall.EACCES):
-		return problem.Hint(err, "publish a port from 1024 up, or run: %s", allowPorts(p.HostPort))
+		return problem.Hint(err, "add: --publish %d:%d; or run: %s", firstFree+p.HostPort, p.GuestPort, allowPorts(p.HostPort))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return problem.Hint(err, "run: ip address (the host does not have %s)", p.HostIP)
 	}

@@ -45,6 +45,13 @@ func TestAdmit(t *testing.T) {
 		{Guest: netip.MustParseAddr("10.88.0.1"), Host: netip.MustParseAddr("127.0.0.1"), Ports: []slirp.PortRange{{First: 80, Last: 90}}},
 		{Guest: netip.MustParseAddr("169.254.1.2"), Host: netip.MustParseAddr("192.0.2.7")},
 	}
+	byGuest := config()
+	byGuest.Host.AliasOf = func(f slirp.Flow) (netip.Addr, bool) {
+		if f.Dst.Port() == 80 {
+			return netip.MustParseAddr("127.0.0.1"), f.Dst.Addr() == netip.MustParseAddr("169.254.1.2")
+		}
+		return netip.Addr{}, f.Dst.Addr() == netip.MustParseAddr("169.254.1.2")
+	}
 	for _, c := range []struct {
 		cfg  slirp.Config
 		dst  string
@@ -78,6 +85,9 @@ func TestAdmit(t *testing.T) {
 		{cfg, "198.51.100.3:80", NetUnreachable, ""},
 		{alias, "10.88.0.1:80", Opened, "127.0.0.1:80"},
 		{alias, "10.88.0.1:91", Refused, ""},
+		{byGuest, "169.254.1.2:80", Opened, "127.0.0.1:80"},
+		{byGuest, "169.254.1.2:81", Refused, ""},
+		{byGuest, "203.0.113.1:80", Opened, ""},
 		{alias, "169.254.1.2:9", Opened, "192.0.2.7:9"},
 		{alias, "192.0.2.7:9", Refused, ""},
 	} {

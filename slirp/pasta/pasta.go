@@ -100,7 +100,7 @@ func unsupported(cfg slirp.Config, link slirp.Link) error {
 	if cfg.Egress != nil {
 		no("an egress policy")
 	}
-	if len(cfg.Host.Aliases) > 0 {
+	if len(cfg.Host.Aliases) > 0 || cfg.Host.AliasOf != nil {
 		no("aliases of the host")
 	}
 	if !cfg.Host.Addrs {

@@ -35,6 +35,7 @@ type createFlags struct {
 	logOpts                         []string
 	shmSize                         string
 	ns                              nsFlags
+	net                             networkFlags
 	secrets                         []string
 	imageVolume                     string
 	rootfs, readOnlyTmpfs           bool
@@ -77,6 +78,7 @@ func (o *createFlags) add(f *pflag.FlagSet) {
 	o.addFiles(f)
 	o.addSecurity(f)
 	o.ids.add(f)
+	o.addNetwork(f)
 	o.cgroup.add(f)
 	o.addSession(f)
 	o.health.add(f)
@@ -107,12 +109,6 @@ func (o *createFlags) addSecurity(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.ulimits, "ulimit", nil, "resource limit: NAME=SOFT[:HARD]")
 	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter: NAME=VALUE")
 	o.ns.add(f)
-	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name == "net" {
-			name = "network"
-		}
-		return pflag.NormalizedName(name)
-	})
 }
 
 // host is what the flags are read against.
@@ -136,7 +132,7 @@ func (o *createFlags) request(args []string, h host) (container.Request, error) 
 		}
 	}
 	for _, step := range []func(*container.Request, host) error{
-		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readSession, o.readPull,
+		o.readName, o.readProcess, o.readLog, o.readHealth, o.readLabels, o.readMounts, o.readIsolation, o.readNetwork, o.readSession, o.readPull,
 		func(r *container.Request, _ host) error { return o.cgroup.readInto(&r.Spec) },
 	} {
 		if err := step(&r, h); err != nil {

@@ -22,13 +22,12 @@ import (
 
 // nsFlags are the flags that say which namespaces a container shares with whom.
 type nsFlags struct {
-	network, ipc, pid, uts, cgroupns, userns string
-	pod                                      string
-	podIDFile                                string
+	ipc, pid, uts, cgroupns, userns string
+	pod                             string
+	podIDFile                       string
 }
 
 func (o *nsFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&o.network, "network", "none", "none, host or container:NAME")
 	f.StringVar(&o.ipc, "ipc", "", "shareable (default), private, none, host or container:NAME")
 	f.StringVar(&o.pid, "pid", "", "private (default), host or container:NAME")
 	f.StringVar(&o.uts, "uts", "", "private (default), host or container:NAME")
@@ -40,9 +39,6 @@ func (o *nsFlags) add(f *pflag.FlagSet) {
 
 // read checks the words. What they name is looked up by resolve.
 func (o *nsFlags) read(s *spec.Container) (err error) {
-	if s.Network, err = Network(o.network); err != nil {
-		return err
-	}
 	for _, m := range []struct {
 		to   *string
 		read func(string) (string, error)
@@ -68,15 +64,6 @@ func (o *nsFlags) read(s *spec.Container) (err error) {
 	return err
 }
 
-// Network reads --network.
-func Network(text string) (string, error) {
-	name, joins := strings.CutPrefix(text, spec.NSContainer)
-	if text == ocispec.NetworkNone || text == ocispec.NetworkHost || joins && name != "" {
-		return text, nil
-	}
-	return "", problem.Hint(fmt.Errorf("network %q: not there yet; want none, host or container:NAME", text), "add: --network host")
-}
-
 // resolve looks up the containers and the pod that a request names. A pod that is
 // made for it is returned.
 func (o *createFlags) resolve(f *cmdutil.Factory, r *container.Request) (made *pod.Pod, err error) {
@@ -87,13 +74,13 @@ func (o *createFlags) resolve(f *cmdutil.Factory, r *container.Request) (made *p
 	if err := resolveJoins(s, &r.Spec); err != nil {
 		return nil, err
 	}
-	p, made, err := o.findPod(f, s)
+	p, made, err := o.findPod(f, s, &r.Spec)
 	if p == nil || err != nil {
 		return nil, err
 	}
 	changed := o.set.Changed
 	err = p.Adopt(&r.Spec, pod.Asked{
-		Network: changed("network"), IPC: changed("ipc"), PID: changed("pid"), UTS: changed("uts"),
+		Network: changed("network") && made == nil, IPC: changed("ipc"), PID: changed("pid"), UTS: changed("uts"),
 		CgroupNS: changed("cgroupns"), UserNS: changed("userns") || r.Spec.UserNS.Mode == spec.UserNSCustom, Hostname: changed("hostname"),
 	})
 	if err != nil && made != nil {
@@ -102,8 +89,9 @@ func (o *createFlags) resolve(f *cmdutil.Factory, r *container.Request) (made *p
 	return made, err
 }
 
-// findPod is the pod that flags name, or nil; made is it too where it is new.
-func (o *createFlags) findPod(f *cmdutil.Factory, s state.Store) (p, made *pod.Pod, err error) {
+// findPod is the pod that flags name, or nil; made is it too where it is new: then it
+// has the network that c asks for.
+func (o *createFlags) findPod(f *cmdutil.Factory, s state.Store, c *spec.Container) (p, made *pod.Pod, err error) {
 	name := o.ns.pod
 	if o.ns.podIDFile != "" {
 		ids, err := readIDs([]string{o.ns.podIDFile}, false)
@@ -130,8 +118,10 @@ func (o *createFlags) findPod(f *cmdutil.Factory, s state.Store) (p, made *pod.P
 		return nil, nil, err
 	}
 	p, err = container.CreatePod(s, spec.Pod{
-		Version: spec.Version, Name: fresh, Infra: true, Share: container.DefaultShare(), Network: ocispec.NetworkNone,
+		Version: spec.Version, Name: fresh, Infra: true, Share: container.DefaultShare(),
+		Network: c.Network, NetworkOptions: c.NetworkOptions, Networks: c.Networks, Ports: c.Ports, DNS: c.DNS,
 	}, append([]string{"nook"}, f.Args...))
+	c.Network, c.NetworkOptions, c.Networks, c.Ports, c.DNS = "", nil, nil, nil, spec.DNS{} // they are the pod's
 	return p, p, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -41,7 +42,8 @@ func (o *PodFlags) Add(f *pflag.FlagSet) {
 	f.StringVarP(&s.Hostname, "hostname", "h", "", "host name inside (default the pod's name)")
 	f.StringArrayVarP(&c.labels, "label", "l", nil, "label of the pod: KEY[=VALUE]")
 	f.StringArrayVar(&c.labelFile, "label-file", nil, "file of labels, one a line")
-	f.StringVar(&c.ns.network, "network", ocispec.NetworkNone, "none or host")
+	c.net.addUses(f)
+	c.net.addDNS(f)
 	f.StringVar(&c.ns.pid, "pid", "", "of the pid namespace that is shared: private (default) or host")
 	f.StringVar(&c.ns.uts, "uts", "", "of the uts namespace that is shared: private (default) or host")
 	f.StringVar(&c.ns.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N] or nomap, for all containers")
@@ -55,19 +57,14 @@ func (o *PodFlags) Add(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.devices, "device", nil, "show a host device to the containers: HOST[:CONTAINER][:rwm]")
 	f.StringArrayVarP(&c.volumes, "volume", "v", nil, "show a volume or a host directory to the containers: [NAME|HOST:]CONTAINER[:OPTIONS]")
 	f.StringArrayVar(&c.req.Spec.VolumesFrom, "volumes-from", nil, "to the containers, those of another container: CONTAINER[:ro|z]")
-	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name == "net" {
-			name = "network"
-		}
-		return pflag.NormalizedName(name)
-	})
+	f.SetNormalizeFunc(networkWords)
 }
 
 // Read turns the flags into a request.
 func (o *PodFlags) Read(f *cmdutil.Factory) (spec.Pod, error) {
 	p, r, h := o.spec, o.c.req, hereNow(f)
 	p.Version = spec.Version
-	for _, step := range []func(*container.Request, host) error{o.c.readName, o.c.readLabels, o.c.readMounts, o.c.readIsolation, o.c.readHosts} {
+	for _, step := range []func(*container.Request, host) error{o.c.readName, o.c.readLabels, o.c.readMounts, o.c.readNetwork, o.c.readIsolation, o.c.readHosts} {
 		if err := step(&r, h); err != nil {
 			return p, err
 		}
@@ -77,6 +74,7 @@ func (o *PodFlags) Read(f *cmdutil.Factory) (spec.Pod, error) {
 	p.Security, p.Sysctls, p.ShmSize = s.Security, s.Sysctls, s.ShmSize
 	p.Hosts = s.Hosts
 	p.Network, p.PID, p.UTS, p.UserNS = s.Network, s.PID, s.UTS, s.UserNS
+	p.NetworkOptions, p.Networks, p.Ports, p.DNS = s.NetworkOptions, s.Networks, s.Ports, s.DNS
 	for name, mode := range map[string]string{"network": p.Network, "pid": p.PID, "uts": p.UTS} {
 		if _, joins := ocispec.Joined(mode); joins {
 			return p, fmt.Errorf("--%s %s: a pod cannot join a container's namespace; want private or host", name, mode)
@@ -110,6 +108,9 @@ func (o *PodFlags) shared(p *spec.Pod) (err error) {
 	if len(p.Share) == 0 && !set.Changed("infra") {
 		p.Infra = false // nothing is to be held
 	}
+	if err := o.checkNetwork(p); err != nil {
+		return err
+	}
 	if p.Infra {
 		return ocispec.CheckSysctls(spec.Container{Network: p.Network, UTS: p.UTS, Sysctls: p.Sysctls})
 	}
@@ -117,11 +118,25 @@ func (o *PodFlags) shared(p *spec.Pod) (err error) {
 		return errors.New("--infra=false: nothing can be shared without it; leave --share out")
 	}
 	p.Share = nil
-	for _, name := range []string{"infra-name", "hostname", "network", "pid", "uts", "userns", "sysctl"} {
+	for _, name := range []string{"infra-name", "hostname", "network", "publish", "dns", "pid", "uts", "userns", "sysctl"} {
 		if set.Changed(name) {
 			return fmt.Errorf("--%s: needs --infra", name)
 		}
 	}
+	return nil
+}
+
+// checkNetwork is about a pod that does not share its network.
+func (o *PodFlags) checkNetwork(p *spec.Pod) error {
+	if slices.Contains(p.Share, spec.ShareNet) {
+		return nil
+	}
+	for _, name := range []string{"network", "publish", "dns"} {
+		if o.c.set.Changed(name) {
+			return fmt.Errorf("--%s: the pod does not share its network", name)
+		}
+	}
+	p.Network, p.Networks = spec.NetworkNone, nil
 	return nil
 }
 

@@ -3,13 +3,14 @@ package container
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -39,11 +40,12 @@ one of them is. It is an error if that one is not published.`,
 			}
 			var errs []error
 			for _, one := range found {
-				if one.err != nil {
-					errs = append(errs, one.err)
-				} else if len(args) == 1 {
-					errs = append(errs, onePort(one.c, args[0]))
+				if one.err == nil && len(args) == 1 {
+					one.err = onePort(f.Out, one.c, args[0])
+				} else if one.err == nil {
+					one.err = allPorts(f.Out, one.c, len(found) > 1 || t.all)
 				}
+				errs = append(errs, one.err)
 			}
 			return errors.Join(errs...)
 		},
@@ -53,16 +55,46 @@ one of them is. It is an error if that one is not published.`,
 	return cmd
 }
 
-// onePort finds where a port is published: nowhere, as there are no networks that
-// ports could be published from.
-func onePort(c *state.Container, text string) error {
-	port, proto, ok := strings.Cut(text, "/")
-	if !ok {
-		proto = "tcp"
+// allPorts prints where each port of c is published, with its id where there are
+// several containers.
+func allPorts(w io.Writer, c *state.Container, several bool) error { //nolint:revive // a column more
+	st, err := c.Status()
+	if err != nil {
+		return err
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 || proto != "tcp" && proto != "udp" && proto != "sctp" {
-		return fmt.Errorf("port %q: want a number from 1 to 65535, and /tcp, /udp or /sctp", text)
+	prefix := ""
+	if several {
+		prefix = c.Short() + "\t"
 	}
-	return problem.Hint(fmt.Errorf("%s: no published port %d/%s", c.Name, n, proto), "run: nook port %s", c.Name)
+	for _, p := range container.PublishedPorts(c, st) {
+		if _, err := fmt.Fprintf(w, "%s%s -> %s\n", prefix, p.Key(), p.Host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onePort prints where one port is published.
+func onePort(w io.Writer, c *state.Container, text string) error {
+	ports, err := syntax.Expose(text)
+	if err != nil {
+		return err
+	}
+	st, err := c.Status()
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, p := range container.PublishedPorts(c, st) {
+		if p.Container == ports[0].ContainerPort && p.Proto == ports[0].Proto {
+			found = true
+			if _, err := fmt.Fprintln(w, p.Host); err != nil {
+				return err
+			}
+		}
+	}
+	if !found {
+		return problem.Hint(fmt.Errorf("%s: no published port %d/%s", c.Name, ports[0].ContainerPort, ports[0].Proto), "run: nook port %s", c.Name)
+	}
+	return nil
 }

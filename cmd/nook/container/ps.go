@@ -339,7 +339,7 @@ func (r psRow) CreatedHuman() string { return ago(r.c.Created) + " ago" }
 func (r psRow) RunningFor() string   { return r.CreatedHuman() }
 func (r psRow) State() string        { return r.c.Word }
 func (r psRow) Names() string        { return r.c.Name }
-func (r psRow) Ports() string        { return "" }
+func (r psRow) Ports() string        { return portsText(r.c) }
 func (r psRow) Networks() string     { return strings.Join(networkNames(r.c), ",") }
 func (r psRow) PodName() string      { return r.pod }
 func (r psRow) IsInfra() bool        { return r.c.Spec.Infra }

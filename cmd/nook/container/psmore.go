@@ -3,8 +3,11 @@ package container
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/units"
 )
@@ -14,6 +17,18 @@ type psMore struct {
 	CIDFile    string
 	Namespaces map[string]string
 	Size       *psSize `json:",omitempty"` // with --size
+	Ports      []psPort
+	// ExposedPorts are protocols by port.
+	ExposedPorts map[uint16][]string
+}
+
+// psPort is one published port, or some in a row.
+type psPort struct {
+	HostIP        string `json:"host_ip"`
+	ContainerPort uint16 `json:"container_port"`
+	HostPort      uint16 `json:"host_port"`
+	Range         uint16 `json:"range"`
+	Protocol      string `json:"protocol"`
 }
 
 // psSize counts bytes.
@@ -23,11 +38,27 @@ type psSize struct {
 }
 
 func (r psRow) more() psMore {
-	m := psMore{CIDFile: r.CIDFile(), Namespaces: r.namespaces()}
+	m := psMore{CIDFile: r.CIDFile(), Namespaces: r.namespaces(), Ports: []psPort{}, ExposedPorts: r.ExposedPorts()}
+	for _, p := range container.PortsNow(r.c.Container, r.c.Status) {
+		port := psPort{ContainerPort: p.ContainerPort, HostPort: p.HostPort, Range: p.Range, Protocol: p.Proto}
+		if p.HostIP.IsValid() {
+			port.HostIP = p.HostIP.String()
+		}
+		m.Ports = append(m.Ports, port)
+	}
 	if r.allFiles > 0 {
 		m.Size = &psSize{RootFS: r.allFiles, RW: r.written}
 	}
 	return m
+}
+
+// ExposedPorts are the protocols of the ports that it says it listens on.
+func (r psRow) ExposedPorts() map[uint16][]string {
+	out := map[uint16][]string{}
+	for _, p := range container.Exposed(r.c.Spec, r.c.Container.Image) {
+		out[p.ContainerPort] = append(out[p.ContainerPort], p.Proto)
+	}
+	return out
 }
 
 // namespaces is empty unless the container runs.
@@ -82,15 +113,64 @@ func (r psRow) USERNS() string { return r.namespaces()["user"] }
 // UTS is the number of the UTS namespace.
 func (r psRow) UTS() string { return r.namespaces()["uts"] }
 
-// networkNames are the networks that a container is in.
+// networkNames are the networks that a container is in, or what it has in place of
+// one.
 func networkNames(l container.Listed) []string {
-	if l.Spec.Network == "" {
-		return []string{"none"}
+	mode, _ := l.Spec.NetworkMode()
+	if mode != spec.NetworkBridge {
+		return []string{mode}
 	}
-	return []string{l.Spec.Network}
+	names := []string{}
+	for _, u := range l.Spec.Networks {
+		names = append(names, u.Name)
+	}
+	return names
 }
 
-func inNetwork(l container.Listed, v string) bool { return slices.Contains(networkNames(l), v) }
+// inNetwork takes a network's name, or its id or the beginning of it.
+func inNetwork(l container.Listed, v string) bool {
+	return slices.ContainsFunc(networkNames(l), func(name string) bool {
+		return name == v || len(v) >= shortestID && strings.HasPrefix(network.ID(name), v)
+	})
+}
+
+// shortestID is how much of a network's id a filter takes for one.
+const shortestID = 4
+
+// portsText is the column PORTS, as docker-ps(1) has it; ranges in one.
+func portsText(l container.Listed) string {
+	var out []string
+	for _, p := range container.PortsNow(l.Container, l.Status) {
+		text := portSpan(p.ContainerPort, p.Range) + "/" + p.Proto
+		ip := "0.0.0.0"
+		if p.HostIP.IsValid() {
+			ip = p.HostIP.String()
+		}
+		if p.HostIP.Is6() {
+			ip = "[" + ip + "]"
+		}
+		if p.HostPort != 0 {
+			text = ip + ":" + portSpan(p.HostPort, p.Range) + "->" + text
+		}
+		out = append(out, text)
+	}
+	for _, p := range container.Exposed(l.Spec, l.Container.Image) {
+		published := slices.ContainsFunc(container.PublishedPorts(l.Container, l.Status), func(x container.Published) bool {
+			return x.Container == p.ContainerPort && x.Proto == p.Proto
+		})
+		if !published {
+			out = append(out, portSpan(p.ContainerPort, 1)+"/"+p.Proto)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func portSpan(first, n uint16) string {
+	if n <= 1 {
+		return strconv.Itoa(int(first))
+	}
+	return fmt.Sprintf("%d-%d", first, first+n-1)
+}
 
 // runs reports whether the container's command, without its arguments, is v.
 func runs(l container.Listed, v string) bool {

@@ -171,12 +171,19 @@ func prepare(ctx context.Context, f *cmdutil.Factory, id string, c spec.Containe
 	}
 	done = func() {
 		_ = place.Abandon() // a group that stays is swept by the next container
+		_ = o.Nets.Close()
 		o.Seed.Close()
 	}
 	o.Place = place
 	if f.Globals.Runtime == "" {
 		o.Seed = container.Sow(c, place)
 	}
+	st, err := f.State()
+	if err != nil {
+		done()
+		return nil, err
+	}
+	o.Nets = container.Warm(st, c)
 	place.Begin(ctx, o.Seed.PID())
 	if place.Wanted(c) {
 		if err := place.Wait(c); err != nil {

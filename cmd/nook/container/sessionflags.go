@@ -160,10 +160,7 @@ func (o *createFlags) readHosts(r *container.Request, h host) error {
 func addedHost(text string) (string, error) {
 	names, address, ok := strings.Cut(text, ":")
 	address = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
-	if address == "host-gateway" {
-		return "", problem.Hint(fmt.Errorf("--add-host %s: networks are not there yet", text), "with --network host the host is 127.0.0.1")
-	}
-	if _, err := netip.ParseAddr(address); !ok || names == "" || err != nil {
+	if _, err := netip.ParseAddr(address); !ok || names == "" || err != nil && address != container.HostGateway {
 		return "", fmt.Errorf("--add-host %q: want NAME[;NAME...]:ADDRESS", text)
 	}
 	for name := range strings.SplitSeq(names, ";") {

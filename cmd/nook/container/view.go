@@ -108,7 +108,11 @@ func (v *view) watch(f *cmdutil.Factory, conn *attach.Conn, giveUp func()) error
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- outcome(client.Run(conn)) }()
+	go func() {
+		exit, err := client.Run(conn)
+		nameHolder(f, &exit)
+		done <- outcome(exit, err)
+	}()
 	defer func() { restore() }()
 	select {
 	case err := <-done:
@@ -153,6 +157,7 @@ func awaitStarted(f *cmdutil.Factory, conn *attach.Conn) (id string, err error) 
 	if errors.Is(err, runs) {
 		return id, nil
 	}
+	nameHolder(f, &exit)
 	return "", outcome(exit, err)
 }
 

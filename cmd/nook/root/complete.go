@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/secret"
 	"github.com/nook-containers/nook/libpod/volume"
 )
@@ -24,6 +25,7 @@ const (
 	images     = "image"
 	volumes    = "volume"
 	secrets    = "secret"
+	networks   = "network"
 )
 
 // objectOf tells what a command takes, by its name without the program's.
@@ -35,13 +37,9 @@ func objectOf(command string) (object, bool) {
 	many, one := func(kind string) (object, bool) { return object{kind, 0}, true }, func(kind string) (object, bool) { return object{kind, 1}, true }
 	switch noun {
 	case volumes, secrets:
-		switch verb {
-		case "inspect", "rm", "mount", "unmount":
-			return many(noun)
-		case "exists", "export", "import":
-			return one(noun)
-		}
-		return object{}, false
+		return keptObject(noun, verb)
+	case networks:
+		return networkObject(verb)
 	case images:
 		switch verb {
 		case "inspect", "rm":
@@ -66,6 +64,30 @@ func objectOf(command string) (object, bool) {
 		return many(images)
 	case "create", "history", "push", "run", "save", "tag", "untag":
 		return one(images)
+	}
+	return object{}, false
+}
+
+// keptObject is objectOf for the verbs of volumes and secrets.
+func keptObject(kind, verb string) (object, bool) {
+	switch verb {
+	case "inspect", "rm", "mount", "unmount":
+		return object{kind, 0}, true
+	case "exists", "export", "import":
+		return object{kind, 1}, true
+	}
+	return object{}, false
+}
+
+// networkObject is objectOf for the verbs of networks.
+func networkObject(verb string) (object, bool) {
+	switch verb {
+	case "inspect", "rm":
+		return object{networks, 0}, true
+	case "connect", "disconnect", "exists", "update":
+		return object{networks, 1}, true
+	case "reload":
+		return object{containers, 0}, true
 	}
 	return object{}, false
 }
@@ -106,6 +128,11 @@ func namesOf(f *cmdutil.Factory, cmd *cobra.Command, kind string) (names []strin
 		list, _ := volume.Of(s).List()
 		for _, v := range list {
 			names = append(names, v.Name)
+		}
+	case networks:
+		list, _ := network.Of(s).List()
+		for _, n := range list {
+			names = append(names, n.Name)
 		}
 	case secrets:
 		list, _ := secret.Store{Dir: s.Dir + "/secrets"}.List()

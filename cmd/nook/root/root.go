@@ -12,6 +12,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
+	"github.com/nook-containers/nook/cmd/nook/network"
 	"github.com/nook-containers/nook/cmd/nook/oci"
 	"github.com/nook-containers/nook/cmd/nook/pod"
 	"github.com/nook-containers/nook/cmd/nook/secret"
@@ -72,7 +73,7 @@ func New(f *cmdutil.Factory) *cobra.Command {
 
 func verbs() []cmdutil.Verb {
 	return slices.Concat(
-		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), pod.Noun(), secret.Noun(), system.Noun(), container.HealthNoun(), {Names: "oci", New: oci.New}},
+		[]cmdutil.Verb{container.Noun(), image.Noun(), volume.Noun(), network.Noun(), pod.Noun(), secret.Noun(), system.Noun(), container.HealthNoun(), {Names: "oci", New: oci.New}},
 		container.Verbs(), image.Verbs(), system.Verbs(),
 	)
 }

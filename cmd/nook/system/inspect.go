@@ -11,9 +11,11 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	cmdcontainer "github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
+	"github.com/nook-containers/nook/cmd/nook/network"
 	"github.com/nook-containers/nook/cmd/nook/pod"
 	"github.com/nook-containers/nook/cmd/nook/volume"
 	"github.com/nook-containers/nook/libpod/container"
+	libnetwork "github.com/nook-containers/nook/libpod/network"
 	libpod "github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/state"
 	libvolume "github.com/nook-containers/nook/libpod/volume"
@@ -32,6 +34,7 @@ const (
 	kindContainer = "container"
 	kindImage     = "image"
 	kindVolume    = "volume"
+	kindNetwork   = "network"
 	kindPod       = "pod"
 )
 
@@ -39,16 +42,14 @@ func newInspect(f *cmdutil.Factory) *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
 		Use:     "inspect [flags] NAME...",
-		Short:   "Show all about containers, images, volumes and pods",
-		Long:    "Show all about containers, images, volumes and pods, as a JSON array. A container's name beats an image's, that a volume's, and that a pod's.",
+		Short:   "Show all about containers, images, volumes, networks and pods",
+		Long:    "Show all about containers, images, volumes, networks and pods, as a JSON array. A container's name beats an image's, and so on in this order.",
 		Example: "  nook inspect web\n  nook inspect --type image --format '{{.Id}}' busybox",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch o.kind {
-			case kindAll, kindContainer, kindImage, kindVolume, kindPod:
-			case "network":
-				return cmdutil.NotYet("--type "+o.kind, "there are: all, container, image, volume and pod")
+			case kindAll, kindContainer, kindImage, kindVolume, kindNetwork, kindPod:
 			default:
-				return fmt.Errorf("--type %q: want all, container, image, volume or pod", o.kind)
+				return fmt.Errorf("--type %q: want all, container, image, volume, network or pod", o.kind)
 			}
 			if err := cmdutil.CheckFormat(o.Format, cmdutil.List[any]{}); err != nil {
 				return err
@@ -61,7 +62,7 @@ func newInspect(f *cmdutil.Factory) *cobra.Command {
 		},
 	}
 	o.Add(cmd.Flags())
-	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image, volume or pod")
+	cmd.Flags().StringVarP(&o.kind, "type", "t", kindAll, "all, container, image, volume, network or pod")
 	return cmd
 }
 
@@ -100,11 +101,14 @@ type search struct {
 
 func (s *search) wants(kind string) bool { return s.kind == kindAll || s.kind == kind }
 
-// outside finds what needs no store: containers, and volumes if they are asked for.
+// outside finds what needs no store: containers, and volumes and networks if they are
+// asked for.
 func (s *search) outside(i int, name string) {
 	switch s.kind {
 	case kindVolume:
 		s.volume(i, name)
+	case kindNetwork:
+		s.network(i, name)
 	case kindPod:
 		s.pod(i, name)
 	case kindAll, kindContainer:
@@ -149,7 +153,19 @@ func (s *search) volume(i int, name string) {
 	switch {
 	case err == nil:
 		s.objects[i] = v
-	case errors.Is(err, libvolume.ErrNotFound) && s.wants(kindContainer):
+	case errors.Is(err, libvolume.ErrNotFound) && s.wants(kindNetwork):
+		s.network(i, name)
+	default:
+		s.errs[i] = err
+	}
+}
+
+func (s *search) network(i int, name string) {
+	n, err := network.Describe(s.f, name)
+	switch {
+	case err == nil:
+		s.objects[i] = n
+	case errors.Is(err, libnetwork.ErrNotFound) && s.wants(kindPod):
 		s.pod(i, name)
 	default:
 		s.errs[i] = err
@@ -162,7 +178,7 @@ func (s *search) pod(i int, name string) {
 	case err == nil:
 		s.objects[i] = p
 	case errors.Is(err, libpod.ErrNotFound) && s.wants(kindContainer):
-		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image, volume or pod", name), "run: nook ps -a; nook images; nook volume ls; nook pod ps")
+		s.errs[i] = problem.Hint(fmt.Errorf("%s: no such container, image, volume, network or pod", name), "run: nook ps -a; nook images; nook volume ls; nook network ls; nook pod ps")
 	default:
 		s.errs[i] = err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	cmdcontainer "github.com/nook-containers/nook/cmd/nook/container"
 	"github.com/nook-containers/nook/cmd/nook/image"
+	"github.com/nook-containers/nook/cmd/nook/network"
 	"github.com/nook-containers/nook/cmd/nook/pod"
 	"github.com/nook-containers/nook/cmd/nook/volume"
 	"github.com/nook-containers/nook/libpod/container"
@@ -27,10 +28,11 @@ func newPrune(f *cmdutil.Factory) *cobra.Command {
 	var o pruneOptions
 	cmd := &cobra.Command{
 		Use:   "prune [flags]",
-		Short: "Remove pods, containers, images and volumes that nothing needs",
-		Long: `Remove pods of which no container runs and containers that do not run, and then images without a name that nothing
-needs, or with --all every image that no container is made of. With --volumes remove
-anonymous volumes that no container uses, too.`,
+		Short: "Remove pods, containers, networks, images and volumes that nothing needs",
+		Long: `Remove pods of which no container runs and containers that do not run, and then
+networks that no container is in, and images without a name that nothing needs, or
+with --all every image that no container is made of. With --volumes remove anonymous
+volumes that no container uses, too.`,
 		Example: "  nook system prune --force\n  nook system prune --all --volumes --filter label=test",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -71,9 +73,12 @@ func (o *pruneOptions) check() error {
 }
 
 func (o *pruneOptions) warning() string {
-	what := []string{"all pods of which no container runs", "all containers that do not run", "all images without a name that nothing needs"}
+	what := []string{
+		"all pods of which no container runs", "all containers that do not run", "all networks that no container is in",
+		"all images without a name that nothing needs",
+	}
 	if o.all {
-		what[2] = "all images that no container is made of"
+		what[3] = "all images that no container is made of"
 	}
 	if o.volumes {
 		what = append(what, "all anonymous volumes that no container uses")
@@ -92,6 +97,7 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 	}{
 		{"Deleted Pods", func() ([]string, error) { return pod.Prune(ctx, e, o.filters) }},
 		{"Deleted Containers", func() ([]string, error) { return cmdcontainer.Prune(ctx, e, o.filters) }},
+		{"Deleted Networks", func() ([]string, error) { return network.Prune(f, o.filters) }},
 		{"Deleted Volumes", func() ([]string, error) {
 			if !o.volumes {
 				return nil, nil

@@ -1,0 +1,84 @@
+package netd
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/network"
+	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/dns"
+	"github.com/nook-containers/nook/slirp"
+)
+
+// config is the stack's of the network that r is about.
+func (s *server) config(r member.Request) slirp.Config {
+	n := *r.Network
+	c := slirp.Config{MTU: mtuOf(n), Log: s.log}
+	for _, sub := range n.Subnets {
+		to := &c.IPv4
+		if sub.Prefix.Addr().Is6() {
+			to = &c.IPv6
+		}
+		*to = slirp.Subnet{Prefix: sub.Prefix, Gateway: sub.Gateway}
+	}
+	if n.DNS {
+		c.DNS = dns.New(dnsConfig(r)).Answer
+	}
+	if n.Internal {
+		c.Egress = func(context.Context, slirp.Flow) slirp.Verdict { return slirp.Reject }
+		return c
+	}
+	c.Host.AliasOf = s.hostFor
+	return c
+}
+
+// dnsConfig says what the gateway answers.
+func dnsConfig(r member.Request) dns.Config {
+	n := *r.Network
+	store := network.Of(state.Store{Dir: r.Store.Dir, Run: r.Store.Run})
+	c := dns.Config{Members: store.Directory(n.Name), Closed: n.Internal, Servers: n.DNSServers}
+	if !n.Internal {
+		c.Host = []netip.Addr{member.HostAlias()}
+	}
+	for _, sub := range n.Subnets {
+		c.Subnets, c.Gateway = append(c.Subnets, sub.Prefix), append(c.Gateway, sub.Gateway)
+	}
+	return c
+}
+
+// hostFor is what member.HostAlias stands for, for the guest that asks: the host's
+// loopback where the guest may reach it, else the address that others know the host
+// by.
+func (s *server) hostFor(f slirp.Flow) (host netip.Addr, ok bool) {
+	if f.Dst.Addr() != member.HostAlias() {
+		return netip.Addr{}, false
+	}
+	if s.guests.hostOf(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
+	}
+	return primaryAddr(), true
+}
+
+// elsewhere is an address that is not on any link: how the host would reach it
+// says which of its addresses others see. Nothing is sent there (RFC 5737).
+const elsewhere = "192.0.2.1:9"
+
+// primaryAddr is the IPv4 address of the host that the way out has, or without one
+// any other than loopback; the zero Addr if there is none.
+func primaryAddr() netip.Addr {
+	if c, err := net.Dial("udp4", elsewhere); err == nil { //nolint:noctx // connect(2) of a datagram socket does not wait
+		defer c.Close()
+		if a, ok := c.LocalAddr().(*net.UDPAddr); ok && !a.IP.IsLoopback() {
+			return a.AddrPort().Addr()
+		}
+	}
+	addrs, _ := net.InterfaceAddrs() // none is an answer too
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,187 @@
+package netd
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/slirp"
+)
+
+// busyError tells which host port is taken.
+type busyError struct {
+	port spec.Port
+	err  error
+}
+
+func (e *busyError) Error() string { return e.err.Error() }
+func (e *busyError) Unwrap() error { return e.err }
+
+// portsOf are the single ports of p, for a member.
+func portsOf(n spec.Network, m member.Member, p spec.Port) ([]slirp.Port, error) {
+	proto, ok := map[string]slirp.Proto{spec.ProtoTCP: slirp.TCP, spec.ProtoUDP: slirp.UDP}[p.Proto]
+	if !ok {
+		return nil, fmt.Errorf("publish port %d: protocol %q: want tcp or udp", p.ContainerPort, p.Proto)
+	}
+	var guest []netip.Addr
+	for _, a := range []netip.Addr{m.IPv4, m.IPv6} {
+		if a.IsValid() {
+			guest = append(guest, a)
+		}
+	}
+	out := make([]slirp.Port, 0, max(p.Range, 1))
+	for i := range max(p.Range, 1) {
+		one := slirp.Port{Proto: proto, HostIP: p.HostIP, HostPort: p.HostPort, Guest: guest, GuestPort: p.ContainerPort + i}
+		if !one.HostIP.IsValid() {
+			one.HostIP = n.HostIP
+		}
+		if p.HostPort != 0 {
+			one.HostPort += i
+		}
+		if n.Internal || n.NoDefaultRoute {
+			one.Source = slirp.SourceGateway // it has no way to answer others
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// publicPorts are ports as members name them, each on its own.
+func publicPorts(ports []slirp.Port) []spec.Port {
+	out := make([]spec.Port, 0, len(ports))
+	for _, p := range ports {
+		out = append(out, spec.Port{HostIP: p.HostIP, HostPort: p.HostPort, ContainerPort: p.GuestPort, Range: 1, Proto: p.Proto.String()})
+	}
+	return out
+}
+
+// publish opens ports for m, all or none of them.
+func (s *server) publish(m *membership, ports []spec.Port) (err error) {
+	have := len(m.ports)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close1(m, have))
+		}
+	}()
+	if len(ports) > 0 && s.network.Internal {
+		return problem.Hint(fmt.Errorf("network %s: is internal, and publishes no ports", s.network.Name), "use a network that was not made with --internal")
+	}
+	for _, p := range ports {
+		each, err := portsOf(s.network, m.Member, p)
+		if err != nil {
+			return err
+		}
+		for _, one := range each {
+			got, err := s.publishOne(m, one)
+			if err != nil {
+				return err
+			}
+			m.ports = append(m.ports, got)
+		}
+	}
+	return nil
+}
+
+// close1 unpublishes what m has from port number n on.
+func (s *server) close1(m *membership, n int) error {
+	var errs []error
+	for _, p := range m.ports[n:] {
+		errs = append(errs, s.stack.Unpublish(p))
+	}
+	m.ports = m.ports[:n]
+	return errors.Join(errs...)
+}
+
+func (s *server) unpublish(m *membership) { _ = s.close1(m, 0) } // they are ours, so they are there
+
+// publishOne opens one port. A former holder that is about to leave gets the time
+// to: a member, or the process before this one.
+func (s *server) publishOne(m *membership, p slirp.Port) (slirp.Port, error) {
+	deadline := time.Now().Add(handOff)
+	if m.Again {
+		deadline = time.Now().Add(inherit)
+	}
+	for {
+		got, err := s.stack.Publish(s.ctx, p)
+		busy := errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, slirp.ErrPublished)
+		holder := s.holder(p)
+		if err == nil || !busy {
+			return got, err
+		}
+		if time.Now().After(deadline) || holder == nil && !m.Again {
+			return got, s.busy(p, holder, err)
+		}
+		s.waitUnlocked(holder)
+	}
+}
+
+// waitUnlocked lets others leave, holder above all.
+func (s *server) waitUnlocked(holder *membership) {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	var gone chan struct{} // nil: for ever
+	if holder != nil {
+		gone = holder.gone
+	}
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Millisecond):
+	}
+}
+
+// holder is the member that has the host's side of p, or nil.
+func (s *server) holder(p slirp.Port) *membership {
+	for _, m := range s.members {
+		if slices.ContainsFunc(m.ports, func(o slirp.Port) bool {
+			return o.Proto == p.Proto && o.HostPort == p.HostPort && (o.HostIP == p.HostIP || !o.HostIP.IsValid() || !p.HostIP.IsValid() ||
+				o.HostIP.IsUnspecified() || p.HostIP.IsUnspecified())
+		}) {
+			return m
+		}
+	}
+	return nil
+}
+
+// busy explains a port that is taken.
+func (s *server) busy(p slirp.Port, holder *membership, err error) error {
+	b := &busyError{publicPorts([]slirp.Port{p})[0], err}
+	if holder == nil {
+		return b
+	}
+	b.err = fmt.Errorf("publish %s: the port is in use by container %s", p, holder.Name)
+	return problem.Hint(b, "run: nook stop %s; or publish another port", holder.Name)
+}
+
+// changePorts publishes or unpublishes ports of a member.
+func (s *server) changePorts(joined *membership, r member.Request) ([]spec.Port, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.of(joined, r.Of)
+	if m == nil {
+		return nil, errGone
+	}
+	if r.Op == member.Publish {
+		have := len(m.ports)
+		if err := s.publish(m, r.Ports); err != nil {
+			return nil, err
+		}
+		return publicPorts(m.ports[have:]), nil
+	}
+	for _, p := range r.Ports {
+		i := slices.IndexFunc(m.ports, func(o slirp.Port) bool { return publicPorts([]slirp.Port{o})[0] == p })
+		if i < 0 {
+			return nil, &codeError{member.CodeGone, fmt.Errorf("port %d/%s is not published at %d", p.ContainerPort, p.Proto, p.HostPort)}
+		}
+		if err := s.stack.Unpublish(m.ports[i]); err != nil {
+			return nil, err
+		}
+		m.ports = slices.Delete(m.ports, i, i+1)
+	}
+	return nil, nil
+}
