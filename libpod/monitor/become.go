@@ -47,7 +47,7 @@ type brief struct {
 // Become replaces this program by the stage that does what Serve does, on the
 // calling thread, and returns only on an error. kept are descriptors that the
 // stage has no use for, and keeps open. Whoever is a member of the user namespace
-// has made that survive execve.
+// has made that survive execve. The caller has locked the thread.
 //
 // Go may be one of many threads here; execve ends the others, and with them the
 // children that die with them. So it must be the thread that started init.
@@ -89,7 +89,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		return err
 	}
 	if m.term != nil {
-		b.Told = m.term.handOver()
+		if b.Told, err = m.term.handOver(); err != nil {
+			return err
+		}
 	}
 	data, err := json.Marshal(b)
 	if err != nil {

@@ -1,6 +1,11 @@
 package monitor
 
 import (
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,4 +76,22 @@ func TestPause(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, got, tc.want)
 		}
 	}
+}
+
+// What comes while one program turns into the next waits for that.
+func TestHandOverBlocks(t *testing.T) {
+	runtime.LockOSThread() // and it ends with the test
+	term := newTerminator()
+	if told, err := term.handOver(); told || err != nil {
+		t.Fatal(told, err)
+	}
+	if err := syscall.Tgkill(syscall.Getpid(), syscall.Gettid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if want := "SigPnd:\t0000000000004000"; err != nil || !strings.Contains(string(status), want) {
+		t.Errorf("%s\n%v; want %s", status, err, want)
+	}
+	signal.Ignore(syscall.SIGTERM) // drops it
+	signal.Reset(syscall.SIGTERM)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -126,6 +127,10 @@ func (m *Monitor) restart(run state.Run) error {
 		if err := sys.SetCloseOnExec(keep, false); err != nil {
 			return err
 		}
+	}
+	runtime.LockOSThread()
+	if err := kern.UnblockSignals(); err != nil { // handOver's work, where a monitor was made by Become
+		return err
 	}
 	return syscall.Exec("/proc/self/exe", []string{RestartName, strconv.Itoa(fd)}, os.Environ()) //nolint:forbidigo // handed on unread
 }

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
 // GiveUp is the signal by which a client has the engine leave off making a container.
@@ -44,17 +46,22 @@ func (m *Monitor) Heed() {
 		return
 	}
 	// Again, where Become failed.
+	_ = kern.UnblockSignals() // a thread less that hears the signal is all that an error costs
 	signal.Notify(m.term.signals, syscall.SIGTERM)
 	signal.Notify(make(chan os.Signal, 1), GiveUp)
 }
 
-// handOver reports whether the signal has come. One that comes later, and before
-// the next program heeds it, ends this process: it is not lost.
-func (t *terminator) handOver() bool {
-	signal.Ignore(GiveUp)  // until the next program hears it
+// handOver makes the calling thread, which is about to turn into the next program,
+// keep the signal for that, and reports whether it has come. To another thread it
+// can come later still: that ends this process, and is not lost.
+func (t *terminator) handOver() (told bool, err error) {
+	signal.Ignore(GiveUp) // until the next program hears it
+	if err := kern.BlockSignal(syscall.SIGTERM); err != nil {
+		return false, fmt.Errorf("block signal: %w", err)
+	}
 	signal.Stop(t.signals) // has delivered what came
 	signal.Reset(syscall.SIGTERM)
-	return len(t.signals) > 0
+	return len(t.signals) > 0, nil
 }
 
 // repeat is for the program that took over: the signal came before.

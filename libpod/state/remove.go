@@ -88,11 +88,17 @@ func (s Store) Sweep(forget func(id string) error) error {
 
 func (s Store) sweepOne(kind, entry, id string, forget func(string) error) error {
 	c := &Container{store: s, dir: s.path(kind, entry)}
-	if err := c.Hold(); err != nil {
+	isBorn := strings.HasPrefix(entry, bornPrefix)
+	if isBorn && os.Remove(c.dir) == nil {
+		return nil // its maker makes another
+	}
+	// The lock file is its maker's to create: a new one in a directory that is being
+	// deleted would keep that from going.
+	if err := c.hold(os.O_RDWR); err != nil {
 		return nil // alive, or just gone
 	}
 	defer c.Release()
-	if strings.HasPrefix(entry, bornPrefix) {
+	if isBorn {
 		return os.RemoveAll(c.dir)
 	}
 	if known, err := s.load(kind, entry); err == nil {

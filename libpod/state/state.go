@@ -215,8 +215,10 @@ func (c *Container) Discard() error {
 
 // Hold makes this process the container's monitor. It returns ErrRunning if
 // another process is.
-func (c *Container) Hold() error {
-	f, err := os.OpenFile(filepath.Join(c.dir, lockFile), os.O_CREATE|os.O_RDWR, lockNewFile)
+func (c *Container) Hold() error { return c.hold(os.O_CREATE | os.O_RDWR) }
+
+func (c *Container) hold(flags int) error {
+	f, err := os.OpenFile(filepath.Join(c.dir, lockFile), flags, lockNewFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", c.Name, ErrNotFound)
 	}

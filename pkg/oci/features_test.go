@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -372,13 +373,29 @@ func TestHookErrors(t *testing.T) {
 }
 
 // The whole container dies with the thread that made it.
+// goOffMain runs f in a goroutine of its own, not on the main thread: that one does
+// not end with the goroutine that is locked to it.
+func goOffMain(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if syscall.Gettid() != syscall.Getpid() {
+			f()
+			return
+		}
+		defer runtime.UnlockOSThread()
+		done := make(chan struct{})
+		go func() { defer close(done); f() }()
+		<-done
+	}()
+}
+
 func TestKillWithParent(t *testing.T) {
 	b := newBox(t, "/bin/sleep", "1000")
 	b.cfg.KillWithParent = true
 	b.cfg.Spec.Process.User.UID = 1000 // the change of user makes the kernel forget
 	made := make(chan *oci.Container)
 	end := make(chan struct{})
-	go func() { // locked by Create, so its thread ends with it
+	goOffMain(func() { // locked by Create, so its thread ends with it
 		c, err := oci.Create(t.Context(), b.cfg)
 		if err == nil {
 			err = c.Start()
@@ -388,7 +405,7 @@ func TestKillWithParent(t *testing.T) {
 		}
 		made <- c
 		<-end
-	}()
+	})
 	c := <-made
 	if c == nil {
 		return

@@ -111,6 +111,9 @@ func report(sock int, err error) {
 }
 
 func (s *setup) run(steps ...func() error) error {
+	if err := kern.UnblockSignals(); err != nil { // what waits for a monitor does not wait for the command
+		return at("set", "signal mask", err)
+	}
 	for _, f := range steps {
 		if err := f(); err != nil {
 			return err
