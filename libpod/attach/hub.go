@@ -52,9 +52,16 @@ func (h *Hub) Start() {
 	}
 }
 
+// How much output is read at once, in bytes: of a container that says little, and
+// after a read that was full. A pipe holds 64 KiB.
+const (
+	readSmall = 2 << 10
+	readLarge = 64 << 10
+)
+
 func (h *Hub) copyOut(t Type, r io.Reader) {
 	h.output.Go(func() {
-		buf := make([]byte, 64<<10)
+		buf := make([]byte, readSmall)
 		for {
 			n, err := r.Read(buf)
 			if n > 0 {
@@ -65,6 +72,9 @@ func (h *Hub) copyOut(t Type, r io.Reader) {
 			}
 			if err != nil { // a terminal's master says EIO at the end
 				return
+			}
+			if n == len(buf) && n < readLarge {
+				buf = make([]byte, readLarge)
 			}
 		}
 	})

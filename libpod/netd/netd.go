@@ -155,14 +155,13 @@ func (s *server) serve(conn *sys.PacketConn) {
 		}
 		s.settle.Reset(settled)
 	}()
-	buf := make([]byte, member.MaxMessage)
 	for {
-		n, files, err := conn.Receive(buf, 2)
+		msg, files, err := conn.Receive(member.MaxMessage, 2)
 		if err != nil {
 			return
 		}
 		var r member.Request
-		if err := json.Unmarshal(buf[:n], &r); err != nil {
+		if err := json.Unmarshal(msg, &r); err != nil {
 			closeAll(files)
 			return // it does not speak our language
 		}

@@ -76,7 +76,7 @@ type Store struct {
 
 // Of returns the networks that belong to a store of containers.
 func Of(s state.Store) Store {
-	return Store{Dir: filepath.Join(s.Dir, subdir), Run: filepath.Join(s.Run, subdir), containers: s, watched: s.Watched}
+	return Store{Dir: filepath.Join(s.Dir, subdir), Run: filepath.Join(s.Run, subdir+s.Realm), containers: s, watched: s.Watched}
 }
 
 // RunDir is the directory of a network for this boot. It need not exist.

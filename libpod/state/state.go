@@ -113,6 +113,9 @@ var held sync.Map //nolint:gochecknoglobals // the lock is the process's too
 type Store struct {
 	Dir string // durable root
 	Run string // root of this boot's files: sockets, generated files
+	// Realm is that of this process's user namespace (userns.Realm), "" for the
+	// user's. It is part of the names of what cannot be shared between namespaces.
+	Realm string `json:",omitempty"`
 }
 
 // Container is one container found in the store.

@@ -49,18 +49,19 @@ func (c *PacketConn) Send(data []byte, files ...*os.File) error {
 	return nil
 }
 
-// Receive waits for a message of at most len(buf) bytes and maxFiles files,
-// which the caller closes. io.EOF: the other side is gone. os.ErrClosed: this one
-// is. os.ErrDeadlineExceeded: see SetReadDeadline of File.
-func (c *PacketConn) Receive(buf []byte, maxFiles int) (n int, files []*os.File, err error) {
+// Receive waits for a message of at most limit bytes and maxFiles files, which the
+// caller closes. io.EOF: the other side is gone. os.ErrClosed: this one is.
+// os.ErrDeadlineExceeded: see SetReadDeadline of File. Memory is needed for what
+// came only, and not while nothing comes.
+func (c *PacketConn) Receive(limit, maxFiles int) (data []byte, files []*os.File, err error) {
 	raw, err := c.f.SyscallConn()
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	var fds []int
 	var rerr error
 	err = readRaw(raw, func(fd uintptr) bool {
-		n, fds, rerr = RecvFDs(int(fd), buf, maxFiles) //nolint:gosec // a descriptor
+		data, fds, rerr = receiveExact(int(fd), limit, maxFiles) //nolint:gosec // a descriptor
 		return !errors.Is(rerr, unix.EAGAIN)
 	})
 	if errors.Is(rerr, unix.ECONNRESET) {
@@ -70,12 +71,28 @@ func (c *PacketConn) Receive(buf []byte, maxFiles int) (n int, files []*os.File,
 		err = rerr
 	}
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	for _, fd := range fds {
 		files = append(files, os.NewFile(uintptr(fd), "received")) //nolint:gosec // a descriptor
 	}
-	return n, files, nil
+	return data, files, nil
+}
+
+// receiveExact receives one message into a slice of its size.
+func receiveExact(fd, limit, maxFiles int) (data []byte, fds []int, err error) {
+	var size int
+	err = retryEINTR(func() (err error) {
+		size, _, err = unix.Recvfrom(fd, nil, unix.MSG_PEEK|unix.MSG_TRUNC)
+		return err
+	})
+	if err != nil {
+		return nil, nil, os.NewSyscallError("recvfrom", err)
+	}
+	// One that is too long is refused as truncated. None has no byte: that is the end.
+	data = make([]byte, max(1, min(size, limit)))
+	n, fds, err := RecvFDs(fd, data, maxFiles)
+	return data[:n], fds, err
 }
 
 // AcceptNow is Accept without waiting; nil: nobody is there.

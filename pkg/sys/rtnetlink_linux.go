@@ -33,7 +33,7 @@ func OpenNetlink() (*Netlink, error) {
 		_ = unix.Close(fd)
 		return nil, os.NewSyscallError("bind AF_NETLINK", err)
 	}
-	return &Netlink{fd: fd, buf: make([]byte, 32<<10)}, nil
+	return &Netlink{fd: fd}, nil
 }
 
 // Close closes the socket.
@@ -268,11 +268,7 @@ func (n *Netlink) do(m *message, got func(body []byte)) error {
 		return os.NewSyscallError("sendto AF_NETLINK", err)
 	}
 	for {
-		var size int
-		err := retryEINTR(func() (err error) {
-			size, _, err = unix.Recvfrom(n.fd, n.buf, 0)
-			return err
-		})
+		size, err := n.receive()
 		if err != nil {
 			return os.NewSyscallError("recvfrom AF_NETLINK", err)
 		}
@@ -280,6 +276,24 @@ func (n *Netlink) do(m *message, got func(body []byte)) error {
 			return err
 		}
 	}
+}
+
+// receive waits for a datagram and reads it into n.buf, which grows to its size:
+// what is acknowledged is short, what is listed can be 32 KiB.
+func (n *Netlink) receive() (size int, err error) {
+	read := func(flags int) error {
+		return retryEINTR(func() (err error) {
+			size, _, err = unix.Recvfrom(n.fd, n.buf, flags)
+			return err
+		})
+	}
+	if err := read(unix.MSG_PEEK | unix.MSG_TRUNC); err != nil {
+		return 0, err
+	}
+	if size > len(n.buf) {
+		n.buf = make([]byte, size)
+	}
+	return size, read(0)
 }
 
 var errShortAnswer = errors.New("netlink answer is cut short")

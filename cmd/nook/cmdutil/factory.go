@@ -14,6 +14,7 @@ import (
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/registry"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/userns"
 )
 
 // Streams are the command's input and outputs.
@@ -111,15 +112,19 @@ func (f *Factory) State() (state.Store, error) {
 	if err != nil {
 		return state.Store{}, err
 	}
+	realm, err := userns.Realm(p.Run)
+	if err != nil {
+		return state.Store{}, err
+	}
 	if f.Globals.Root == "" {
-		return state.Store{Dir: p.Data, Run: p.Run}, nil
+		return state.Store{Dir: p.Data, Run: p.Run, Realm: realm}, nil
 	}
 	// Another store has other containers; they lie beside its layers.
 	root, err := filepath.Abs(f.Globals.Root)
 	if err != nil {
 		return state.Store{}, err
 	}
-	return state.Store{Dir: filepath.Join(root, "nook"), Run: filepath.Join(p.Run, "at-"+rootTag(root))}, nil
+	return state.Store{Dir: filepath.Join(root, "nook"), Run: filepath.Join(p.Run, "at-"+rootTag(root)), Realm: realm}, nil
 }
 
 // rootTag is a short name for a graph root.

@@ -211,13 +211,12 @@ func (c *Conn) Next() (Reply, error) {
 }
 
 func (c *Conn) answer() (Reply, []*os.File, error) {
-	buf := make([]byte, MaxMessage)
-	n, got, err := c.sock.Receive(buf, 1)
+	data, got, err := c.sock.Receive(MaxMessage, 1)
 	if err != nil {
 		return Reply{}, nil, lost(err)
 	}
 	var reply Reply
-	if err := json.Unmarshal(buf[:n], &reply); err != nil {
+	if err := json.Unmarshal(data, &reply); err != nil {
 		closeAll(got)
 		return Reply{}, nil, fmt.Errorf("answer of the network's process: %w", err)
 	}
