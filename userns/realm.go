@@ -31,7 +31,7 @@ func Realm(runDir string) (string, error) {
 func memberIn(runDir string, ns string) (bool, error) {
 	members, err := os.Open(membersPath(runDir))
 	if err != nil {
-		return false, nil //nolint:nilerr // then it has none
+		return false, nil // then it has none
 	}
 	defer members.Close() // this process has no lock on it to lose
 	pid, err := sys.RecordHolder(members)
