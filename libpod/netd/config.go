@@ -14,6 +14,19 @@ import (
 
 // config is the stack's of the network that r is about.
 func (s *server) config(r member.Request) slirp.Config {
+	c := s.rules(r)
+	egress := c.Egress
+	c.Egress = func(ctx context.Context, f slirp.Flow) slirp.Verdict {
+		s.hurry()
+		if egress == nil {
+			return slirp.Allow
+		}
+		return egress(ctx, f)
+	}
+	return c
+}
+
+func (s *server) rules(r member.Request) slirp.Config {
 	n := *r.Network
 	c := slirp.Config{MTU: mtuOf(n), Log: s.log}
 	for _, sub := range n.Subnets {

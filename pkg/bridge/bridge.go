@@ -171,12 +171,16 @@ func Open(ns *os.File, n Network) (*Switch, error) {
 // or /proc is read-only, they get link-local ones, at which nothing listens.
 func quiet() { _ = sys.WriteProc("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1") }
 
+// fixed keeps the next interfaces of this thread's namespace from asking for
+// routers, and from believing who says to be one, which any guest could. Their
+// addresses and routes are given. Where it can't be told there is no IPv6, or the
+// kernel's default stays.
+func fixed() { _ = sys.WriteProc("/proc/sys/net/ipv6/conf/default/accept_ra", "0") }
+
 // netlinkIn opens a routing socket in ns, after first ran there.
 func netlinkIn(ns *os.File, first func()) (nl *sys.Netlink, err error) {
 	err = sys.InNetNS(ns, func() (err error) {
-		if first != nil {
-			first()
-		}
+		first()
 		nl, err = sys.OpenNetlink()
 		return err
 	})
@@ -198,7 +202,7 @@ func (s *Switch) Plug(ns *os.File, g Guest) (port uint32, err error) {
 	if err := g.Validate(); err != nil {
 		return 0, err
 	}
-	inside, err := netlinkIn(ns, nil)
+	inside, err := netlinkIn(ns, fixed)
 	if err != nil {
 		return 0, err
 	}
