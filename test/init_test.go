@@ -17,6 +17,11 @@ import (
 const (
 	maxInits     = 240       // packages with something to initialise
 	maxInitBytes = 768 << 10 // allocated by all of them
+	// maxStageInits is the part of them, in percent, that a stage of a container may
+	// wait for. The linker puts packages in the order of their names as soon as all
+	// that they import is done, so one import with a late name holds a stage up until
+	// nearly everything else is initialised.
+	maxStageInits = 66
 )
 
 // neverLink lists packages whose initialisation alone would break the budget;
@@ -34,15 +39,18 @@ var neverLink = []string{
 
 var initLine = regexp.MustCompile(`^init (\S+) @.* (\d+) bytes, \d+ allocs$`)
 
-func TestStartUpBudget(t *testing.T) {
-	cmd := exec.Command(program(t), "--version")
+// initialised lists the packages that a process of the program initialises, in
+// order, with the bytes that each allocates.
+func initialised(t *testing.T, args ...string) (packages []string, allocated []int) {
+	t.Helper()
+	cmd := exec.Command(program(t))
+	cmd.Args = args
 	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
 	var trace bytes.Buffer
 	cmd.Stderr = &trace
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s", err, &trace)
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
 	}
-	inits, total := 0, 0
 	for lines := bufio.NewScanner(&trace); lines.Scan(); {
 		m := initLine.FindStringSubmatch(lines.Text())
 		if m == nil {
@@ -52,17 +60,38 @@ func TestStartUpBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inits, total = inits+1, total+n
-		if strings.HasPrefix(m[1], module) && n > 4096 {
-			t.Errorf("package %s allocates %d bytes before main", m[1], n)
-		}
+		packages, allocated = append(packages, m[1]), append(allocated, n)
 	}
-	t.Logf("%d packages initialise, %d bytes", inits, total)
-	if inits == 0 {
+	if len(packages) == 0 {
 		t.Fatal("no trace: the runtime's format has changed")
 	}
-	if inits > maxInits || total > maxInitBytes {
-		t.Errorf("%d packages initialise and allocate %d bytes; the budget is %d and %d", inits, total, maxInits, maxInitBytes)
+	return packages, allocated
+}
+
+func TestStartUpBudget(t *testing.T) {
+	packages, allocated := initialised(t, "nook", "--version")
+	total := 0
+	for i, n := range allocated {
+		total += n
+		if strings.HasPrefix(packages[i], module) && n > 4096 {
+			t.Errorf("package %s allocates %d bytes before main", packages[i], n)
+		}
+	}
+	t.Logf("%d packages initialise, %d bytes", len(packages), total)
+	if len(packages) > maxInits || total > maxInitBytes {
+		t.Errorf("%d packages initialise and allocate %d bytes; the budget is %d and %d", len(packages), total, maxInits, maxInitBytes)
+	}
+}
+
+// A stage takes the process over before what it does not need is initialised
+// (cmd/nook/stage). This one has nothing to do, says so, and ends.
+func TestStageBudget(t *testing.T) {
+	all, _ := initialised(t, "nook", "--version")
+	stage, _ := initialised(t, "nook-monitor")
+	t.Logf("%d of %d packages initialise before a stage, %s last", len(stage), len(all), stage[len(stage)-1])
+	if len(stage)*100 > len(all)*maxStageInits {
+		t.Errorf("a stage waits for %d packages of %d, more than %d %%; the last are %q",
+			len(stage), len(all), maxStageInits, stage[max(0, len(stage)-5):])
 	}
 }
 
