@@ -33,7 +33,7 @@ func TestImports(t *testing.T) {
 	}
 	// What is large, or late: package unique and its kin have names so far down the
 	// alphabet that the linker puts nearly the whole program before them, and with
-	// them before the stages (TestStageBudget in test).
+	// them before the stages (TestEarlyBudget in test).
 	std, err := exec.Command("go", "list", "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
 		t.Fatal(err)
