@@ -242,18 +242,7 @@ func (b *brief) monitor() (*Monitor, error) {
 	if m.Container, err = b.Store.Adopt(b.Dir, lock); err != nil {
 		return nil, err
 	}
-	init, err := os.FindProcess(b.Run.PID)
-	if err != nil {
-		return nil, err
-	}
-	m.Wait = func() (syscall.WaitStatus, error) {
-		st, err := init.Wait()
-		if err != nil {
-			return 0, err
-		}
-		ws, _ := st.Sys().(syscall.WaitStatus)
-		return ws, nil
-	}
+	m.Wait = sys.ChildOf(b.Run.PID).Wait
 	return m, nil
 }
 
