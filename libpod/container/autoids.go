@@ -28,16 +28,19 @@ const (
 // of the shared user namespace. It stays empty.
 const idsFile = "auto-ids.lock"
 
-// chooseIDs picks the ids of a container of --userns=auto: such that no other
-// container of the kind has. They are its own for certain until letGo is called,
-// and from its commit on.
-func (e *Engine) chooseIDs(cfg *state.Config) (letGo func(), err error) {
-	u := &cfg.Spec.UserNS
-	if u.Mode != spec.UserNSAuto || u.From != "" {
+// chooseIDs finds out which ids a user namespace has that has none yet. With
+// --userns=auto they are such that no other container of the kind has: its own for
+// certain until letGo is called, and from its commit on. Where no size is asked for
+// estimate says how many.
+func (e *Engine) chooseIDs(u *spec.UserNS, estimate func() (uint32, error)) (letGo func(), err error) {
+	switch {
+	case u.Mode == spec.UserNSPath && u.From == "":
+		return func() {}, lookIntoUserNS(u)
+	case u.Mode != spec.UserNSAuto || u.From != "":
 		return func() {}, nil
 	}
 	if u.Size == 0 {
-		if u.Size, err = e.estimate(cfg); err != nil {
+		if u.Size, err = estimate(); err != nil {
 			return nil, err
 		}
 	}

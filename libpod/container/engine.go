@@ -69,7 +69,7 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			return nil, err
 		}
 	}
-	letGo, err := e.chooseIDs(&cfg)
+	letGo, err := e.chooseIDs(&cfg.Spec.UserNS, func() (uint32, error) { return e.estimate(&cfg) })
 	if err != nil {
 		return nil, err
 	}

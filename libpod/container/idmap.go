@@ -31,6 +31,8 @@ func idMaps(u spec.UserNS) (own userns.Map, err error) {
 		return userns.Auto(shared, u.First, u.Size, mappings(u.UIDMap), mappings(u.GIDMap))
 	case spec.UserNSCustom:
 		return userns.Custom(shared, mappings(u.UIDMap), mappings(u.GIDMap))
+	case spec.UserNSPath:
+		return userns.Map{UIDs: extents(u.UIDMap), GIDs: extents(u.GIDMap)}, nil
 	}
 	return userns.Map{}, fmt.Errorf("user namespace mode %q: unknown", u.Mode)
 }

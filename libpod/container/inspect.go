@@ -334,6 +334,9 @@ func usernsMode(u spec.UserNS) string {
 	if u.From != "" {
 		return spec.NSContainer + u.From
 	}
+	if u.Mode == spec.UserNSPath {
+		return u.Mode + ":" + u.Path
+	}
 	return u.Mode
 }
 

@@ -69,6 +69,11 @@ func (e *Engine) joinOnce(c *state.Container) (_ *joined, err error) {
 			return nil, err
 		}
 	}
+	if j.spec.UserNS.Mode == spec.UserNSPath && j.spec.UserNS.From == "" {
+		if err := j.openUserNS(); err != nil {
+			return nil, err
+		}
+	}
 	if mode, path := j.spec.NetworkMode(); mode == spec.NetworkPath {
 		if err := j.openPath(path); err != nil {
 			return nil, fmt.Errorf("join network namespace: %w", err)

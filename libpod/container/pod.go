@@ -26,8 +26,26 @@ var ErrInfra = errors.New("it holds the namespaces of a pod")
 // errNoFiles is why an infra container is no use to who wants files.
 var errNoFiles = errors.New("it has no files, only the namespaces of its pod")
 
+// NeedsEngine reports whether the ids of a pod are looked up or chosen when it is
+// made: that takes Engine.CreatePod.
+func NeedsEngine(p spec.Pod) bool {
+	return p.UserNS.Mode == spec.UserNSAuto || p.UserNS.Mode == spec.UserNSPath
+}
+
+// CreatePod is the function of this name for any pod. Without a size one of
+// --userns=auto has minAuto ids: it has no image to look at.
+func (e *Engine) CreatePod(p spec.Pod, command []string) (*pod.Pod, error) {
+	letGo, err := e.chooseIDs(&p.UserNS, func() (uint32, error) { return minAuto, nil })
+	if err != nil {
+		return nil, err
+	}
+	defer letGo()
+	return CreatePod(e.State, p, command)
+}
+
 // CreatePod makes a pod and its infra container. command is the command line that
-// asks for it, for inspect. It needs no layers, and works anywhere.
+// asks for it, for inspect. It needs no layers, and unless NeedsEngine says
+// otherwise it works anywhere.
 func CreatePod(s state.Store, p spec.Pod, command []string) (*pod.Pod, error) {
 	var err error
 	if p.Networks, err = planUses(network.Of(s), p.Networks); err != nil {

@@ -90,7 +90,7 @@ func DescribePod(p *pod.Pod) (*PodInspect, error) {
 		out.InfraConfig = &PodInfra{
 			PortBindings: map[string][]string{}, HostNetwork: s.Network == ocispec.NetworkHost, Networks: []string{},
 			NoManageHosts: s.Hosts.NoHosts, HostAdd: s.Hosts.Add, HostsFile: s.Hosts.HostsFile,
-			PidNS: first(s.PID, "private"), UserNS: first(s.UserNS.Mode, "host"), UtsNS: first(s.UTS, "private"),
+			PidNS: first(s.PID, "private"), UserNS: first(usernsMode(s.UserNS), "host"), UtsNS: first(s.UTS, "private"),
 		}
 		if s.UserNS.Mode != spec.UserNSHost {
 			out.SharedNamespaces = append(out.SharedNamespaces, "user")

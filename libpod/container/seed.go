@@ -16,7 +16,7 @@ import (
 // only after other namespaces are there to join. It is born in the group of p where
 // that is there already.
 func Sow(c spec.Container, p *Placement) *oci.Seed {
-	if c.UserNS.From != "" || strings.HasPrefix(c.PID, spec.NSContainer) {
+	if c.UserNS.From != "" || c.UserNS.Mode == spec.UserNSPath || strings.HasPrefix(c.PID, spec.NSContainer) {
 		return nil
 	}
 	runtime.LockOSThread()

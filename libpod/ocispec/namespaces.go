@@ -64,7 +64,7 @@ func Namespaces(c spec.Container) []specs.LinuxNamespace {
 			ns = append(ns, specs.LinuxNamespace{Type: m.kind})
 		}
 	}
-	if c.UserNS.Mode != spec.UserNSHost && c.UserNS.From == "" {
+	if c.UserNS.Mode != spec.UserNSHost && c.UserNS.Mode != spec.UserNSPath && c.UserNS.From == "" {
 		ns = append(ns, specs.LinuxNamespace{Type: specs.UserNamespace})
 	}
 	return ns

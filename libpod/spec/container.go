@@ -254,6 +254,7 @@ const (
 	UserNSNoMap  = "nomap"   // the user's id does not exist inside
 	UserNSAuto   = "auto"    // ids that no other such container has
 	UserNSCustom = "custom"  // as UIDMap and GIDMap say
+	UserNSPath   = "ns"      // the one at Path, which somebody else made
 )
 
 // UserNS says which ids the container sees.
@@ -263,12 +264,15 @@ type UserNS struct {
 	GID  *uint32 `json:"gid,omitempty"`
 	Size uint32  `json:"size,omitempty"` // ids inside; default all, with auto as many as the image needs
 	// UIDMap and GIDMap are the whole map of UserNSCustom, where an empty one keeps
-	// ids as they are, and what the one of UserNSAuto must have.
+	// ids as they are, what the one of UserNSAuto must have, and what the one at Path
+	// had when the container was made.
 	UIDMap []IDMapping `json:"uidMap,omitempty"`
 	GIDMap []IDMapping `json:"gidMap,omitempty"`
 	// First is the first id of nook's shared user namespace that a container of
 	// UserNSAuto has, once it is made.
 	First uint32 `json:"first,omitempty"`
+	// Path is where the namespace of UserNSPath is to be found, absolute.
+	Path string `json:"path,omitempty"`
 	// From is the id of the container whose namespace this is; the other fields
 	// are that one's. Empty: a new one.
 	From string `json:"from,omitempty"`

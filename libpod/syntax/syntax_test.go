@@ -149,7 +149,7 @@ func TestValues(t *testing.T) {
 		"gpus, names":        {show(GPUs("\"device=a,b\"")), "[{Source:gpu=a Target: Permissions:} {Source:gpu=b Target: Permissions:}]"},
 		"gpus, none":         {show(GPUs("0")), "error: want all, a number or device=NAME[,NAME...]"},
 		"device, bad":        {show(Device("/dev/a:/b:q")), "error: permissions are some of r, w and m"},
-		"userns, path":       {show(UserNS("ns:/proc/1/ns/user")), "error: a path is not enough to know the ids in it; name a container: container:NAME"},
+		"userns, path":       {show(UserNS("ns:user")), "error: want ns: and the absolute path of a user namespace"},
 		"userns, options":    {show(UserNS("nomap:uid=1")), "error: only keep-id and auto take options"},
 		"userns, auto uid":   {show(UserNS("auto:uid=1")), "error: unknown option \"uid\""},
 		"userns, auto map":   {show(UserNS("auto:uidmapping=+0:1:1")), "error: uidmapping: want CONTAINER:[@]HOST:SIZE"},

@@ -2,6 +2,7 @@ package syntax
 
 import (
 	"math"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,13 +17,16 @@ func UserNS(text string) (spec.UserNS, error) {
 	case "", "host":
 		mode = spec.UserNSHost
 	case spec.UserNSKeepID, spec.UserNSNoMap, spec.UserNSAuto:
-	case "ns":
-		return spec.UserNS{}, bad("user namespace", text, "a path is not enough to know the ids in it; name a container: container:NAME")
+	case spec.UserNSPath:
+		if !strings.HasPrefix(opts, "/") {
+			return spec.UserNS{}, bad("user namespace", text, "want ns: and the absolute path of a user namespace")
+		}
+		return spec.UserNS{Mode: mode, Path: path.Clean(opts)}, nil
 	case "private":
 		return spec.UserNS{}, bad("user namespace", text, "say which ids it has: keep-id, nomap, auto, or --uidmap")
 	default:
 		return spec.UserNS{}, bad("user namespace", text,
-			"want host, keep-id[:uid=N,gid=N,size=N], nomap, auto[:size=N,uidmapping=MAP,gidmapping=MAP] or container:NAME")
+			"want host, keep-id[:uid=N,gid=N,size=N], nomap, auto[:size=N,uidmapping=MAP,gidmapping=MAP], ns:PATH or container:NAME")
 	}
 	u := spec.UserNS{Mode: mode}
 	if !hasOpts {

@@ -7,6 +7,18 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 )
 
+func TestUserNSPath(t *testing.T) {
+	u, err := UserNS("ns:/proc/7//ns/user")
+	if want := (spec.UserNS{Mode: spec.UserNSPath, Path: "/proc/7/ns/user"}); err != nil || !reflect.DeepEqual(u, want) {
+		t.Errorf("got %+v, %v", u, err)
+	}
+	for _, text := range []string{"ns", "ns:", "ns:here"} {
+		if _, err := UserNS(text); err == nil {
+			t.Errorf("%s: no error", text)
+		}
+	}
+}
+
 // Expected values are those of podman-run(1), "Passing only one of --uidmap or
 // --gidmap".
 func TestIDMaps(t *testing.T) {

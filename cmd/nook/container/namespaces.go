@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (o *nsFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.pid, "pid", "", "private (default), host or container:NAME")
 	f.StringVar(&o.uts, "uts", "", "private (default), host or container:NAME")
 	f.StringVar(&o.cgroupns, "cgroupns", "", "what it sees of control groups: private (default), host or container:NAME")
-	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N], nomap, auto[:size=N,uidmapping=MAP,gidmapping=MAP] or container:NAME")
+	f.StringVar(&o.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N], nomap, auto[:size=N,uidmapping=MAP,gidmapping=MAP], ns:PATH or container:NAME")
 	f.StringVar(&o.pod, "pod", "", "pod to be in, by name or id; or new:NAME for a new one")
 	f.StringVar(&o.podIDFile, "pod-id-file", "", "read the pod's id from this file")
 }
@@ -180,7 +181,7 @@ func checkOwner(s state.Store, c *spec.Container, other *state.Container, kind s
 		}
 		mine = owner(from)
 	} else if c.UserNS.Mode != spec.UserNSHost {
-		mine = "new"
+		mine = cmp.Or(c.UserNS.Path, "new")
 	}
 	if mine == owner(other) {
 		return nil
@@ -189,7 +190,7 @@ func checkOwner(s state.Store, c *spec.Container, other *state.Container, kind s
 }
 
 // owner names the user namespace of c: the id of the container that it was made
-// for, empty for the one that all share.
+// for or the path where it is, empty for the one that all share.
 func owner(c *state.Container) string {
 	switch {
 	case c.Spec.UserNS.Mode == spec.UserNSHost:
@@ -197,7 +198,7 @@ func owner(c *state.Container) string {
 	case c.Spec.UserNS.From != "":
 		return c.Spec.UserNS.From
 	}
-	return c.ID
+	return cmp.Or(c.Spec.UserNS.Path, c.ID)
 }
 
 func resolveUserNS(s state.Store, c *spec.Container, uts string) error {
@@ -207,7 +208,9 @@ func resolveUserNS(s state.Store, c *spec.Container, uts string) error {
 			return problem.Hint(fmt.Errorf("--userns container:%w", err), "run: nook ps -a")
 		}
 		c.UserNS = other.Spec.UserNS
-		c.UserNS.From = owner(other)
+		if c.UserNS.Mode != spec.UserNSPath || c.UserNS.From != "" {
+			c.UserNS.From = owner(other)
+		}
 	}
 	if id, ok := ocispec.Joined(c.UTS); ok && uts != "" {
 		other, err := s.Lookup(id)

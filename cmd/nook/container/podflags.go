@@ -46,7 +46,8 @@ func (o *PodFlags) Add(f *pflag.FlagSet) {
 	c.net.addDNS(f)
 	f.StringVar(&c.ns.pid, "pid", "", "of the pid namespace that is shared: private (default) or host")
 	f.StringVar(&c.ns.uts, "uts", "", "of the uts namespace that is shared: private (default) or host")
-	f.StringVar(&c.ns.userns, "userns", "host", "host, keep-id[:uid=N,gid=N,size=N] or nomap, for all containers")
+	f.StringVar(&c.ns.userns, "userns", "host", "for all containers: host, keep-id[:uid=N,gid=N,size=N], nomap, auto[:size=N,uidmapping=MAP,gidmapping=MAP] or ns:PATH")
+	c.ids.add(f)
 	f.StringArrayVar(&c.session.addHosts, "add-host", nil, "line of the containers' /etc/hosts: NAME[;NAME...]:ADDRESS")
 	f.BoolVar(&c.req.Spec.Hosts.NoHosts, "no-hosts", false, "leave the /etc/hosts of the images alone")
 	f.BoolVar(&c.req.Spec.Hosts.NoName, "no-hostname", false, "leave the /etc/hostname of the images alone")
@@ -81,10 +82,7 @@ func (o *PodFlags) Read(f *cmdutil.Factory) (spec.Pod, error) {
 		}
 	}
 	if p.UserNS.From != "" {
-		return p, errors.New("--userns: a pod cannot join a container's namespace; want host, keep-id or nomap")
-	}
-	if p.UserNS.Mode == spec.UserNSAuto {
-		return p, errors.New("--userns auto: is for single containers; want host, keep-id or nomap")
+		return p, errors.New("--userns: a pod cannot join a container's namespace; want host, keep-id, nomap, auto or ns:PATH")
 	}
 	return p, o.shared(&p)
 }
@@ -118,7 +116,7 @@ func (o *PodFlags) shared(p *spec.Pod) (err error) {
 		return errors.New("--infra=false: nothing can be shared without it; leave --share out")
 	}
 	p.Share = nil
-	for _, name := range []string{"infra-name", "hostname", "network", "publish", "dns", "pid", "uts", "userns", "sysctl"} {
+	for _, name := range []string{"infra-name", "hostname", "network", "publish", "dns", "pid", "uts", "userns", "uidmap", "gidmap", "subuidname", "subgidname", "sysctl"} {
 		if set.Changed(name) {
 			return fmt.Errorf("--%s: needs --infra", name)
 		}

@@ -94,7 +94,7 @@ func clone(ctx context.Context, e *libcontainer.Engine, old *pod.Pod, name strin
 	}
 	s := old.Spec
 	s.Name, s.InfraName = name, ""
-	made, err := libcontainer.CreatePod(e.State, s, old.Command)
+	made, err := e.CreatePod(s, old.Command)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +112,10 @@ func clone(ctx context.Context, e *libcontainer.Engine, old *pod.Pod, name strin
 		c.Name, c.Pod = m.Name+"-clone", made.ID
 		c.VolumesFrom = nil // they are among its mounts
 		replaceIDs(&c, ids)
+		if c.UserNS.From == made.InfraID { // with ids of its own, where they are chosen
+			c.UserNS = made.Spec.UserNS
+			c.UserNS.From = made.InfraID
+		}
 		if c.Hostname == old.Hostname() && s.Hostname == "" {
 			c.Hostname = made.Hostname()
 		}

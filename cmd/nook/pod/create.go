@@ -13,7 +13,6 @@ import (
 	libcontainer "github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/pod"
 	"github.com/nook-containers/nook/libpod/spec"
-	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
 )
@@ -63,11 +62,14 @@ func (o *createOptions) run(ctx context.Context, f *cmdutil.Factory, cmd *cobra.
 				if err := replace(ctx, e, s.Name); err != nil {
 					return err
 				}
-				return o.create(f, st, s)
+				return o.create(f, s, e.CreatePod)
 			})
 		}
 	}
-	return o.create(f, st, s)
+	if libcontainer.NeedsEngine(s) {
+		return f.InEngine(ctx, func(_ context.Context, e *libcontainer.Engine) error { return o.create(f, s, e.CreatePod) })
+	}
+	return o.create(f, s, func(s spec.Pod, command []string) (*pod.Pod, error) { return libcontainer.CreatePod(st, s, command) })
 }
 
 // read turns the command line into a request.
@@ -105,8 +107,8 @@ func replace(ctx context.Context, e *libcontainer.Engine, name string) error {
 	return e.RemovePod(ctx, p, libcontainer.RemoveOptions{Force: true, Timeout: libcontainer.OwnGrace})
 }
 
-func (o *createOptions) create(f *cmdutil.Factory, st state.Store, s spec.Pod) error {
-	p, err := libcontainer.CreatePod(st, s, append([]string{"nook"}, f.Args...))
+func (o *createOptions) create(f *cmdutil.Factory, s spec.Pod, makePod func(spec.Pod, []string) (*pod.Pod, error)) error {
+	p, err := makePod(s, append([]string{"nook"}, f.Args...))
 	if err != nil {
 		return err
 	}
