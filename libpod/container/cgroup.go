@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/ocispec"
@@ -26,6 +30,7 @@ type Placement struct {
 	opts   Cgroups
 	plan   groupPlan
 	writes []cgroups.Write
+	shared []cgroups.Write // of the pod's group
 
 	group  *cgroups.Group     // nil: none, or not yet
 	cancel context.CancelFunc // ends what Begin began; nil: it did not
@@ -47,7 +52,7 @@ func Place(c spec.Container, id string, o Cgroups) (*Placement, error) {
 		return p, err
 	}
 	if err := p.makeOwn(); err != nil {
-		if !wantsGroup(c, p.writes) {
+		if !wantsGroup(c, p.all()) {
 			p.plan.kind = noGroup // a tree that only looked as if it were ours
 			return p, p.Abandon()
 		}
@@ -63,7 +68,7 @@ func CheckPlace(ctx context.Context, c spec.Container, o Cgroups) error {
 		return err
 	}
 	p, err := newPlacement(host, c, NewID(), o)
-	if err != nil || p.plan.kind != scopeGroup || len(cgroups.Needed(p.writes)) == 0 {
+	if err != nil || p.plan.kind != scopeGroup || len(cgroups.Needed(p.all())) == 0 {
 		return err
 	}
 	m, err := p.connect(ctx)
@@ -73,26 +78,47 @@ func CheckPlace(ctx context.Context, c spec.Container, o Cgroups) error {
 	return m.Close()
 }
 
+// CheckPodPlace reports whether containers of a pod would be refused for what the
+// pod asks for.
+func CheckPodPlace(ctx context.Context, p spec.Pod, o Cgroups) error {
+	if p.OwnGroups || p.CgroupParent == "" && reflect.DeepEqual(p.Resources, spec.Resources{}) {
+		return nil
+	}
+	return CheckPlace(ctx, spec.Container{Pod: NewID(), PodGroup: &spec.PodGroup{Parent: p.CgroupParent, Resources: p.Resources}}, o)
+}
+
 func newPlacement(host cgroups.Host, c spec.Container, id string, o Cgroups) (*Placement, error) {
 	writes, err := limitsOf(c.Resources)
 	if err != nil {
 		return nil, err
 	}
 	p := &Placement{id: id, host: host, opts: o, writes: writes}
+	if c.PodGroup != nil {
+		if p.shared, err = limitsOf(c.PodGroup.Resources); err != nil {
+			return nil, err
+		}
+		// Only containers have a limit of processes that nobody asked for.
+		p.shared = slices.DeleteFunc(p.shared, func(w cgroups.Write) bool { return w.Optional && w.File == pidsMax })
+	}
 	if p.plan, err = planGroup(host, c, id, o); err != nil {
 		return nil, err
 	}
-	wants := wantsGroup(c, writes)
+	wants := wantsGroup(c, p.all())
 	switch {
 	case wants && c.Cgroups == spec.CgroupsDisabled:
 		return nil, errors.New("--cgroups=disabled: limits and a cgroup parent need a control group")
 	case wants && p.plan.kind == noGroup:
 		return nil, explainNoGroup("set limits", host)
 	case p.plan.kind == ownGroup:
-		return p, cgroups.Check(p.plan.base, writes)
+		return p, cgroups.Check(p.plan.base, p.all())
 	}
 	return p, nil
 }
+
+// all is what is written to the group and to its pod's.
+func (p *Placement) all() []cgroups.Write { return slices.Concat(p.writes, p.shared) }
+
+const pidsMax = "pids.max"
 
 // limitsOf are the files to write. What was not asked for is optional.
 func limitsOf(r spec.Resources) ([]cgroups.Write, error) {
@@ -114,7 +140,7 @@ func limitsOf(r spec.Resources) ([]cgroups.Write, error) {
 		switch writes[i].File {
 		case "memory.swap.max": // a kernel without swap has no such file
 			writes[i].Optional = r.MemorySwap == 0
-		case "pids.max":
+		case pidsMax:
 			writes[i].Optional = r.Pids == 0
 		}
 	}
@@ -139,7 +165,16 @@ func (p *Placement) makeOwn() (err error) {
 
 // limit has controllers handed down from base to the group, and sets the limits.
 func (p *Placement) limit(base string) error {
-	if err := cgroups.Enable(base, filepath.Dir(p.group.Dir()), cgroups.Needed(p.writes)); err != nil {
+	parent := filepath.Dir(p.group.Dir())
+	if p.plan.pod != "" {
+		if err := cgroups.Enable(base, filepath.Dir(parent), cgroups.Needed(p.all())); err != nil {
+			return err
+		}
+		if err := cgroups.Set(parent, p.shared); err != nil {
+			return fmt.Errorf("pod: %w", err)
+		}
+	}
+	if err := cgroups.Enable(base, parent, cgroups.Needed(p.writes)); err != nil {
 		return err
 	}
 	return p.group.Set(p.writes)
@@ -170,6 +205,9 @@ func (p *Placement) makeScope(ctx context.Context, seed int) error {
 	}
 	defer m.Close()
 	scope := systemd.Scope{Name: p.plan.unit, Slice: p.plan.slice, Description: "nook container " + p.id}
+	if p.plan.pod != "" {
+		scope.Description = "nook pod " + strings.TrimPrefix(p.plan.pod, cgroups.Family)
+	}
 	if !p.plan.stay {
 		scope.PIDs = append(scope.PIDs, os.Getpid())
 	}
@@ -179,6 +217,9 @@ func (p *Placement) makeScope(ctx context.Context, seed int) error {
 	if len(scope.PIDs) == 0 {
 		return errors.New("--cgroups=no-conmon: needs nook's own runtime where systemd makes the control groups")
 	}
+	if p.plan.pod != "" {
+		return p.joinScope(ctx, m, scope, seed)
+	}
 	if err := m.StartScope(ctx, scope); err != nil {
 		return err
 	}
@@ -186,31 +227,91 @@ func (p *Placement) makeScope(ctx context.Context, seed int) error {
 	if err != nil {
 		return err
 	}
-	if p.group, err = cgroups.Make(filepath.Join(base, containerGroup)); err != nil {
+	move := func(sub string, pid int) error { return cgroups.Move(filepath.Join(base, sub), pid) }
+	if err := p.settle(base, seed, move); err != nil {
+		return err
+	}
+	return p.limit(base)
+}
+
+// joinScope is what a container of a pod does: the first starts the scope, and the
+// others have systemd move them there. One that is about to end, as its last
+// process has ended, is waited for.
+func (p *Placement) joinScope(ctx context.Context, m *systemd.Manager, scope systemd.Scope, seed int) error {
+	for {
+		group, err := m.EnsureScope(ctx, scope)
+		if err != nil {
+			return err
+		}
+		base, err := p.host.DirOf(scope.PIDs[0])
+		move := func(sub string, pid int) error { return cgroups.Move(filepath.Join(base, sub), pid) }
+		if group != "" {
+			var ok bool
+			if base, ok = p.host.Dir(group); !ok {
+				return fmt.Errorf("the control group of %s is out of sight", scope.Name)
+			}
+			move = func(sub string, pid int) error { return m.Attach(ctx, scope.Name, "/"+sub, pid) }
+		}
+		if err == nil {
+			err = p.settle(base, seed, move)
+		}
+		if err == nil {
+			return p.limit(base)
+		}
+		if derr := p.drop(); derr != nil {
+			return errors.Join(err, derr)
+		}
+		// In the scope this process would keep it from ending.
+		if now, gerr := m.ScopeGroup(ctx, scope.Name); group == "" || gerr != nil || now != "" || ctx.Err() != nil {
+			return errors.Join(err, gerr)
+		}
+	}
+}
+
+// settle makes the groups below a scope's, and moves this process and the beginning
+// of the container to theirs.
+func (p *Placement) settle(base string, seed int, move func(sub string, pid int) error) (err error) {
+	dirs := []string{monitorGroup, p.plan.pod}
+	if p.plan.stay {
+		dirs = dirs[1:]
+	}
+	for _, dir := range dirs {
+		// Not what is missing above it: that would be a scope that has gone.
+		if err := os.Mkdir(filepath.Join(base, dir), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make control group: %w", err)
+		}
+	}
+	if !p.plan.stay {
+		if err := move(monitorGroup, os.Getpid()); err != nil {
+			return err
+		}
+	}
+	if p.group, err = cgroups.Make(filepath.Join(base, p.plan.sub)); err != nil {
 		return err
 	}
 	if seed != 0 {
-		if err := p.group.Enter(seed); err != nil {
+		if err := move(p.plan.sub, seed); err != nil {
 			return err
 		}
 		p.moved = true
 	}
-	if !p.plan.stay {
-		monitor := filepath.Join(base, monitorGroup)
-		if err := os.Mkdir(monitor, 0o755); err != nil {
-			return fmt.Errorf("make control group: %w", err)
-		}
-		if err := cgroups.Move(monitor, os.Getpid()); err != nil {
-			return err
-		}
+	return nil
+}
+
+// drop removes the group that settle made.
+func (p *Placement) drop() error {
+	g := p.group
+	p.group, p.moved = nil, false
+	if g == nil {
+		return nil
 	}
-	return p.limit(base)
+	return g.Remove()
 }
 
 // connect finds the user's systemd, and whether it has the controllers.
 func (p *Placement) connect(ctx context.Context) (*systemd.Manager, error) {
 	m, err := systemd.Connect(ctx, p.opts.Systemd)
-	if err != nil || len(cgroups.Needed(p.writes)) == 0 {
+	if err != nil || len(cgroups.Needed(p.all())) == 0 {
 		return m, err
 	}
 	name, err := m.ControlGroup(ctx)
@@ -218,7 +319,7 @@ func (p *Placement) connect(ctx context.Context) (*systemd.Manager, error) {
 		return nil, errors.Join(err, m.Close())
 	}
 	if dir, ok := p.host.Dir(name); ok {
-		if err := cgroups.Check(dir, p.writes); err != nil {
+		if err := cgroups.Check(dir, p.all()); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
 	}
@@ -227,7 +328,7 @@ func (p *Placement) connect(ctx context.Context) (*systemd.Manager, error) {
 
 // Wanted reports whether the container must not run without its group.
 func (p *Placement) Wanted(c spec.Container) bool {
-	return p != nil && (p.opts.Manager == ManagerSystemd || wantsGroup(c, p.writes))
+	return p != nil && (p.opts.Manager == ManagerSystemd || wantsGroup(c, p.all()))
 }
 
 // File is the group's directory if it is there already, for an init to be born in;

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 
@@ -64,39 +65,51 @@ type groupPlan struct {
 	dir  string // of the group; not with scopeGroup
 
 	unit, slice string // of a scopeGroup; a container that is in its scope already has the unit too
+	sub         string // below the unit's group; with scopeGroup
+	pod         string // name of the pod's group, which dir or sub is in; empty: none
 	stay        bool   // the monitor stays where it is
 	makeRoom    bool   // move the processes of base itself to roomGroup first
 }
 
 // planGroup decides. It is pure.
 func planGroup(h cgroups.Host, c spec.Container, id string, o Cgroups) (groupPlan, error) {
-	unit := groupPrefix + id + ".scope"
-	p := groupPlan{stay: c.Cgroups == spec.CgroupsNoConmon}
+	p := groupPlan{stay: c.Cgroups == spec.CgroupsNoConmon, sub: containerGroup}
+	unit, above := groupPrefix+id+".scope", c.CgroupParent
+	if c.PodGroup != nil {
+		p.pod, above = cgroups.Family+c.Pod, c.PodGroup.Parent
+		p.sub, unit = p.pod+"/"+groupPrefix+id, p.pod+".scope"
+	}
 	parent := filepath.Dir(h.Own)
 	switch {
 	case c.Cgroups == spec.CgroupsDisabled:
-		return p, nil
-	case h.Own != "" && filepath.Base(parent) == unit: // it is started again, by its own monitor
-		return groupPlan{kind: ownGroup, base: parent, dir: filepath.Join(parent, containerGroup), unit: unit}, nil
+		return groupPlan{stay: p.stay}, nil
+	// It is started again by its own monitor, or by one of a container of its pod.
+	case h.Own != "" && filepath.Base(parent) == unit:
+		return groupPlan{kind: ownGroup, base: parent, dir: filepath.Join(parent, p.sub), unit: unit, pod: p.pod}, nil
 	case c.Cgroups == spec.CgroupsSplit:
 		return planSplit(h, id)
-	case h.Base != "" && o.Manager != ManagerSystemd:
-		return planBelow(h.Base, c, id)
+	case h.Base != "" && o.Manager != ManagerSystemd && !oneForAll(h, c, o):
+		return planBelow(h.Base, above, p.pod, id)
 	case h.Managed && (o.Manager == ManagerCgroupfs || len(o.Systemd) == 0):
-		return planBelow(h.Own, c, id)
+		return planBelow(h.Own, above, p.pod, id)
 	case h.Layout == cgroups.Unified && o.Manager != ManagerCgroupfs && len(o.Systemd) > 0:
-		p.kind, p.unit, p.slice = scopeGroup, unit, c.CgroupParent
-		if p.slice == "" {
-			p.slice = "user.slice"
-		}
+		p.kind, p.unit, p.slice = scopeGroup, unit, first(above, "user.slice")
 		return p, systemd.CheckSlice(p.slice)
 	case o.Manager == ManagerSystemd:
-		return p, problem.Hint(fmt.Errorf("cgroup manager systemd: %w", systemd.ErrNone), "leave --cgroup-manager out, or %s", lingerAdvice)
+		return groupPlan{}, problem.Hint(fmt.Errorf("cgroup manager systemd: %w", systemd.ErrNone), "leave --cgroup-manager out, or %s", lingerAdvice)
 	}
-	return p, nil
+	return groupPlan{stay: p.stay}, nil
 }
 
 const lingerAdvice = "run: loginctl enable-linger; and log in again"
+
+// oneForAll reports whether the limits of a pod call for the group that systemd makes
+// though h has a part of the tree that is ours: containers of the pod that are
+// started elsewhere could not be in a group of that part.
+func oneForAll(h cgroups.Host, c spec.Container, o Cgroups) bool {
+	limited := c.PodGroup != nil && !reflect.DeepEqual(c.PodGroup.Resources, spec.Resources{})
+	return limited && o.Manager == "" && len(o.Systemd) > 0 && h.UnderManager()
+}
 
 // planSplit takes the unit that nook was started as.
 func planSplit(h cgroups.Host, id string) (groupPlan, error) {
@@ -113,21 +126,22 @@ func planSplit(h cgroups.Host, id string) (groupPlan, error) {
 	}, nil
 }
 
-// planBelow makes the group ourselves. A parent is meant to be below base, however
-// it is spelled.
-func planBelow(base string, c spec.Container, id string) (groupPlan, error) {
-	parent := strings.TrimPrefix(filepath.Clean("/"+c.CgroupParent), base)
+// planBelow makes the group ourselves, in that of pod where there is one. above is
+// meant to be below base, however it is spelled.
+func planBelow(base, above, pod, id string) (groupPlan, error) {
+	parent := strings.TrimPrefix(filepath.Clean("/"+above), base)
 	for name := range strings.SplitSeq(strings.Trim(parent, "/"), "/") {
-		if strings.HasPrefix(name, "cgroup.") || strings.HasPrefix(name, groupPrefix) {
-			return groupPlan{}, fmt.Errorf("cgroup parent %q: %q is taken", c.CgroupParent, name)
+		if strings.HasPrefix(name, "cgroup.") || strings.HasPrefix(name, groupPrefix) || strings.HasPrefix(name, cgroups.Family) {
+			return groupPlan{}, fmt.Errorf("cgroup parent %q: %q is taken", above, name)
 		}
 	}
-	return groupPlan{kind: ownGroup, base: base, dir: filepath.Join(base, parent, groupPrefix+id)}, nil
+	return groupPlan{kind: ownGroup, base: base, dir: filepath.Join(base, parent, pod, groupPrefix+id), pod: pod}, nil
 }
 
-// wantsGroup reports whether c asks for what only a control group can do.
+// wantsGroup reports whether c, or its pod, asks for what only a control group can
+// do; writes are those of both.
 func wantsGroup(c spec.Container, writes []cgroups.Write) bool {
-	if c.Cgroups != spec.CgroupsDefault && c.Cgroups != spec.CgroupsDisabled || c.CgroupParent != "" {
+	if c.Cgroups != spec.CgroupsDefault && c.Cgroups != spec.CgroupsDisabled || c.CgroupParent != "" || c.PodGroup != nil && c.PodGroup.Parent != "" {
 		return true
 	}
 	for _, w := range writes {

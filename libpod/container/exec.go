@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -228,7 +229,8 @@ func (x *execution) attach(ctx context.Context, pid int) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(m.Attach(ctx, x.record.Unit, "/"+containerGroup, pid), m.Close())
+	_, sub, _ := strings.Cut(x.record.Cgroup, "/"+x.record.Unit) // of systemd's own group
+	return errors.Join(m.Attach(ctx, x.record.Unit, sub, pid), m.Close())
 }
 
 // process is what runs. Another user than the container's is looked up in its

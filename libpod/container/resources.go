@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"strings"
 
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/spec"
@@ -103,10 +104,14 @@ func updateLive(c *state.Container, old, now spec.Container, o Cgroups) error {
 		return err
 	}
 	parent := filepath.Dir(st.Run.Cgroup)
-	if err := cgroups.Check(parent, writes); err != nil {
+	base := parent
+	if strings.HasPrefix(filepath.Base(parent), cgroups.Family) {
+		base = filepath.Dir(parent)
+	}
+	if err := cgroups.Check(base, writes); err != nil {
 		return err
 	}
-	if err := cgroups.Enable(parent, parent, cgroups.Needed(writes)); err != nil {
+	if err := cgroups.Enable(base, parent, cgroups.Needed(writes)); err != nil {
 		return err
 	}
 	return cgroups.Set(st.Run.Cgroup, restored(writes, old.Resources, now.Resources))

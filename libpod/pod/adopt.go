@@ -18,6 +18,9 @@ type Asked struct{ Network, IPC, PID, UTS, CgroupNS, UserNS, Hostname bool }
 func (p *Pod) Adopt(c *spec.Container, asked Asked) error {
 	c.Pod = p.ID
 	inherit(c, p.Spec)
+	if c.Cgroups != spec.CgroupsDisabled && c.Cgroups != spec.CgroupsSplit && c.CgroupParent == "" {
+		c.PodGroup = p.Group()
+	}
 	if p.InfraID == "" {
 		return nil
 	}
@@ -63,6 +66,14 @@ func (p *Pod) Adopt(c *spec.Container, asked Asked) error {
 		}
 	}
 	return p.adoptNames(c, asked)
+}
+
+// Group is the control group that those of the pod's containers are in; nil: none.
+func (p *Pod) Group() *spec.PodGroup {
+	if p.Spec.OwnGroups {
+		return nil
+	}
+	return &spec.PodGroup{Parent: p.Spec.CgroupParent, Resources: p.Spec.Resources}
 }
 
 // adoptNames is about what goes with shared namespaces.

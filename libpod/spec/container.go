@@ -91,6 +91,7 @@ type Container struct {
 	// Resources.
 	Cgroups      string    `json:"cgroups,omitempty"`      // CgroupsDefault and so on
 	CgroupParent string    `json:"cgroupParent,omitempty"` // NAME.slice for systemd, else a directory
+	PodGroup     *PodGroup `json:"podGroup,omitempty"`     // of Pod, which its group is in; nil: none
 	Resources    Resources `json:"resources,omitzero"`
 
 	// Pod is the id of the pod that the container is in. Infra makes it the one

@@ -28,6 +28,12 @@ const (
 	ExitStop     = "stop"     // it ends with its last container
 )
 
+// PodGroup is the control group of a pod. Its name follows from the pod's id.
+type PodGroup struct {
+	Parent    string    `json:"parent,omitempty"` // as Container.CgroupParent
+	Resources Resources `json:"resources,omitzero"`
+}
+
 // Pod is a request for a group of containers. Zero values mean "not asked".
 type Pod struct {
 	Version int    `json:"version"`
@@ -51,6 +57,11 @@ type Pod struct {
 	UserNS  UserNS            `json:"userNS,omitzero"` // always shared
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 	ShmSize int64             `json:"shmSize,omitempty"` // bytes; 0: 64 MiB
+
+	// The control group that the containers' groups are in.
+	OwnGroups    bool      `json:"ownGroups,omitempty"`    // there is none; without the rest
+	CgroupParent string    `json:"cgroupParent,omitempty"` // as Container.CgroupParent
+	Resources    Resources `json:"resources,omitzero"`     // all containers together
 
 	// What containers get that ask for nothing else.
 	Restart     Restart  `json:"restart,omitzero"`

@@ -173,6 +173,10 @@ func (h *Host) claim(ours, delegated func(dir string) bool) {
 	h.Base, h.Managed = "", true
 }
 
+// UnderManager reports whether Own is part of a unit of the user's systemd, delegated
+// or not.
+func (h *Host) UnderManager() bool { return h.Own != "" && userManager(h.Own) != "" }
+
 // userManager returns the directory of a user's systemd that dir is below, "" if it
 // is below none.
 func userManager(dir string) string {

@@ -28,6 +28,9 @@ const (
 	eventOOM    = "oom_kill"
 )
 
+// Family begins the names of groups that go with the last group in them.
+const Family = "libpod_pod_"
+
 // Group is a control group that this process holds.
 type Group struct {
 	dir  string
@@ -51,6 +54,11 @@ func Make(dir string) (*Group, error) {
 			}
 			if err = os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) && time.Now().Before(until) {
 				<-time.After(time.Millisecond)
+				continue
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) && time.Now().Before(until) { // a family's last member has just gone
+			if err = os.MkdirAll(filepath.Dir(dir), 0o755); err == nil {
 				continue
 			}
 		}
@@ -158,6 +166,15 @@ func (g *Group) Remove() error {
 const endWait = 5 * time.Second
 
 func remove(dir string) error {
+	err := empty(dir)
+	if parent := filepath.Dir(dir); err == nil && strings.HasPrefix(filepath.Base(parent), Family) {
+		_ = os.Remove(parent) // which fails as long as there is another group in it
+	}
+	return err
+}
+
+// empty removes a group with what is in it.
+func empty(dir string) error {
 	err := removeTree(dir)
 	if !errors.Is(err, syscall.EBUSY) {
 		return err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -258,5 +259,42 @@ func TestIOTotals(t *testing.T) {
 	read, written := ioTotals("8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=5 wbytes=1\n253:0 \n")
 	if read != 15 || written != 21 {
 		t.Errorf("got %d, %d", read, written)
+	}
+}
+
+// A family goes with its last member and comes with the next one, however many
+// come and go at once.
+func TestFamily(t *testing.T) {
+	family := filepath.Join(tree(t), Family+"x")
+	a, b := mustMake(t, filepath.Join(family, "nook-a")), mustMake(t, filepath.Join(family, "nook-b"))
+	if err := a.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(family); err != nil {
+		t.Errorf("with a member: %v", err)
+	}
+	if err := b.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(family); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without members: %v", err)
+	}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for range 200 {
+				g, err := Make(filepath.Join(family, "nook-"+strconv.Itoa(i)))
+				if err == nil {
+					err = g.Remove()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := os.Stat(family); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after all: %v", err)
 	}
 }

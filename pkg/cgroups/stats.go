@@ -3,6 +3,7 @@ package cgroups
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ type Usage struct {
 	CPU time.Duration
 
 	Memory      uint64 // bytes
-	MemoryLimit uint64 // bytes; 0: none of its own
+	MemoryLimit uint64 // bytes, its own or its family's; 0: none
 	HasMemory   bool   // else its controller is missing
 
 	PIDs    uint64 // threads
@@ -43,6 +44,12 @@ func ReadUsage(dir string) (Usage, error) {
 			return u, err
 		}
 		u.MemoryLimit = number(limit)
+		if family := filepath.Dir(dir); strings.HasPrefix(filepath.Base(family), Family) {
+			limit, _, _ := optional(family, "memory.max") // it goes when the group does
+			if n := number(limit); n > 0 && (u.MemoryLimit == 0 || n < u.MemoryLimit) {
+				u.MemoryLimit = n
+			}
+		}
 	}
 	tasks, ok, err := optional(dir, "pids.current")
 	if err != nil {

@@ -293,6 +293,11 @@ func (m *Manager) awaitUnit(ctx context.Context, name string) error {
 
 // activeState is the unit's, "" if it is not loaded.
 func (m *Manager) activeState(ctx context.Context, name string) (string, error) {
+	return m.property(ctx, name, service+".Unit", "ActiveState")
+}
+
+// property is one of a unit, "" if that is not loaded.
+func (m *Manager) property(ctx context.Context, name, iface, key string) (string, error) {
 	var path dbus.ObjectPath
 	err := m.object.CallWithContext(ctx, managerName+".GetUnit", 0, name).Store(&path)
 	if isError(err, "NoSuchUnit") {
@@ -301,7 +306,7 @@ func (m *Manager) activeState(ctx context.Context, name string) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("look at %s: %w", name, err)
 	}
-	s, err := get(ctx, m.conn.Object(service, path), service+".Unit", "ActiveState")
+	s, err := get(ctx, m.conn.Object(service, path), iface, key)
 	if isError(err, "NoSuchUnit") || isError(err, "UnknownObject") {
 		return "", nil
 	}

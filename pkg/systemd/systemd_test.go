@@ -307,3 +307,47 @@ func TestCheckSlice(t *testing.T) {
 		}
 	}
 }
+
+// A scope that runs is taken as it is; one that ends is waited for.
+func TestEnsureScope(t *testing.T) {
+	for state, want := range map[string]string{
+		"active":       "StartTransientUnit GetUnit Get GetUnit Get",
+		"deactivating": "StartTransientUnit GetUnit Get GetUnit Get StartTransientUnit",
+		"activating":   "StartTransientUnit GetUnit Get GetUnit Get StartTransientUnit",
+		"failed":       "StartTransientUnit GetUnit Get GetUnit Get ResetFailedUnit StartTransientUnit",
+		"":             "StartTransientUnit GetUnit GetUnit StartTransientUnit",
+	} {
+		t.Run(state, func(t *testing.T) {
+			starts := 0
+			f := listen(t, func(f *fake, m *dbus.Message) []any {
+				switch f.members[len(f.members)-1] {
+				case "StartTransientUnit":
+					if starts++; starts == 1 {
+						return []any{dbus.Error{Name: service + ".UnitExists"}}
+					}
+					f.signal("JobRemoved", uint32(7), job, "x.scope", "done")
+					return []any{job}
+				case "GetUnit":
+					if state == "" {
+						return []any{dbus.Error{Name: service + ".NoSuchUnit"}}
+					}
+					return []any{dbus.ObjectPath("/unit")}
+				case "Get":
+					if m.Body[1] == "ControlGroup" {
+						return []any{dbus.MakeVariant("/user.slice/x.scope")}
+					}
+					f.signal("UnitRemoved", "x.scope", dbus.ObjectPath("/unit"))
+					return []any{dbus.MakeVariant(state)}
+				}
+				return ok
+			})
+			group, err := connectTo(t, f, false).EnsureScope(t.Context(), Scope{Name: "x.scope"})
+			if (group == "/user.slice/x.scope") != (state == "active") || err != nil {
+				t.Errorf("got %q, %v", group, err)
+			}
+			if got := strings.Join(f.members, " "); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}

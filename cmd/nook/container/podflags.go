@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -26,6 +27,9 @@ type PodFlags struct {
 	spec spec.Pod
 	// Share is --share; the pod's default where it is not given.
 	share string
+	// limits are those of all containers together.
+	limits      resourceFlags
+	shareParent bool
 }
 
 // Add defines the flags.
@@ -58,6 +62,9 @@ func (o *PodFlags) Add(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.devices, "device", nil, "show a host device to the containers: HOST[:CONTAINER][:rwm]")
 	f.StringArrayVarP(&c.volumes, "volume", "v", nil, "show a volume or a host directory to the containers: [NAME|HOST:]CONTAINER[:OPTIONS]")
 	f.StringArrayVar(&c.req.Spec.VolumesFrom, "volumes-from", nil, "to the containers, those of another container: CONTAINER[:ro|z]")
+	o.limits.addPod(f)
+	f.StringVar(&s.CgroupParent, "cgroup-parent", "", "where the pod's control group is made: NAME.slice where systemd makes it, else a directory below yours")
+	f.BoolVar(&o.shareParent, "share-parent", true, "have the containers' control groups in one of the pod's")
 	f.SetNormalizeFunc(networkWords)
 }
 
@@ -84,7 +91,22 @@ func (o *PodFlags) Read(f *cmdutil.Factory) (spec.Pod, error) {
 	if p.UserNS.From != "" {
 		return p, errors.New("--userns: a pod cannot join a container's namespace; want host, keep-id, nomap, auto or ns:PATH")
 	}
+	if err := o.readGroup(&p); err != nil {
+		return p, err
+	}
 	return p, o.shared(&p)
+}
+
+// readGroup is about the pod's control group.
+func (o *PodFlags) readGroup(p *spec.Pod) error {
+	if err := o.limits.read(&p.Resources); err != nil {
+		return err
+	}
+	p.OwnGroups = !o.shareParent
+	if p.OwnGroups && (p.CgroupParent != "" || !reflect.DeepEqual(p.Resources, spec.Resources{})) {
+		return errors.New("--share-parent=false: limits and --cgroup-parent are those of the control group that the containers share")
+	}
+	return nil
 }
 
 func (o *PodFlags) shared(p *spec.Pod) (err error) {

@@ -25,23 +25,28 @@ type resourceFlags struct {
 }
 
 func (r *resourceFlags) add(f *pflag.FlagSet) {
+	r.addPod(f)
+	f.StringVar(&r.reservation, "memory-reservation", "", "memory that is taken away last: `SIZE`")
+	f.Uint64Var(&r.period, "cpu-period", 0, "microseconds that --cpu-quota is for (default 100000)")
+	f.Int64Var(&r.quota, "cpu-quota", 0, "microseconds of CPU time in each period; -1 for no limit")
+	f.Int64Var(&r.pids, "pids-limit", spec.DefaultPids, "number of threads; -1 for no limit")
+	f.StringArrayVar(&r.readIOps, "device-read-iops", nil, "read at most so often a second: `DEVICE:NUMBER`")
+	f.StringArrayVar(&r.writeIOps, "device-write-iops", nil, "write at most so often a second: `DEVICE:NUMBER`")
+}
+
+// addPod defines those that pods have, too.
+func (r *resourceFlags) addPod(f *pflag.FlagSet) {
 	r.set = f
 	f.StringVarP(&r.memory, "memory", "m", "", "memory limit: `SIZE`, as 512m; -1 for none")
 	f.StringVar(&r.swap, "memory-swap", "", "limit of memory and swap together: `SIZE`; -1 for none (default: twice --memory)")
-	f.StringVar(&r.reservation, "memory-reservation", "", "memory that is taken away last: `SIZE`")
 	f.StringVar(&r.cpus, "cpus", "", "number of CPUs' time, as 1.5")
 	f.Uint64VarP(&r.shares, "cpu-shares", "c", 0, "part of the CPU time when it is short: 2 to 262144, others have 1024")
-	f.Uint64Var(&r.period, "cpu-period", 0, "microseconds that --cpu-quota is for (default 100000)")
-	f.Int64Var(&r.quota, "cpu-quota", 0, "microseconds of CPU time in each period; -1 for no limit")
 	f.StringVar(&r.cpusetCpus, "cpuset-cpus", "", "CPUs to run on: `LIST`, as 0-2,4")
 	f.StringVar(&r.cpusetMems, "cpuset-mems", "", "memory nodes to use: `LIST`")
-	f.Int64Var(&r.pids, "pids-limit", spec.DefaultPids, "number of threads; -1 for no limit")
 	f.Uint16Var(&r.weight, "blkio-weight", 0, "part of the block IO when it is short: 10 to 1000")
 	f.StringArrayVar(&r.weightDevices, "blkio-weight-device", nil, "the same for one device: `DEVICE:WEIGHT`")
 	f.StringArrayVar(&r.readBps, "device-read-bps", nil, "read at most so much a second: `DEVICE:SIZE`")
 	f.StringArrayVar(&r.writeBps, "device-write-bps", nil, "write at most so much a second: `DEVICE:SIZE`")
-	f.StringArrayVar(&r.readIOps, "device-read-iops", nil, "read at most so often a second: `DEVICE:NUMBER`")
-	f.StringArrayVar(&r.writeIOps, "device-write-iops", nil, "write at most so often a second: `DEVICE:NUMBER`")
 }
 
 // read puts what was typed into s, over what is there.

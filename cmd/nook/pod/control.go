@@ -190,12 +190,12 @@ func newPrune(f *cmdutil.Factory) *cobra.Command {
 	force := false
 	cmd := &cobra.Command{
 		Use:     "prune [flags]",
-		Short:   "Remove all pods that do not run",
-		Long:    "Remove all pods of which no container runs, with their containers, and print their ids.",
+		Short:   "Remove all pods that have ended",
+		Long:    "Remove all pods that have run and of which no container runs or is paused, with their\ncontainers, and print their ids. Pods that have never run stay.",
 		Example: "  nook pod prune -f",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ok, err := f.Confirm("This removes all pods of which no container runs.", force); err != nil || !ok {
+			if ok, err := f.Confirm("This removes all pods that have ended.", force); err != nil || !ok {
 				return err
 			}
 			return f.InEngine(cmd.Context(), func(ctx context.Context, e *libcontainer.Engine) error { return prune(ctx, f, e) })
@@ -213,8 +213,8 @@ func prune(ctx context.Context, f *cmdutil.Factory, e *libcontainer.Engine) erro
 	return err
 }
 
-// Prune removes the pods of which no container runs, of those that filters of "pod
-// ps" on the pods themselves select, and returns their ids.
+// Prune removes the pods that have run and do not any more, of those that filters of
+// "pod ps" on the pods themselves select, and returns their ids.
 func Prune(ctx context.Context, e *libcontainer.Engine, args []string) (removed []string, err error) {
 	keep, err := filters().Compile(args)
 	if err != nil {
@@ -226,7 +226,14 @@ func Prune(ctx context.Context, e *libcontainer.Engine, args []string) (removed 
 		if !keep(row{p: p}) {
 			continue
 		}
-		err := e.RemovePod(ctx, p, libcontainer.RemoveOptions{})
+		ended, err := hasEnded(p)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if !ended {
+			continue
+		}
+		err = e.RemovePod(ctx, p, libcontainer.RemoveOptions{})
 		switch {
 		case err == nil:
 			removed = append(removed, p.ID)
@@ -236,4 +243,15 @@ func Prune(ctx context.Context, e *libcontainer.Engine, args []string) (removed 
 		}
 	}
 	return removed, errors.Join(errs...)
+}
+
+// hasEnded reports whether p is in one of the states that podman-pod-prune(1) calls
+// stopped.
+func hasEnded(p *pod.Pod) (bool, error) {
+	members, err := libcontainer.PodMembers(p)
+	if err != nil {
+		return false, err
+	}
+	now := libcontainer.PodState(members)
+	return now == pod.Exited || now == pod.Stopped, nil
 }

@@ -52,6 +52,13 @@ func (o *createOptions) run(ctx context.Context, f *cmdutil.Factory, cmd *cobra.
 	if err != nil {
 		return err
 	}
+	groups, err := f.Cgroups()
+	if err != nil {
+		return err
+	}
+	if err := libcontainer.CheckPodPlace(ctx, s, groups); err != nil {
+		return err
+	}
 	if o.replace {
 		switch _, err := pod.Of(st).Lookup(s.Name); {
 		case errors.Is(err, pod.ErrNotFound):

@@ -167,7 +167,7 @@ func (r row) ContainerIds() string {
 }
 func (r row) ContainerNames() string    { return join(r.each(name)) }
 func (r row) ContainerStatuses() string { return join(r.each(word)) }
-func (r row) Cgroup() string            { return "" }
+func (r row) Cgroup() string            { return libcontainer.PodCgroupParent(r.p.Spec, r.members) }
 func (r row) Namespace() string         { return strings.Join(r.p.Spec.Share, ",") }
 func (r row) Networks() string          { return "" }
 func (r row) Restarts() int             { return restarts(r.members) }
@@ -233,7 +233,7 @@ func jsonRows(rows []row) []podJSON {
 	for _, r := range rows {
 		p := podJSON{
 			Containers: []memberJSON{}, Created: r.p.Created, ID: r.p.ID, InfraID: r.p.InfraID, Name: r.p.Name,
-			Networks: []string{}, Status: r.Status(), Labels: r.p.Spec.Labels,
+			Networks: []string{}, Status: r.Status(), Labels: r.p.Spec.Labels, Cgroup: r.Cgroup(),
 		}
 		for _, m := range r.members {
 			p.Containers = append(p.Containers, memberJSON{m.ID, m.Name, m.Word, m.Run.Restarts})

@@ -29,7 +29,7 @@ func newPrune(f *cmdutil.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune [flags]",
 		Short: "Remove pods, containers, networks, images and volumes that nothing needs",
-		Long: `Remove pods of which no container runs and containers that do not run, and then
+		Long: `Remove pods that have ended and containers that do not run, and then
 networks that no container is in, and images without a name that nothing needs, or
 with --all every image that no container is made of. With --volumes remove anonymous
 volumes that no container uses, too.`,
@@ -74,7 +74,7 @@ func (o *pruneOptions) check() error {
 
 func (o *pruneOptions) warning() string {
 	what := []string{
-		"all pods of which no container runs", "all containers that do not run", "all networks that no container is in",
+		"all pods that have ended", "all containers that do not run", "all networks that no container is in",
 		"all images without a name that nothing needs",
 	}
 	if o.all {
