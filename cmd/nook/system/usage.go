@@ -45,9 +45,12 @@ func measure(ctx context.Context, e *container.Engine) (*usage, error) {
 	list, errs := container.List(e.State)
 	users := map[string]int{}
 	for _, l := range list {
-		written, _, err := e.Size(ctx, l.Container)
-		if err != nil {
-			errs = append(errs, err)
+		var written int64
+		if !l.Spec.Infra { // which has no files
+			var err error
+			if written, _, err = e.Size(ctx, l.Container); err != nil {
+				errs = append(errs, err)
+			}
 		}
 		u.containers = append(u.containers, containerUsage{l, written})
 		users[l.ImageID]++
