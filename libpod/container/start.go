@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -287,17 +288,33 @@ func (e *Engine) runtimeOf(c *state.Container) string {
 
 func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
 	path := e.runtimeOf(c)
-	if path == "" {
+	if path == "" && !joinsNetwork(cfg.Spec) {
 		return oci.Create(ctx, cfg)
 	}
-	p, err := external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
+	after := cfg.Meanwhile
+	cfg.Meanwhile = nil
+	var p oci.Process
+	var err error
+	if path == "" {
+		p, err = oci.Create(ctx, cfg)
+	} else {
+		p, err = external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.Meanwhile(p.Pid()); err != nil {
+	if err := after(p.Pid()); err != nil {
 		return nil, errors.Join(err, kill(p))
 	}
 	return p, nil
+}
+
+// joinsNetwork reports whether init is in its network namespace only when it has
+// set itself up.
+func joinsNetwork(s *specs.Spec) bool {
+	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.NetworkNamespace && n.Path != ""
+	})
 }
 
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
