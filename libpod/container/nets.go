@@ -185,6 +185,7 @@ func (n *Nets) portsAt() int {
 func JoinRequest(c *state.Container, n spec.Network, use spec.NetworkUse, l network.Lease) member.Request {
 	m := &member.Member{
 		ID: c.ID, Name: c.Name, IPv4: l.IPv4, IPv6: l.IPv6, MAC: l.MAC, Interface: use.Interface, MTU: use.MTU, Host: c.Spec.HostLoopback,
+		Egress: c.Spec.Egress,
 	}
 	return member.Request{Op: member.Join, Network: &n, Store: storeOf(c.Store()), Member: m}
 }

@@ -24,8 +24,11 @@ func (s *server) config(r member.Request) slirp.Config {
 		*to = slirp.Subnet{Prefix: sub.Prefix, Gateway: sub.Gateway}
 	}
 	if n.DNS {
-		c.DNS = dns.New(dnsConfig(r)).Answer
+		cfg := dnsConfig(r)
+		cfg.Outside = outside{s}
+		c.DNS = dns.New(cfg).Answer
 	}
+	c.Egress = s.egress
 	if n.Internal {
 		c.Egress = func(context.Context, slirp.Flow) slirp.Verdict { return slirp.Reject }
 		return c
@@ -55,7 +58,7 @@ func (s *server) hostFor(f slirp.Flow) (host netip.Addr, ok bool) {
 	if f.Dst.Addr() != member.HostAlias() {
 		return netip.Addr{}, false
 	}
-	if s.guests.hostOf(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
+	if s.guests.loopback(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
 	}
 	return primaryAddr(), true
