@@ -190,7 +190,7 @@ func JoinRequest(c *state.Container, n spec.Network, use spec.NetworkUse, l netw
 	return member.Request{Op: member.Join, Network: &n, Store: storeOf(c.Store()), Member: m}
 }
 
-func storeOf(s state.Store) member.Store { return member.Store{Dir: s.Dir, Run: s.Run} }
+func storeOf(s state.Store) member.Store { return member.Store{Dir: s.Dir, Run: s.Run, Realm: s.Realm} }
 
 // join joins with the connection that warmed the network's process, or another one
 // where that is gone.

@@ -37,10 +37,15 @@ func (s *server) config(r member.Request) slirp.Config {
 	return c
 }
 
+// storeOf is where the containers of a member are kept.
+func storeOf(r member.Request) state.Store {
+	return state.Store{Dir: r.Store.Dir, Run: r.Store.Run, Realm: r.Store.Realm}
+}
+
 // dnsConfig says what the gateway answers.
 func dnsConfig(r member.Request) dns.Config {
 	n := *r.Network
-	store := network.Of(state.Store{Dir: r.Store.Dir, Run: r.Store.Run})
+	store := network.Of(storeOf(r))
 	c := dns.Config{Members: store.Directory(n.Name), Closed: n.Internal, Servers: n.DNSServers}
 	if !n.Internal {
 		c.Host = []netip.Addr{member.HostAlias()}

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/libpod/events"
-	"github.com/nook-containers/nook/libpod/netd/member"
-	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -80,6 +78,3 @@ func (s *server) refused(r *rights, place string) {
 		Attributes: map[string]string{"container": r.ID, "containerName": r.Name, "name": s.network.Name, "destination": place},
 	})
 }
-
-// eventsOf is the log of events of a member's store.
-func eventsOf(st member.Store) events.Log { return events.Of(state.Store{Dir: st.Dir, Run: st.Run}) }

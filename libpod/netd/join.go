@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/bridge"
@@ -249,7 +250,7 @@ func (s *server) start(r member.Request, inherited []*os.File) (err error) {
 	if err = sw.AttachTAP(); err != nil {
 		return errors.Join(fmt.Errorf("network %s: %w", n.Name, err), taps[0].Close())
 	}
-	s.network, s.events = n, eventsOf(r.Store)
+	s.network, s.events = n, events.Of(storeOf(r))
 	if len(inherited) > 0 || anyLeft(s.dir, "") {
 		s.guests.inherited()
 	}

@@ -70,8 +70,9 @@ type Request struct {
 // Store is where containers are kept (state.Store): the process finds their names
 // there.
 type Store struct {
-	Dir string `json:"dir"`
-	Run string `json:"run"`
+	Dir   string `json:"dir"`
+	Run   string `json:"run"`
+	Realm string `json:"realm,omitempty"`
 }
 
 // Member is a container in a network.
