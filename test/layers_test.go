@@ -47,6 +47,7 @@ var layers = map[string][]string{
 
 	// library
 	"libpod/spec":            {},
+	"libpod/spec/ip":         {"libpod/spec"},
 	"libpod/attach":          {"pkg/sys"},
 	"libpod/state":           {"pkg/sys", "pkg/cgroups", "pkg/problem", "pkg/statefile", "libpod/spec"},
 	"libpod/ocispec":         {"libpod/spec"},

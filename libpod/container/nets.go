@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/hostnet"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -184,7 +185,7 @@ func (n *Nets) portsAt() int {
 // JoinRequest is what a container joins a network with.
 func JoinRequest(c *state.Container, n spec.Network, use spec.NetworkUse, l network.Lease) member.Request {
 	m := &member.Member{
-		ID: c.ID, Name: c.Name, IPv4: l.IPv4, IPv6: l.IPv6, MAC: l.MAC, Interface: use.Interface, MTU: use.MTU, Host: c.Spec.HostLoopback,
+		ID: c.ID, Name: c.Name, IPv4: ip.Text(l.IPv4), IPv6: ip.Text(l.IPv6), MAC: l.MAC, Interface: use.Interface, MTU: use.MTU, Host: c.Spec.HostLoopback,
 		Egress: c.Spec.Egress,
 	}
 	return member.Request{Op: member.Join, Network: &n, Store: storeOf(c.Store()), Member: m}

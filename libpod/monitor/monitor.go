@@ -20,6 +20,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -266,7 +267,10 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 
 // streams shows the container's streams to a Hub.
 func (m *Monitor) streams() attach.Container {
-	c := attach.Container{Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(m.First, sig) }}
+	c := attach.Container{
+		Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(m.First, sig) },
+		Busy:   sync.OnceFunc(useProcessors),
+	}
 	if m.Terminal != nil {
 		c.TTY, c.Stdin, c.Stdout = true, m.Terminal, m.Terminal
 		c.Resize = func(size attach.Size) error { return sys.SetWindowSize(m.Terminal, size.Rows, size.Cols) }

@@ -15,7 +15,10 @@ import (
 
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/network"
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp/slirptest"
 )
 
@@ -61,11 +64,11 @@ func farAnswer(query []byte) []byte {
 
 // limited is a request of a guest with rules, in a network that has some too and
 // asks nameServer for names.
-func limited(t *testing.T, n int, network, own string) member.Request {
+func limited(t *testing.T, n int, common, own string) member.Request {
 	t.Helper()
 	r := request(n)
-	r.Network.DNS, r.Network.DNSServers = true, []netip.Addr{netip.MustParseAddr(slirptest.Far4)}
-	for text, to := range map[string]*[]string{network: &r.Network.Egress, own: &r.Member.Egress} {
+	r.Network.DNS, r.Network.DNSServers = true, []spec.Addr{slirptest.Far4}
+	for text, to := range map[string]*[]string{common: &r.Network.Egress, own: &r.Member.Egress} {
 		if text != "" {
 			*to = strings.Split(text, ",")
 		}
@@ -102,7 +105,7 @@ func TestEgress(t *testing.T) {
 	for _, l := range []net.Listener{out, other, host} {
 		go peers(l)
 	}
-	to, atHost := out.Addr().String(), netip.AddrPortFrom(member.HostAlias(), portOf(host)).String()
+	to, atHost := out.Addr().String(), netip.AddrPortFrom(network.HostAlias(), portOf(host)).String()
 
 	r := limited(t, 2, "", fmt.Sprintf("*.example.org:%d,host.containers.internal", portOf(out)))
 	a := join(t, dir, r)
@@ -133,7 +136,7 @@ func TestEgress(t *testing.T) {
 	want(t, none.NS, addr(3).String()+":80", addr(4).String())
 
 	// A guest that takes an address that is nobody's gains nothing.
-	none.MustConfigure(t, func(nl *sys.Netlink) error { return nl.AddAddr("eth0", netip.PrefixFrom(addr(77), subnet.Bits())) })
+	none.MustConfigure(t, func(nl *inet.Netlink) error { return nl.AddAddr("eth0", netip.PrefixFrom(addr(77), subnet.Bits())) })
 	err := sys.InNetNS(none.File(), func() error {
 		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: addr(77).AsSlice()}}
 		_, err := from.DialContext(t.Context(), "tcp", to)

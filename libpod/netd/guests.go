@@ -9,7 +9,9 @@ import (
 
 	"github.com/nook-containers/nook/libpod/egress"
 	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 )
 
 // guests is what guests may, by their addresses.
@@ -41,15 +43,15 @@ func newRights(m member.Member, n spec.Network) (*rights, error) {
 	if err != nil {
 		return nil, err
 	}
-	network, err := egress.Parse(n.Egress)
+	common, err := egress.Parse(n.Egress)
 	if err != nil {
 		return nil, err
 	}
-	return &rights{Member: m, own: egress.NewGuest(own), network: egress.NewGuest(network), told: map[string]struct{}{}}, nil
+	return &rights{Member: m, own: egress.NewGuest(own), network: egress.NewGuest(common), told: map[string]struct{}{}}, nil
 }
 
 func addrsOf(m member.Member) []netip.Addr {
-	return slices.DeleteFunc([]netip.Addr{m.IPv4, m.IPv6}, func(a netip.Addr) bool { return !a.IsValid() })
+	return slices.DeleteFunc([]netip.Addr{ip.Addr(m.IPv4), ip.Addr(m.IPv6)}, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
 // add enters a member, whose addresses nobody has but an earlier membership of its
@@ -119,7 +121,7 @@ func (g *guests) loopback(a netip.Addr) spec.Loopback {
 // allows reports whether the guest may go to dst, whose port is 0 for what has none.
 func (r *rights) allows(dst netip.AddrPort) bool {
 	for _, g := range []*egress.Guest{r.own, r.network} {
-		byName := dst.Addr() == member.HostAlias() && g.AllowsName(dst.Port(), "host.containers.internal", "host.docker.internal")
+		byName := dst.Addr() == network.HostAlias() && g.AllowsName(dst.Port(), "host.containers.internal", "host.docker.internal")
 		if !byName && !g.Allows(dst) {
 			return false
 		}
