@@ -138,11 +138,11 @@ func parse(text string) (r Rule, err error) {
 	if host == "*" {
 		return bad(problem.Hint(errRule, "for every address: 0.0.0.0/0, [::/0]"))
 	}
-	if isAddress(host) {
+	if host = strings.TrimSuffix(host, "."); isAddress(host) {
 		r.Prefix, err = block(host)
 	} else {
 		r.Name, r.Below = strings.CutPrefix(host, "*.")
-		r.Name = strings.ToLower(strings.TrimSuffix(r.Name, "."))
+		r.Name = strings.ToLower(r.Name)
 		err = syntax.HostName(r.Name)
 	}
 	if err != nil {

@@ -85,3 +85,16 @@ func TestOutside(t *testing.T) {
 		t.Errorf("a long answer: %q, told %q", got, l.heard)
 	}
 }
+
+// everything is an Outside for a fuzzer: no limits, and addresses that are some.
+type everything struct{ t *testing.T }
+
+func (everything) MayAsk(context.Context, netip.Addr, string) bool { return true }
+
+func (e everything) Answered(_ netip.Addr, name string, addrs []netip.Addr) {
+	for _, a := range addrs {
+		if !a.IsValid() {
+			e.t.Errorf("%q has the address %s", name, a)
+		}
+	}
+}
