@@ -48,7 +48,7 @@ func (e *Engine) CreatePod(p spec.Pod, command []string) (*pod.Pod, error) {
 // otherwise it works anywhere.
 func CreatePod(s state.Store, p spec.Pod, command []string) (*pod.Pod, error) {
 	var err error
-	if p.Networks, err = planUses(network.Of(s), p.Networks); err != nil {
+	if p.Networks, err = planUses(network.Of(s), p.Networks, nil); err != nil {
 		return nil, err
 	}
 	for {
