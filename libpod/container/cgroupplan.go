@@ -84,7 +84,7 @@ func planGroup(h cgroups.Host, c spec.Container, id string, o Cgroups) (groupPla
 	case c.Cgroups == spec.CgroupsDisabled:
 		return groupPlan{stay: p.stay}, nil
 	// It is started again by its own monitor, or by one of a container of its pod.
-	case h.Own != "" && filepath.Base(parent) == unit:
+	case filepath.Base(parent) == unit:
 		return groupPlan{kind: ownGroup, base: parent, dir: filepath.Join(parent, p.sub), unit: unit, pod: p.pod}, nil
 	case c.Cgroups == spec.CgroupsSplit:
 		return planSplit(h, id)

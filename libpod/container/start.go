@@ -112,7 +112,8 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err != nil {
 		return nil, err
 	}
-	undo.Push("close the streams", st.close)
+	r := &running{c: c, root: root, streams: st, run: state.Run{Runtime: e.runtimeOf(c), EffectiveCaps: effectiveCaps(ociSpec)}}
+	undo.Push("close the streams", r.streams.close)
 	if err := o.Place.Wait(c.Spec); err != nil {
 		return nil, err
 	}
@@ -126,20 +127,23 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
 		return nil, err
 	}
-	r := &running{c: c, root: root, run: state.Run{Runtime: e.runtimeOf(c), EffectiveCaps: effectiveCaps(ociSpec)}}
 	cfg.Meanwhile = func(pid int) error {
 		if err := plugged(pid); err != nil {
 			return err
 		}
 		return r.prepare(pid, o, &undo)
 	}
-	if r.proc, err = e.create(ctx, c, cfg); err != nil {
-		return nil, err
+	return r, e.launch(ctx, r, cfg, o, &undo)
+}
+
+// launch makes the container's init, and lets the command run.
+func (e *Engine) launch(ctx context.Context, r *running, cfg oci.Config, o StartOptions, undo *cleanup.Stack) (err error) {
+	if r.proc, err = e.create(ctx, r.c, cfg); err != nil {
+		return err
 	}
 	undo.Push("kill the container", func() error { return kill(r.proc) })
-	st.started(r.proc.Terminal(), o.Size)
-	r.streams = st
-	return r, r.begin(ctx, o, &undo)
+	r.streams.started(r.proc.Terminal(), o.Size)
+	return r.begin(ctx, o, undo)
 }
 
 func effectiveCaps(s *specs.Spec) []string {
