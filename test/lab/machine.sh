@@ -42,7 +42,7 @@ WantedBy=multi-user.target
 UNIT
 # What an administrator does for AppArmor, when a script asks for it by making a
 # file. In a VM only: a kernel has one set of profiles. The second one stands for what
-# keeps a program from making user namespaces.
+# keeps a program from making user namespaces, the third one is for containers.
 write etc/systemd/system/nook-apparmor.path <<'UNIT'
 [Unit]
 Description=Waits for a test of AppArmor
@@ -60,13 +60,17 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=install -m 755 /nook/nook /usr/bin/nook
 ExecStart=cp /usr/bin/nook /usr/bin/nook-refused
-ExecStart=apparmor_parser --replace --skip-cache /nook/apparmor /etc/apparmor.refused
+ExecStart=apparmor_parser --replace --skip-cache /nook/apparmor /etc/apparmor.test
 UNIT
-write etc/apparmor.refused <<'PROFILE'
+write etc/apparmor.test <<'PROFILE'
 abi <abi/4.0>,
 profile nook-refused /usr/bin/nook-refused {
   allow all,
   audit deny userns,
+}
+profile nook-strict flags=(attach_disconnected,mediate_deleted) {
+  allow all,
+  deny /forbidden/** rw,
 }
 PROFILE
 ln -s /nook/nook "$root/usr/local/bin/nook"
