@@ -120,7 +120,7 @@ type Published struct {
 // PortsNow are the ports of c: as they are published if it runs, else as it asks
 // for them.
 func PortsNow(c *state.Container, st state.Status) []spec.Port {
-	if !st.Alive() || len(st.Run.Ports) == 0 {
+	if !st.Alive() {
 		return Ports(c.Spec, c.Image)
 	}
 	var out []spec.Port
@@ -142,8 +142,13 @@ func follows(p, next spec.Port) bool {
 
 // PublishedPorts lists what is published of c, one by one. A range is as many.
 func PublishedPorts(c *state.Container, st state.Status) []Published {
+	return EachPort(PortsNow(c, st))
+}
+
+// EachPort lists ports one by one.
+func EachPort(ports []spec.Port) []Published {
 	var out []Published
-	for _, p := range PortsNow(c, st) {
+	for _, p := range ports {
 		ip := p.HostIP
 		if !ip.IsValid() {
 			ip = netip.IPv4Unspecified()
