@@ -33,6 +33,9 @@ func CreatePod(s state.Store, p spec.Pod, command []string) (*pod.Pod, error) {
 	if p.Networks, err = planUses(network.Of(s), p.Networks); err != nil {
 		return nil, err
 	}
+	if err := checkProgram(spec.Container{Network: p.Network, NetworkOptions: p.NetworkOptions}, false); err != nil {
+		return nil, err
+	}
 	for {
 		cfg := pod.Config{ID: NewID(), Name: p.Name, Created: time.Now(), Command: command, Spec: p}
 		if cfg.Name == "" {

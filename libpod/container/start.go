@@ -16,7 +16,6 @@ import (
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/monitor"
-	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -70,7 +69,9 @@ type running struct {
 	mounts  *os.File // mount namespace; nil: all its processes end with the first
 	group   *cgroups.Group
 	nets    []*monitor.Net
-	client  *starter // for whom a container that was held is started
+	// netProgram carries the network in place of nets; nil: none does.
+	netProgram *os.Process
+	client     *starter // for whom a container that was held is started
 }
 
 // start runs c, which this process holds, up to the execve of its command. What
@@ -148,14 +149,11 @@ func effectiveCaps(s *specs.Spec) []string {
 // enterNetworks gets c addresses in its networks, and begins to plug it in; plugged
 // waits for that, once its first process is known.
 func (e *Engine) enterNetworks(ctx context.Context, c *state.Container, o StartOptions) (view netView, plugged func(pid int) error, err error) {
-	if err := network.CheckMode(c.Spec); err != nil {
-		return view, nil, err
-	}
 	if err := o.Nets.lease(ctx, c); err != nil {
 		return view, nil, err
 	}
 	view, err = e.netView(c, o.Nets)
-	return view, o.Nets.plugIn(c, o.Seed.PID()), err
+	return view, o.Nets.plugIn(ctx, c, o.Seed.PID()), err
 }
 
 // openStreams makes the streams of c, whose log can be written.
@@ -234,7 +232,8 @@ func (r *running) command(o StartOptions) error {
 	if err := r.proc.Start(); err != nil {
 		return err
 	}
-	r.group, r.nets = o.Place.take(), o.Nets.take()
+	r.group = o.Place.take()
+	r.nets, r.netProgram = o.Nets.take()
 	return nil
 }
 
@@ -489,7 +488,7 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
-		Group: r.group, Nets: r.nets,
+		Group: r.group, Nets: r.nets, NetProgram: r.netProgram,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 		StopGrace: grace(r.c),
 	}

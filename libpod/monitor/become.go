@@ -37,6 +37,7 @@ type brief struct {
 	Listen, Owner, Group            int
 	Kept                            []int // stay open until the end
 	Nets                            []netBrief
+	NetProgram                      int // a pid; 0: none
 	Pause                           time.Duration
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
@@ -87,6 +88,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	}
 	if b.Nets, err = passOnNets(m.Nets); err != nil {
 		return err
+	}
+	if m.NetProgram != nil {
+		b.NetProgram = m.NetProgram.Pid
 	}
 	if m.term != nil {
 		if b.Told, err = m.term.handOver(); err != nil {
@@ -222,9 +226,13 @@ func (b *brief) monitor() (*Monitor, error) {
 	if m.Container, err = b.Store.Adopt(b.Dir, lock); err != nil {
 		return nil, err
 	}
+	return m, b.adoptChildren(m)
+}
+
+func (b *brief) adoptChildren(m *Monitor) error {
 	init, err := os.FindProcess(b.Run.PID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.Wait = func() (syscall.WaitStatus, error) {
 		st, err := init.Wait()
@@ -234,7 +242,10 @@ func (b *brief) monitor() (*Monitor, error) {
 		ws, _ := st.Sys().(syscall.WaitStatus)
 		return ws, nil
 	}
-	return m, nil
+	if b.NetProgram != 0 {
+		m.NetProgram, err = os.FindProcess(b.NetProgram)
+	}
+	return err
 }
 
 // adopt takes over a descriptor that is waited for: not blocking, so that it needs

@@ -69,6 +69,7 @@ type Monitor struct {
 	Wait                            func() (syscall.WaitStatus, error)
 	Group                           *cgroups.Group // that the container is in; nil: none of its own
 	Nets                            []*Net         // that it is a member of
+	NetProgram                      *os.Process    // a child that carries its network in place of Nets; nil: none
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -163,8 +164,12 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 // with whatever is left in it. It tells whether the kernel ran out of memory for it.
 func (m *Monitor) giveBack() (oom bool, err error) {
 	m.keep.end()
+	if p := m.NetProgram; p != nil {
+		_ = p.Kill() // it may have ended, which nobody has waited for yet
+		_, err = p.Wait()
+	}
 	if m.Free != nil {
-		err = m.Free()
+		err = errors.Join(err, m.Free())
 	}
 	if m.Group == nil {
 		return false, err
