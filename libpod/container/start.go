@@ -22,6 +22,7 @@ import (
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cleanup"
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
@@ -33,14 +34,15 @@ import (
 // StartOptions say how to start a container.
 type StartOptions struct {
 	Size    attach.Size
-	PIDFile string      // absolute; gets the pid of the first process
-	Monitor string      // absolute; gets the pid of the process that looks after it
-	Filter  Filter      // of the system calls; zero: made when it is needed
-	Streams [3]*os.File // of a container whose log driver passes them through
-	Extra   []*os.File  // become descriptors 3 and up of the container
-	Seed    *oci.Seed   // an init in the container's namespaces; nil: made when it is needed
-	Place   *Placement  // its control group; nil: none
-	Nets    *Nets       // its networks, being started; nil: none
+	PIDFile string         // absolute; gets the pid of the first process
+	Monitor string         // absolute; gets the pid of the process that looks after it
+	Filter  Filter         // of the system calls; zero: made when it is needed
+	Streams [3]*os.File    // of a container whose log driver passes them through
+	Extra   []*os.File     // become descriptors 3 and up of the container
+	Sockets config.Sockets // the first of Extra, that a service manager opened
+	Seed    *oci.Seed      // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement     // its control group; nil: none
+	Nets    *Nets          // its networks, being started; nil: none
 	// FindGroups is Cgroups.Find, for who makes Place.
 	FindGroups func() (cgroups.Host, error)
 	// Commit is called before the command runs; its error is that it must not. From then
@@ -126,6 +128,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
 		return nil, err
 	}
+	ociSpec.Process.Env = listens(ociSpec.Process.Env, o.Sockets) // which are nothing to commands that join
 	proc, err := e.create(ctx, c, cfg)
 	if err != nil {
 		return nil, err
