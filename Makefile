@@ -77,7 +77,7 @@ cover:     ## coverage of the unit tests
 fixtures:  ## make the test images now (else the first test does)
 	$(GO) run ./test/lab/mklab busybox debian registry machine disk
 
-bench:     ## side by side with podman, crun and bwrap: ratios against docs/bench.md
+bench:     ## side by side with podman, crun and bwrap: ratios against docs/bench.md (ROWS=regexp)
 	@test/bench/run
 
 docs:      ## write docs/commands.md, and check docs against the tree

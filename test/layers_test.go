@@ -47,6 +47,7 @@ var layers = map[string][]string{
 
 	// library
 	"libpod/spec":            {},
+	"libpod/spec/ip":         {"libpod/spec"},
 	"libpod/attach":          {"pkg/sys"},
 	"libpod/state":           {"pkg/sys", "pkg/cgroups", "pkg/problem", "pkg/statefile", "libpod/spec"},
 	"libpod/ocispec":         {"libpod/spec"},
@@ -60,7 +61,7 @@ var layers = map[string][]string{
 	"libpod/health":          {"pkg/statefile", "libpod/spec"},
 	"libpod/netd":            {"pkg/sys", "pkg/bridge", "pkg/dns", "pkg/hostnet", "pkg/problem", "pkg/cleanup", "pkg/statefile", "slirp", "libpod/spec", "libpod/state", "libpod/network", "libpod/netd"},
 	"libpod/netd/member":     {"pkg/sys", "libpod/spec"},
-	"libpod/netprog":         {"pkg/hostnet", "pkg/problem", "slirp", "libpod/netd/member", "libpod/spec", "libpod/syntax"},
+	"libpod/netprog":         {"pkg/hostnet", "pkg/problem", "pkg/sys", "slirp", "libpod/netd/member", "libpod/network", "libpod/spec", "libpod/syntax"},
 	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/netd/member", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
 	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/netd/member", "libpod/netprog", "libpod/network", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},

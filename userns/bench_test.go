@@ -23,7 +23,7 @@ func benchStart(b *testing.B, dir string) {
 			b.Fatal(err)
 		}
 		inStart += time.Since(t)
-		if st, err := p.Wait(); err != nil || !st.Success() {
+		if st, err := p.Wait(); err != nil || st != 0 {
 			b.Fatal(st, err)
 		}
 	}

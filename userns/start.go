@@ -32,7 +32,7 @@ type Options struct {
 // Process is this program, running again as root of the user namespace, with a
 // mount namespace of its own.
 type Process struct {
-	*os.Process
+	*sys.Child
 	Notice string // something the user should know once, or ""
 }
 
@@ -116,10 +116,7 @@ func (s *starter) run(g *gate, set func(*sys.NSFork), prepare func(pid int) erro
 	if err != nil {
 		return nil, errors.Join(err, perr)
 	}
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return nil, err
-	}
+	p := sys.ChildOf(pid)
 	if perr == nil {
 		perr = sys.SendFDs(ours, []byte{1}, g.files()...)
 	}
@@ -128,7 +125,7 @@ func (s *starter) run(g *gate, set func(*sys.NSFork), prepare func(pid int) erro
 		_, werr := p.Wait()
 		return nil, errors.Join(perr, kerr, werr)
 	}
-	return &Process{Process: p}, nil
+	return &Process{Child: p}, nil
 }
 
 // hostIDs sets the variables of EnvNames, in place of what is in Env.

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // A tool is a running helper program.
 type tool struct {
 	name string
-	proc *os.Process
+	proc *sys.Child
 	out  *os.File // its standard output and error
 }
 
@@ -42,11 +44,8 @@ func startTool(path string, args ...string) (*tool, error) {
 		return nil, err
 	}
 	defer null.Close()
-	p, err := os.StartProcess(path, append([]string{path}, args...), &os.ProcAttr{
-		Dir:   "/",
-		Env:   []string{"LC_ALL=C"},
-		Files: []*os.File{null, w, w},
-	})
+	argv := append([]string{path}, args...)
+	p, err := sys.StartChild(path, argv, []string{"LC_ALL=C"}, "/", []*os.File{null, w, w}, nil)
 	if err != nil {
 		r.Close()
 		return nil, err
@@ -63,8 +62,8 @@ func (t *tool) wait() (string, error) {
 	if err = errors.Join(rerr, err); err != nil {
 		return "", fmt.Errorf("%s: %w", t.name, err)
 	}
-	if !st.Success() {
-		return "", &toolError{t.name, st.String(), strings.TrimSpace(string(data))}
+	if st != 0 {
+		return "", &toolError{t.name, sys.ExitText(st), strings.TrimSpace(string(data))}
 	}
 	return string(data), nil
 }

@@ -23,6 +23,8 @@ type Container struct {
 	// Log gets all output, Stdout or Stderr, before any client; nil: nothing is
 	// kept. Calls come one at a time.
 	Log func(Type, []byte)
+	// Busy is called whenever much passes at once; nil: nobody wants to know.
+	Busy func()
 }
 
 // Hub copies between one container and its clients, of which there may be any
@@ -57,6 +59,7 @@ func (h *Hub) Start() {
 const (
 	readSmall = 2 << 10
 	readLarge = 64 << 10
+	much      = 16 << 10
 )
 
 func (h *Hub) copyOut(t Type, r io.Reader) {
@@ -76,8 +79,16 @@ func (h *Hub) copyOut(t Type, r io.Reader) {
 			if n == len(buf) && n < readLarge {
 				buf = make([]byte, readLarge)
 			}
+			h.note(n)
 		}
 	})
+}
+
+// note tells who wants to know that n bytes are much.
+func (h *Hub) note(n int) {
+	if n >= much && h.c.Busy != nil {
+		h.c.Busy()
+	}
 }
 
 func (h *Hub) log(t Type, p []byte) {
@@ -320,6 +331,7 @@ func (h *Hub) writeInput(o Options, p []byte) {
 	if h.shut {
 		return
 	}
+	h.note(len(p))
 	if _, err := h.c.Stdin.Write(p); err != nil {
 		h.shut = true // nobody reads it any more
 	}

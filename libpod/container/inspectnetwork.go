@@ -8,6 +8,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 )
 
@@ -72,9 +73,9 @@ func describeNetwork(c *state.Container, st state.Status) (InspectNetwork, error
 			Aliases: append(slices.Clone(orEmpty(use.Aliases)), c.Short()),
 		}
 		out.Networks[use.Name] = end
-		for key, a := range map[string]netip.Addr{"IPv4Address": use.IPv4, "IPv6Address": use.IPv6} {
-			if a.IsValid() {
-				end.IPAMConfig[key] = a.String()
+		for key, a := range map[string]spec.Addr{"IPv4Address": use.IPv4, "IPv6Address": use.IPv6} {
+			if a != "" {
+				end.IPAMConfig[key] = string(a)
 			}
 		}
 		if !st.Alive() {
@@ -102,10 +103,10 @@ func describeNetwork(c *state.Container, st state.Status) (InspectNetwork, error
 
 func (e *InspectEndpoint) fill(n spec.Network, l network.Lease) {
 	e.MacAddress = l.MAC.String()
-	if s, ok := n.Subnet(false); ok && l.IPv4.IsValid() {
+	if s, ok := ip.SubnetOf(n, false); ok && l.IPv4.IsValid() {
 		e.Gateway, e.IPAddress, e.IPPrefixLen = s.Gateway.String(), l.IPv4.String(), s.Prefix.Bits()
 	}
-	if s, ok := n.Subnet(true); ok && l.IPv6.IsValid() {
+	if s, ok := ip.SubnetOf(n, true); ok && l.IPv6.IsValid() {
 		e.IPv6Gateway, e.GlobalIPv6Address, e.GlobalIPv6PrefixLen = s.Gateway.String(), l.IPv6.String(), s.Prefix.Bits()
 	}
 }
@@ -149,16 +150,16 @@ func PublishedPorts(c *state.Container, st state.Status) []Published {
 func EachPort(ports []spec.Port) []Published {
 	var out []Published
 	for _, p := range ports {
-		ip := p.HostIP
-		if !ip.IsValid() {
-			ip = netip.IPv4Unspecified()
+		host := ip.Addr(p.HostIP)
+		if !host.IsValid() {
+			host = netip.IPv4Unspecified()
 		}
 		for i := range p.Range {
-			host := p.HostPort
-			if host != 0 {
-				host += i
+			port := p.HostPort
+			if port != 0 {
+				port += i
 			}
-			out = append(out, Published{netip.AddrPortFrom(ip, host), p.ContainerPort + i, p.Proto})
+			out = append(out, Published{netip.AddrPortFrom(host, port), p.ContainerPort + i, p.Proto})
 		}
 	}
 	return out
@@ -184,10 +185,7 @@ func portBindings(ports []spec.Port) map[string][]InspectPort {
 	for _, p := range ports {
 		for i := range p.Range {
 			key := Published{Container: p.ContainerPort + i, Proto: p.Proto}.Key()
-			b := InspectPort{}
-			if p.HostIP.IsValid() {
-				b.HostIP = p.HostIP.String()
-			}
+			b := InspectPort{HostIP: string(p.HostIP)}
 			if p.HostPort != 0 {
 				b.HostPort = strconv.Itoa(int(p.HostPort + i))
 			}
@@ -205,10 +203,10 @@ func exposedPorts(c spec.Container, img spec.ImageConfig) map[string]struct{} {
 	return out
 }
 
-func words[T fmt.Stringer](all []T) []string {
+func words[T ~string](all []T) []string {
 	out := []string{}
 	for _, x := range all {
-		out = append(out, x.String())
+		out = append(out, string(x))
 	}
 	return out
 }

@@ -6,10 +6,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/netprog"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/dns"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -66,12 +66,12 @@ func (e *Engine) netView(c *state.Container, n *Nets) (netView, error) {
 func (v *netView) add(n spec.Network, l network.Lease) {
 	v.leases = append(v.leases, l)
 	if !n.Internal && !n.NoDefaultRoute {
-		v.host = member.HostAlias()
+		v.host = network.HostAlias()
 	}
 	if n.DNS {
-		v.gateways = append(v.gateways, n.Subnets[0].Gateway)
+		v.gateways = append(v.gateways, ip.Addr(n.Subnets[0].Gateway))
 	}
-	v.servers = append(v.servers, n.DNSServers...)
+	v.servers = append(v.servers, ip.Addrs(n.DNSServers)...)
 }
 
 // resolv is /etc/resolv.conf of a container; own says that it is not simply the

@@ -14,9 +14,11 @@ import (
 	"github.com/nook-containers/nook/libpod/netprog"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/hostnet"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // Nets are the networks of a container in the making. Their processes start, and
@@ -196,7 +198,7 @@ func (n *Nets) portsAt() int {
 // JoinRequest is what a container joins a network with.
 func JoinRequest(c *state.Container, n spec.Network, use spec.NetworkUse, l network.Lease) member.Request {
 	m := &member.Member{
-		ID: c.ID, Name: c.Name, IPv4: l.IPv4, IPv6: l.IPv6, MAC: l.MAC, Interface: use.Interface, MTU: use.MTU, Host: c.Spec.HostLoopback,
+		ID: c.ID, Name: c.Name, IPv4: ip.Text(l.IPv4), IPv6: ip.Text(l.IPv6), MAC: l.MAC, Interface: use.Interface, MTU: use.MTU, Host: c.Spec.HostLoopback,
 	}
 	return member.Request{Op: member.Join, Network: &n, Store: storeOf(c.Store()), Member: m}
 }
@@ -284,12 +286,12 @@ func (n *Nets) Close() error {
 
 // take hands the memberships, or the program in place of them, over to who looks after
 // the container.
-func (n *Nets) take() ([]*monitor.Net, *os.Process) {
+func (n *Nets) take() ([]*monitor.Net, *sys.Child) {
 	if n == nil {
 		return nil, nil
 	}
 	if n.running != nil {
-		p := n.running.Process
+		p := n.running.Child
 		n.running = nil
 		return nil, p
 	}

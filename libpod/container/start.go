@@ -72,7 +72,7 @@ type running struct {
 	group   *cgroups.Group
 	nets    []*monitor.Net
 	// netProgram carries the network in place of nets; nil: none does.
-	netProgram *os.Process
+	netProgram *sys.Child
 	client     *starter // for whom a container that was held is started
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -108,8 +110,26 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	if err := sys.SetCloseOnExec(fd, false); err != nil {
 		return err
 	}
-	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, os.Environ()) //nolint:forbidigo // handed on unread
+	env := append(environ(), oneProcessor)
+	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, env)
 	return fmt.Errorf("become the monitor: %w", err)
+}
+
+// oneProcessor is in the environment of the stage: what else it would keep for a
+// second one pays only where much is copied.
+const oneProcessor = "GOMAXPROCS=1"
+
+// useProcessors undoes oneProcessor: the copies of two streams and of their log
+// overlap.
+func useProcessors() {
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), min(processors, runtime.NumCPU())))
+}
+
+const processors = 2
+
+// environ is this process's environment for the program that it turns into.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(s string) bool { return s == oneProcessor }) //nolint:forbidigo // handed on unread
 }
 
 func (m *Monitor) groupFile() *os.File {
@@ -226,26 +246,11 @@ func (b *brief) monitor() (*Monitor, error) {
 	if m.Container, err = b.Store.Adopt(b.Dir, lock); err != nil {
 		return nil, err
 	}
-	return m, b.adoptChildren(m)
-}
-
-func (b *brief) adoptChildren(m *Monitor) error {
-	init, err := os.FindProcess(b.Run.PID)
-	if err != nil {
-		return err
-	}
-	m.Wait = func() (syscall.WaitStatus, error) {
-		st, err := init.Wait()
-		if err != nil {
-			return 0, err
-		}
-		ws, _ := st.Sys().(syscall.WaitStatus)
-		return ws, nil
-	}
+	m.Wait = sys.ChildOf(b.Run.PID).Wait
 	if b.NetProgram != 0 {
-		m.NetProgram, err = os.FindProcess(b.NetProgram)
+		m.NetProgram = sys.ChildOf(b.NetProgram)
 	}
-	return err
+	return m, nil
 }
 
 // adopt takes over a descriptor that is waited for: not blocking, so that it needs

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,7 +70,7 @@ type Monitor struct {
 	Wait                            func() (syscall.WaitStatus, error)
 	Group                           *cgroups.Group // that the container is in; nil: none of its own
 	Nets                            []*Net         // that it is a member of
-	NetProgram                      *os.Process    // a child that carries its network in place of Nets; nil: none
+	NetProgram                      *sys.Child     // a child that carries its network in place of Nets; nil: none
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -285,7 +286,10 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 
 // streams shows the container's streams to a Hub.
 func (m *Monitor) streams() attach.Container {
-	c := attach.Container{Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(m.First, sig) }}
+	c := attach.Container{
+		Signal: func(sig syscall.Signal) error { return sys.PidfdSignal(m.First, sig) },
+		Busy:   sync.OnceFunc(useProcessors),
+	}
 	if m.Terminal != nil {
 		c.TTY, c.Stdin, c.Stdout = true, m.Terminal, m.Terminal
 		c.Resize = func(size attach.Size) error { return sys.SetWindowSize(m.Terminal, size.Rows, size.Cols) }

@@ -42,7 +42,7 @@ func Match(ports []spec.Port, want spec.Port) []spec.Port {
 	for _, p := range ports {
 		i := int(p.ContainerPort) - int(want.ContainerPort)
 		if i < 0 || i >= max(int(want.Range), 1) || p.Proto != want.Proto ||
-			want.HostPort != 0 && int(p.HostPort) != int(want.HostPort)+i || want.HostIP.IsValid() && p.HostIP != want.HostIP {
+			want.HostPort != 0 && int(p.HostPort) != int(want.HostPort)+i || want.HostIP != "" && p.HostIP != want.HostIP {
 			continue
 		}
 		out = append(out, p)
@@ -146,8 +146,8 @@ func describe(p spec.Port) string {
 	if p.HostPort != 0 {
 		text += fmt.Sprintf(" at %d", p.HostPort)
 	}
-	if p.HostIP.IsValid() {
-		text += " of " + p.HostIP.String()
+	if p.HostIP != "" {
+		text += " of " + string(p.HostIP)
 	}
 	return text
 }

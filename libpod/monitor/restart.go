@@ -132,7 +132,7 @@ func (m *Monitor) restart(run state.Run) error {
 	if err := kern.UnblockSignals(); err != nil { // handOver's work, where a monitor was made by Become
 		return err
 	}
-	return syscall.Exec("/proc/self/exe", []string{RestartName, strconv.Itoa(fd)}, os.Environ()) //nolint:forbidigo // handed on unread
+	return syscall.Exec("/proc/self/exe", []string{RestartName, strconv.Itoa(fd)}, environ())
 }
 
 // memberFD is userns.MemberFD; a test compares them. The package itself is too

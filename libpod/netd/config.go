@@ -6,6 +6,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/network"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/dns"
 	"github.com/nook-containers/nook/pkg/hostnet"
@@ -14,14 +15,27 @@ import (
 
 // config is the stack's of the network that r is about.
 func (s *server) config(r member.Request) slirp.Config {
+	c := s.rules(r)
+	egress := c.Egress
+	c.Egress = func(ctx context.Context, f slirp.Flow) slirp.Verdict {
+		s.hurry()
+		if egress == nil {
+			return slirp.Allow
+		}
+		return egress(ctx, f)
+	}
+	return c
+}
+
+func (s *server) rules(r member.Request) slirp.Config {
 	n := *r.Network
 	c := slirp.Config{MTU: mtuOf(n), Log: s.log}
 	for _, sub := range n.Subnets {
 		to := &c.IPv4
-		if sub.Prefix.Addr().Is6() {
+		if sub.Prefix.Is6() {
 			to = &c.IPv6
 		}
-		*to = slirp.Subnet{Prefix: sub.Prefix, Gateway: sub.Gateway}
+		*to = slirp.Subnet{Prefix: ip.Prefix(sub.Prefix), Gateway: ip.Addr(sub.Gateway)}
 	}
 	if n.DNS {
 		c.DNS = dns.New(dnsConfig(r)).Answer
@@ -38,21 +52,21 @@ func (s *server) config(r member.Request) slirp.Config {
 func dnsConfig(r member.Request) dns.Config {
 	n := *r.Network
 	store := network.Of(state.Store{Dir: r.Store.Dir, Run: r.Store.Run})
-	c := dns.Config{Members: store.Directory(n.Name), Closed: n.Internal, Servers: n.DNSServers}
+	c := dns.Config{Members: store.Directory(n.Name), Closed: n.Internal, Servers: ip.Addrs(n.DNSServers)}
 	if !n.Internal {
-		c.Host = []netip.Addr{member.HostAlias()}
+		c.Host = []netip.Addr{network.HostAlias()}
 	}
 	for _, sub := range n.Subnets {
-		c.Subnets, c.Gateway = append(c.Subnets, sub.Prefix), append(c.Gateway, sub.Gateway)
+		c.Subnets, c.Gateway = append(c.Subnets, ip.Prefix(sub.Prefix)), append(c.Gateway, ip.Addr(sub.Gateway))
 	}
 	return c
 }
 
-// hostFor is what member.HostAlias stands for, for the guest that asks: the host's
+// hostFor is what network.HostAlias stands for, for the guest that asks: the host's
 // loopback where the guest may reach it, else the address that others know the host
 // by.
 func (s *server) hostFor(f slirp.Flow) (host netip.Addr, ok bool) {
-	if f.Dst.Addr() != member.HostAlias() {
+	if f.Dst.Addr() != network.HostAlias() {
 		return netip.Addr{}, false
 	}
 	if s.guests.hostOf(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {

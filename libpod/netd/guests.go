@@ -7,6 +7,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 )
 
 // guests is what guests may, by their addresses.
@@ -18,7 +19,7 @@ type guests struct {
 func newGuests() *guests { return &guests{host: map[netip.Addr]spec.Loopback{}} }
 
 func addrsOf(m member.Member) []netip.Addr {
-	return slices.DeleteFunc([]netip.Addr{m.IPv4, m.IPv6}, func(a netip.Addr) bool { return !a.IsValid() })
+	return slices.DeleteFunc([]netip.Addr{ip.Addr(m.IPv4), ip.Addr(m.IPv6)}, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
 // add enters a member, whose addresses nobody has.

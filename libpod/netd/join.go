@@ -16,10 +16,12 @@ import (
 
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/pkg/bridge"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/netstack"
 )
@@ -83,7 +85,7 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 // checkAddrs finds another member with an address of m.
 func (s *server) checkAddrs(m *membership) error {
 	for _, other := range s.members {
-		if other.ID != m.ID && slices.ContainsFunc(addrsOf(other.Member), func(a netip.Addr) bool { return a == m.IPv4 || a == m.IPv6 }) {
+		if other.ID != m.ID && (m.IPv4 != "" && other.IPv4 == m.IPv4 || m.IPv6 != "" && other.IPv6 == m.IPv6) {
 			return fmt.Errorf("network %s: %s has the address of %s", s.network.Name, other.Name, m.Name)
 		}
 	}
@@ -133,7 +135,7 @@ func (s *server) plug(m *membership, g bridge.Guest, ns *os.File, old uint32) (e
 // unplugIn removes an interface of a container.
 func unplugIn(ns *os.File, link string) error {
 	return sys.InNetNS(ns, func() error {
-		nl, err := sys.OpenNetlink()
+		nl, err := inet.OpenNetlink()
 		if err != nil {
 			return err
 		}
@@ -194,11 +196,15 @@ func guestOf(n spec.Network, m member.Member) (bridge.Guest, error) {
 	if g.MTU == 0 {
 		g.MTU = mtuOf(n)
 	}
-	for _, a := range []netip.Addr{m.IPv4, m.IPv6} {
-		if !a.IsValid() {
+	for _, text := range []spec.Addr{m.IPv4, m.IPv6} {
+		if text == "" {
 			continue
 		}
-		sub, ok := n.Subnet(a.Is6())
+		a, err := ip.ParseAddr(text)
+		if err != nil {
+			return g, fmt.Errorf("network %s: %w", n.Name, err)
+		}
+		sub, ok := ip.SubnetOf(n, a.Is6())
 		if !ok || !sub.Prefix.Contains(a) {
 			return g, fmt.Errorf("network %s: %s is none of its addresses", n.Name, a)
 		}

@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -51,11 +52,16 @@ const (
 	grace   = 2 * time.Second        // without members, before the process ends
 	inherit = time.Second            // for a former process's member to bring the namespace
 	handOff = 200 * time.Millisecond // for a port whose holder is just leaving
-	settled = 500 * time.Millisecond // without a change, before memory is given back
+	settled = 500 * time.Millisecond // without a change, and
+	quiet   = 2 * time.Second        // without a frame from a guest, before memory is given back
 	// noteAfter is how long after a change the list of members is written: changes
 	// come in crowds, and nobody waits for it.
 	noteAfter = 20 * time.Millisecond
 )
+
+// processors bounds how many the process uses at one time, once it has work: a flow
+// needs two at most, and each more costs memory for as long as the process runs.
+const processors = 4
 
 // server is the process.
 type server struct {
@@ -74,6 +80,8 @@ type server struct {
 	conns    int                    // being served
 	idle     *time.Timer
 	settle   *time.Timer
+	frames   uint64 // from the guests, when it was last asked
+	hurry    func() // there is work for more than one processor
 	notes    *time.Timer
 	log      *slog.Logger
 	done     chan struct{} // closed when the process ends
@@ -97,11 +105,12 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	s := &server{
 		dir: dir, listen: listen, ctx: ctx, members: map[string]*membership{}, guests: newGuests(),
 		inherits: make(chan struct{}), done: make(chan struct{}),
-		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		hurry: sync.OnceFunc(func() { runtime.GOMAXPROCS(min(processors, runtime.NumCPU())) }),
+		log:   slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	s.notes = time.AfterFunc(grace, s.writeNote)
 	s.idle = time.AfterFunc(grace, s.rest)
-	s.settle = time.AfterFunc(settled, shrink)
+	s.settle = time.AfterFunc(settled, s.calm)
 	go s.accept()
 	select {
 	case <-s.done:
@@ -110,9 +119,28 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	return s.close()
 }
 
-// shrink gives back the memory that only the start needed.
-func shrink() {
-	debug.FreeOSMemory()
+// calm gives back the memory that only a start needs, once the guests are done with
+// what they say to each other first.
+func (s *server) calm() {
+	s.mu.Lock()
+	busy := false
+	if s.stack != nil {
+		frames := s.stack.Stats().FramesIn
+		busy, s.frames = frames != s.frames, frames
+	}
+	if busy {
+		s.settle.Reset(quiet)
+	}
+	s.mu.Unlock()
+	if busy {
+		return
+	}
+	// The first collection costs more memory, for good, than the start leaves to be
+	// collected.
+	var collected debug.GCStats
+	if debug.ReadGCStats(&collected); collected.NumGC > 0 {
+		debug.FreeOSMemory()
+	}
 	sys.DropProgramPages()
 }
 

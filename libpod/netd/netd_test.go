@@ -16,8 +16,11 @@ import (
 
 	"github.com/nook-containers/nook/libpod/netd"
 	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp/slirptest"
 	"github.com/nook-containers/nook/userns"
 )
@@ -54,10 +57,10 @@ func process() int {
 
 var subnet = netip.MustParsePrefix("10.99.0.0/24")
 
-func network() *spec.Network {
+func testNetwork() *spec.Network {
 	return &spec.Network{
 		Version: spec.Version, Name: "test", ID: "0123", Driver: spec.BridgeDriver,
-		Subnets: []spec.Subnet{{Prefix: subnet, Gateway: subnet.Addr().Next()}},
+		Subnets: []spec.Subnet{ip.SubnetText(ip.Subnet{Prefix: subnet, Gateway: subnet.Addr().Next()})},
 	}
 }
 
@@ -68,8 +71,8 @@ func addr(n int) netip.Addr {
 }
 
 func request(n int, ports ...spec.Port) member.Request {
-	return member.Request{Op: member.Join, Network: network(), Ports: ports, Member: &member.Member{
-		ID: "container" + strconv.Itoa(n), Name: "c" + strconv.Itoa(n), PID: os.Getpid(), IPv4: addr(n),
+	return member.Request{Op: member.Join, Network: testNetwork(), Ports: ports, Member: &member.Member{
+		ID: "container" + strconv.Itoa(n), Name: "c" + strconv.Itoa(n), PID: os.Getpid(), IPv4: ip.Text(addr(n)),
 		MAC: spec.MAC{2, 0, 0, 0, 0, byte(n)}, Interface: "eth0",
 	}}
 }
@@ -206,7 +209,7 @@ func TestGuests(t *testing.T) {
 	b.conn.Close()
 	eventually(t, "the port and the interface are gone", func() bool {
 		_, err := ask(t, nil, "127.0.0.1:18081")
-		up := b.Configure(func(nl *sys.Netlink) error { _, err := nl.LinkIndex("eth0"); return err }) == nil
+		up := b.Configure(func(nl *inet.Netlink) error { _, err := nl.LinkIndex("eth0"); return err }) == nil
 		return errors.Is(err, syscall.ECONNREFUSED) && !up
 	})
 	if m := show(t, dir).Members; len(m) != 1 || m[0].ID != a.req.Member.ID {
@@ -342,7 +345,7 @@ func TestHost(t *testing.T) {
 	loopback := slirptest.Host().Listen(t, "tcp", "127.0.0.1:0")
 	go peers(everywhere)
 	go peers(loopback)
-	at := func(l net.Listener) string { return netip.AddrPortFrom(member.HostAlias(), portOf(l)).String() }
+	at := func(l net.Listener) string { return netip.AddrPortFrom(network.HostAlias(), portOf(l)).String() }
 	a := join(t, dir, request(2))
 	r := request(3)
 	r.Member.Host.Ports = []spec.PortRange{{First: portOf(loopback), Last: portOf(loopback)}}

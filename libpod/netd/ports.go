@@ -1,15 +1,16 @@
 package netd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"syscall"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/slirp"
 )
@@ -29,18 +30,14 @@ func portsOf(n spec.Network, m member.Member, p spec.Port) ([]slirp.Port, error)
 	if !ok {
 		return nil, fmt.Errorf("publish port %d: protocol %q: want tcp or udp", p.ContainerPort, p.Proto)
 	}
-	var guest []netip.Addr
-	for _, a := range []netip.Addr{m.IPv4, m.IPv6} {
-		if a.IsValid() {
-			guest = append(guest, a)
-		}
+	// An address that cannot be read must not become every address of the host.
+	host, err := ip.ParseAddr(cmp.Or(p.HostIP, n.HostIP))
+	if err != nil {
+		return nil, fmt.Errorf("publish port %d: %w", p.ContainerPort, err)
 	}
-	out := make([]slirp.Port, 0, max(p.Range, 1))
+	guest, out := addrsOf(m), make([]slirp.Port, 0, max(p.Range, 1))
 	for i := range max(p.Range, 1) {
-		one := slirp.Port{Proto: proto, HostIP: p.HostIP, HostPort: p.HostPort, Guest: guest, GuestPort: p.ContainerPort + i}
-		if !one.HostIP.IsValid() {
-			one.HostIP = n.HostIP
-		}
+		one := slirp.Port{Proto: proto, HostIP: host, HostPort: p.HostPort, Guest: guest, GuestPort: p.ContainerPort + i}
 		if p.HostPort != 0 {
 			one.HostPort += i
 		}
@@ -56,13 +53,16 @@ func portsOf(n spec.Network, m member.Member, p spec.Port) ([]slirp.Port, error)
 func publicPorts(ports []slirp.Port) []spec.Port {
 	out := make([]spec.Port, 0, len(ports))
 	for _, p := range ports {
-		out = append(out, spec.Port{HostIP: p.HostIP, HostPort: p.HostPort, ContainerPort: p.GuestPort, Range: 1, Proto: p.Proto.String()})
+		out = append(out, spec.Port{HostIP: ip.Text(p.HostIP), HostPort: p.HostPort, ContainerPort: p.GuestPort, Range: 1, Proto: p.Proto.String()})
 	}
 	return out
 }
 
 // publish opens ports for m, all or none of them.
 func (s *server) publish(m *membership, ports []spec.Port) (err error) {
+	if len(ports) > 0 {
+		s.hurry()
+	}
 	have := len(m.ports)
 	defer func() {
 		if err != nil {

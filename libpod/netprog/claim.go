@@ -12,6 +12,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/problem/remedy"
 )
@@ -47,8 +48,12 @@ func claim(ctx context.Context, ports []spec.Port) ([]spec.Port, error) {
 // listen listens at p, whose host port it sets where that is 0.
 func listen(ctx context.Context, p *spec.Port) (io.Closer, error) {
 	host := ""
-	if p.HostIP.IsValid() {
-		host = p.HostIP.String()
+	if p.HostIP != "" { // never every address in place of one that cannot be read
+		a, err := ip.ParseAddr(p.HostIP)
+		if err != nil {
+			return nil, err
+		}
+		host = a.String()
 	}
 	address := net.JoinHostPort(host, strconv.Itoa(int(p.HostPort)))
 	var lc net.ListenConfig

@@ -44,7 +44,7 @@ func TestSlirpArgs(t *testing.T) {
 func TestPastaArgs(t *testing.T) {
 	ports := []spec.Port{
 		{HostPort: 8080, ContainerPort: 80, Proto: spec.ProtoTCP},
-		{HostIP: netip.MustParseAddr("::1"), HostPort: 53, ContainerPort: 5353, Proto: spec.ProtoUDP},
+		{HostIP: "::1", HostPort: 53, ContainerPort: 5353, Proto: spec.ProtoUDP},
 	}
 	for name, tc := range map[string]struct {
 		options   []string
@@ -128,7 +128,7 @@ func TestMissing(t *testing.T) {
 }
 
 func TestClaim(t *testing.T) {
-	local := netip.MustParseAddr("127.0.0.1")
+	const local = "127.0.0.1"
 	got, err := claim(t.Context(), []spec.Port{
 		{HostIP: local, ContainerPort: 80, Range: 2, Proto: spec.ProtoTCP},
 		{HostIP: local, ContainerPort: 80, Proto: spec.ProtoUDP},

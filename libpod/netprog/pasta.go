@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/problem"
 )
@@ -85,7 +85,7 @@ func (p *pasta) View() View {
 	case len(mapped) > 0:
 		v.Host = mapped[0]
 	case p.mapsHost():
-		v.Host = member.HostAlias()
+		v.Host = network.HostAlias()
 	case p.has("-a", "--address"):
 		v.Host = hostBeside(netip.Addr{})
 	default:
@@ -115,8 +115,8 @@ func (p *pasta) args(ports []spec.Port) []string {
 	}
 	for _, port := range ports {
 		text := strconv.Itoa(int(port.HostPort)) + ":" + strconv.Itoa(int(port.ContainerPort))
-		if port.HostIP.IsValid() {
-			text = port.HostIP.String() + "/" + text
+		if port.HostIP != "" {
+			text = string(port.HostIP) + "/" + text
 		}
 		args = append(args, "--"+port.Proto+"-ports", text)
 	}
@@ -132,7 +132,7 @@ func (p *pasta) args(ports []spec.Port) []string {
 		args = append(args, "--dns-forward", forwards().String())
 	}
 	if !p.has("--map-guest-addr", "--map-host-loopback") && p.mapsHost() {
-		args = append(args, "--map-guest-addr", member.HostAlias().String())
+		args = append(args, "--map-guest-addr", network.HostAlias().String())
 	}
 	if !p.has("-d", "--debug", "--trace", "-q", "--quiet") {
 		args = append(args, "--quiet")

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
+	"github.com/nook-containers/nook/pkg/sys"
 	backend "github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/slirp4netns"
 )
@@ -33,14 +35,14 @@ const patience = 30 * time.Second
 // Running is a program that carries a network, as long as the thread that started it
 // lives.
 type Running struct {
-	Process *os.Process // not waited for
-	Ports   []spec.Port // each on its own, with the host's ports
+	Child *sys.Child  // not waited for
+	Ports []spec.Port // each on its own, with the host's ports
 }
 
 // Close ends the program.
 func (r *Running) Close() error {
-	_ = r.Process.Kill() // it may have ended
-	_, err := r.Process.Wait()
+	_ = r.Child.Kill() // it may have ended
+	_, err := r.Child.Wait()
 	return err
 }
 
@@ -62,7 +64,7 @@ func Start(ctx context.Context, p Program, dir string, pid int, ports []spec.Por
 		return nil, fmt.Errorf("run %s: %w", p.name(), err)
 	}
 	defer ready.Close()
-	r := &Running{Process: proc, Ports: ports}
+	r := &Running{Child: proc, Ports: ports}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -79,7 +81,7 @@ func Start(ctx context.Context, p Program, dir string, pid int, ports []spec.Por
 
 // run starts the program. ready is written to when it is ready, and closed when it
 // ends.
-func run(path string, args []string, log, dir string, pid int) (ready *os.File, proc *os.Process, err error) {
+func run(path string, args []string, log, dir string, pid int) (ready *os.File, proc *sys.Child, err error) {
 	var files []*os.File
 	defer func() {
 		for _, f := range files {
@@ -107,10 +109,8 @@ func run(path string, args []string, log, dir string, pid int) (ready *os.File, 
 	}
 	files = append(files, w)
 	_ = os.Remove(filepath.Join(dir, socketName)) // of a run before
-	proc, err = os.StartProcess(path, args, &os.ProcAttr{
-		Dir: "/", Env: os.Environ(), Files: []*os.File{null, out, out, ns, w, at}, //nolint:forbidigo // handed on unread
-		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
-	})
+	theirs := []*os.File{null, out, out, ns, w, at}
+	proc, err = sys.StartChild(path, args, os.Environ(), "/", theirs, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}) //nolint:forbidigo // handed on unread
 	if err != nil {
 		_ = ready.Close()
 	}
@@ -175,7 +175,7 @@ func (s *slirp) publish(ctx context.Context, dir string, ports []spec.Port) erro
 		if p.Proto == spec.ProtoUDP {
 			proto = backend.UDP
 		}
-		one := backend.Port{Proto: proto, HostIP: p.HostIP, HostPort: p.HostPort, Guest: []netip.Addr{s.at(slirpGuest)}, GuestPort: p.ContainerPort}
+		one := backend.Port{Proto: proto, HostIP: ip.Addr(p.HostIP), HostPort: p.HostPort, Guest: []netip.Addr{s.at(slirpGuest)}, GuestPort: p.ContainerPort}
 		if _, err := api.Add(ctx, one); err != nil {
 			return fmt.Errorf("publish %s: %w", one, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 )
 
 // last is the highest address of p.
@@ -25,7 +26,7 @@ func usable(p netip.Prefix, a netip.Addr) bool {
 }
 
 // bounds are the first and last address of s that are dealt out.
-func bounds(s spec.Subnet) (lo, hi netip.Addr) {
+func bounds(s ip.Subnet) (lo, hi netip.Addr) {
 	lo, hi = s.Prefix.Masked().Addr(), last(s.Prefix)
 	if s.RangeFirst.IsValid() {
 		lo, hi = s.RangeFirst, s.RangeLast
@@ -42,7 +43,7 @@ func bounds(s spec.Subnet) (lo, hi netip.Addr) {
 // next finds an address of s that free agrees to, the first one after the one dealt
 // out before: an address that was given up rests as long as there are others, so
 // that nobody takes its new holder for the old. ok is false where none is left.
-func next(s spec.Subnet, before netip.Addr, free func(netip.Addr) bool) (a netip.Addr, ok bool) {
+func next(s ip.Subnet, before netip.Addr, free func(netip.Addr) bool) (a netip.Addr, ok bool) {
 	lo, hi := bounds(s)
 	if hi.Less(lo) {
 		return netip.Addr{}, false

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 )
 
 // Resolv is what a container's resolv.conf is made of.
@@ -28,7 +29,7 @@ const maxServers = 3
 func ResolvConf(r Resolv) []byte {
 	servers, search := r.Gateways, r.Asked.Search
 	if len(servers) == 0 {
-		servers = r.Asked.Servers
+		servers = ip.Addrs(r.Asked.Servers)
 	}
 	if len(servers) == 0 {
 		servers = r.HostServers
@@ -51,6 +52,10 @@ func ResolvConf(r Resolv) []byte {
 	}
 	return b.Bytes()
 }
+
+// HostAlias is the address by which containers reach the host. Podman's, whose
+// users have it in their settings.
+func HostAlias() netip.Addr { return netip.AddrFrom4([4]byte{169, 254, 1, 2}) }
 
 // HostNames are the names under which every container finds the host.
 func HostNames() []string { return []string{"host.containers.internal", "host.docker.internal"} }

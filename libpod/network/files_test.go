@@ -28,12 +28,12 @@ func TestResolvConf(t *testing.T) {
 		},
 		{
 			"all asked for",
-			Resolv{Asked: spec.DNS{Servers: addrs("9.9.9.9"), Search: []string{"a", "b"}, Options: []string{"ndots:2", "rotate"}}, Gateways: addrs("10.9.0.1"), HostSearch: []string{"corp.example"}},
+			Resolv{Asked: spec.DNS{Servers: []spec.Addr{"9.9.9.9"}, Search: []string{"a", "b"}, Options: []string{"ndots:2", "rotate"}}, Gateways: addrs("10.9.0.1"), HostSearch: []string{"corp.example"}},
 			"search a b\nnameserver 10.9.0.1\noptions ndots:2 rotate\n",
 		},
 		{
 			"no gateway",
-			Resolv{Asked: spec.DNS{Servers: addrs("9.9.9.9", "1.1.1.1", "8.8.8.8", "8.8.4.4"), Search: []string{"."}}, HostServers: addrs("192.0.2.1"), HostSearch: []string{"x"}},
+			Resolv{Asked: spec.DNS{Servers: []spec.Addr{"9.9.9.9", "1.1.1.1", "8.8.8.8", "8.8.4.4"}, Search: []string{"."}}, HostServers: addrs("192.0.2.1"), HostSearch: []string{"x"}},
 			"nameserver 9.9.9.9\nnameserver 1.1.1.1\nnameserver 8.8.8.8\n",
 		},
 		{"the host's", Resolv{HostServers: addrs("192.0.2.1")}, "nameserver 192.0.2.1\n"},

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
@@ -61,7 +62,7 @@ func (s Store) Acquire(ctx context.Context, n spec.Network, use spec.NetworkUse,
 	mine := Lease{Container: id}
 	c, err := s.containers.Get(id)
 	if err == nil {
-		mine.Names, mine.Servers = namesOf(c, use), c.Spec.DNS.Servers
+		mine.Names, mine.Servers = namesOf(c, use), ip.Addrs(c.Spec.DNS.Servers)
 	} else if !errors.Is(err, state.ErrNotFound) {
 		return got, err
 	}
@@ -158,21 +159,25 @@ func CheckUse(n spec.Network, use spec.NetworkUse) error {
 	for _, want := range []struct {
 		family string
 		v6     bool
-		a      netip.Addr
+		text   spec.Addr
 	}{{"IPv4", false, use.IPv4}, {"IPv6", true, use.IPv6}} {
-		if !want.a.IsValid() {
+		if want.text == "" {
 			continue
 		}
-		s, ok := n.Subnet(want.v6)
+		a, err := ip.ParseAddr(want.text)
+		if err != nil {
+			return fmt.Errorf("network %s: %w", n.Name, err)
+		}
+		s, ok := ip.SubnetOf(n, want.v6)
 		switch {
 		case !ok:
-			return fmt.Errorf("network %s: has no %s subnet for %s", n.Name, want.family, want.a)
-		case !s.Prefix.Contains(want.a):
-			return problem.Hint(fmt.Errorf("network %s: address %s is not in %s", n.Name, want.a, s.Prefix), "choose one of %s", s.Prefix)
-		case !usable(s.Prefix, want.a):
-			return fmt.Errorf("network %s: address %s is not for a host in %s", n.Name, want.a, s.Prefix)
-		case want.a == s.Gateway:
-			return fmt.Errorf("network %s: %s: %w by the gateway", n.Name, want.a, ErrAddressInUse)
+			return fmt.Errorf("network %s: has no %s subnet for %s", n.Name, want.family, a)
+		case !s.Prefix.Contains(a):
+			return problem.Hint(fmt.Errorf("network %s: address %s is not in %s", n.Name, a, s.Prefix), "choose one of %s", s.Prefix)
+		case !usable(s.Prefix, a):
+			return fmt.Errorf("network %s: address %s is not for a host in %s", n.Name, a, s.Prefix)
+		case a == s.Gateway:
+			return fmt.Errorf("network %s: %s: %w by the gateway", n.Name, a, ErrAddressInUse)
 		}
 	}
 	return nil
@@ -200,10 +205,10 @@ func (d *dealer) deal(mine Lease) (Lease, error) {
 		want, had netip.Addr
 		to, last  *netip.Addr
 	}{
-		{false, d.use.IPv4, before.IPv4, &mine.IPv4, &d.leases.Last4},
-		{true, d.use.IPv6, before.IPv6, &mine.IPv6, &d.leases.Last6},
+		{false, ip.Addr(d.use.IPv4), before.IPv4, &mine.IPv4, &d.leases.Last4},
+		{true, ip.Addr(d.use.IPv6), before.IPv6, &mine.IPv6, &d.leases.Last6},
 	} {
-		s, ok := d.net.Subnet(f.v6)
+		s, ok := ip.SubnetOf(d.net, f.v6)
 		if !ok {
 			continue
 		}
@@ -229,7 +234,7 @@ func (d *dealer) deal(mine Lease) (Lease, error) {
 	return mine, nil
 }
 
-func (d *dealer) next(s spec.Subnet, before netip.Addr) (netip.Addr, error) {
+func (d *dealer) next(s ip.Subnet, before netip.Addr) (netip.Addr, error) {
 	a, ok := next(s, before, d.free)
 	if !ok && d.err == nil {
 		lo, hi := bounds(s)
@@ -328,9 +333,9 @@ func (s Store) dropGone(f *staticFile) {
 // others as long as it exists.
 func (s Store) Reserve(use spec.NetworkUse, id string) error {
 	var want []string
-	for _, a := range []netip.Addr{use.IPv4, use.IPv6} {
-		if a.IsValid() {
-			want = append(want, a.String())
+	for _, a := range []spec.Addr{use.IPv4, use.IPv6} {
+		if a != "" {
+			want = append(want, string(a))
 		}
 	}
 	if len(want) == 0 {

@@ -131,7 +131,7 @@ func TestAskedFor(t *testing.T) {
 		_, err := s.Acquire(t.Context(), n, use, id)
 		return err
 	}
-	ip := func(a string) spec.NetworkUse { return spec.NetworkUse{Name: "n", IPv4: netip.MustParseAddr(a)} }
+	ip := func(a spec.Addr) spec.NetworkUse { return spec.NetworkUse{Name: "n", IPv4: a} }
 	if err := ask(ip("10.9.0.4"), "a"); err != nil {
 		t.Fatal(err)
 	}
@@ -142,12 +142,12 @@ func TestAskedFor(t *testing.T) {
 	if err := ask(ip("10.9.0.4"), "b"); err != nil {
 		t.Errorf("a dead one's address: %v", err)
 	}
-	for _, a := range []string{"10.9.0.0", "10.9.0.1", "10.9.0.7", "10.9.0.8"} {
+	for _, a := range []spec.Addr{"10.9.0.0", "10.9.0.1", "10.9.0.7", "10.9.0.8", "10.9.0.4x"} {
 		if err := ask(ip(a), "c"); err == nil {
 			t.Errorf("%s was dealt out", a)
 		}
 	}
-	v6 := spec.NetworkUse{IPv6: netip.MustParseAddr("fd01::2")}
+	v6 := spec.NetworkUse{IPv6: "fd01::2"}
 	if err := ask(v6, "c"); err == nil {
 		t.Error("an IPv6 address in a network without")
 	}
@@ -172,14 +172,14 @@ func TestReserve(t *testing.T) {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	use := spec.NetworkUse{Name: "n", IPv4: netip.MustParseAddr("10.9.0.2")}
+	use := spec.NetworkUse{Name: "n", IPv4: "10.9.0.2"}
 	if err := s.Reserve(use, "holder"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Acquire(t.Context(), n, spec.NetworkUse{}, "other"); !errors.Is(err, ErrNoAddress) {
 		t.Errorf("a reserved address was dealt out: %v", err)
 	}
-	if l, err := s.Acquire(t.Context(), n, use, "holder"); err != nil || l.IPv4 != use.IPv4 {
+	if l, err := s.Acquire(t.Context(), n, use, "holder"); err != nil || l.IPv4.String() != string(use.IPv4) {
 		t.Errorf("its holder: %v, %v", l, err)
 	}
 	s.kill("holder")

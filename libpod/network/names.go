@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 )
 
@@ -113,7 +114,7 @@ func (d *Directory) Servers(guest netip.Addr) []netip.Addr {
 	if err != nil {
 		return nil
 	}
-	return n.DNSServers
+	return ip.Addrs(n.DNSServers)
 }
 
 // of lists the networks that a guest is in, this one first.

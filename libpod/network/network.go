@@ -38,6 +38,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -218,7 +219,7 @@ func (s Store) lock() (release func(), err error) {
 // for who is about to run it: containers of it may run already, which keep theirs.
 func (s Store) Settle(taken []Taken) (spec.Network, error) {
 	n, err := s.Get(spec.DefaultNetwork)
-	if err != nil || !n.Created.IsZero() || overlap(n.Subnets[0].Prefix, hostsOwn(taken)) == nil {
+	if err != nil || !n.Created.IsZero() || overlap(ip.Prefix(n.Subnets[0].Prefix), hostsOwn(taken)) == nil {
 		return n, err
 	}
 	release, err := s.lock()
@@ -241,7 +242,7 @@ func (s Store) Settle(taken []Taken) (spec.Network, error) {
 	if err != nil {
 		return n, err
 	}
-	n.Subnets, n.Created = []spec.Subnet{{Prefix: p, Gateway: p.Addr().Next()}}, time.Now()
+	n.Subnets, n.Created = []spec.Subnet{ip.SubnetText(ip.Subnet{Prefix: p, Gateway: p.Addr().Next()})}, time.Now()
 	return n, statefile.Write(s.path(n.Name), n)
 }
 

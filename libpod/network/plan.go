@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
 )
@@ -70,7 +71,7 @@ func builtin() spec.Network {
 	p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 87, 0, 0}), 16)
 	return spec.Network{
 		Version: spec.Version, Name: spec.DefaultNetwork, ID: ID(spec.DefaultNetwork), Driver: spec.BridgeDriver,
-		Subnets: []spec.Subnet{{Prefix: p, Gateway: p.Addr().Next()}}, DNS: true, Bridge: bridgeName,
+		Subnets: []spec.Subnet{ip.SubnetText(ip.Subnet{Prefix: p, Gateway: p.Addr().Next()})}, DNS: true, Bridge: bridgeName,
 	}
 }
 
@@ -79,7 +80,7 @@ func builtin() spec.Network {
 func Plan(r Request, others []spec.Network, taken []Taken) (spec.Network, error) {
 	n := spec.Network{
 		Version: spec.Version, Name: r.Name, ID: ID(r.Name), Driver: r.Driver, Internal: r.Internal, DNS: !r.NoDNS,
-		DNSServers: r.DNSServers, Labels: r.Labels, MTU: r.Options.MTU, Isolate: r.Options.Isolate, NoPeers: r.Options.NoPeers,
+		DNSServers: ip.Texts(r.DNSServers), Labels: r.Labels, MTU: r.Options.MTU, Isolate: r.Options.Isolate, NoPeers: r.Options.NoPeers,
 		NoDefaultRoute: r.Options.NoDefaultRoute, HostIP: r.Options.HostIP, Bridge: r.Bridge, Options: maps.Clone(r.Options.Given),
 	}
 	if n.Driver == "" {
@@ -102,14 +103,18 @@ func Plan(r Request, others []spec.Network, taken []Taken) (spec.Network, error)
 	if err != nil {
 		return n, err
 	}
-	for _, p := range prefixes {
-		n.Subnets = append(n.Subnets, spec.Subnet{Prefix: p})
+	slices.SortStableFunc(prefixes, func(a, b netip.Prefix) int { return a.Addr().BitLen() - b.Addr().BitLen() })
+	subnets := make([]ip.Subnet, len(prefixes))
+	for i, p := range prefixes {
+		subnets[i].Prefix = p
 	}
-	slices.SortStableFunc(n.Subnets, func(a, b spec.Subnet) int { return a.Prefix.Addr().BitLen() - b.Prefix.Addr().BitLen() })
-	_, n.IPv6 = n.Subnet(true)
-	if err := errors.Join(setGateways(&n, r.Gateways), setRanges(&n, r.Ranges)); err != nil {
+	if err := errors.Join(setGateways(subnets, r.Gateways), setRanges(subnets, r.Ranges)); err != nil {
 		return n, err
 	}
+	for _, s := range subnets {
+		n.Subnets = append(n.Subnets, ip.SubnetText(s))
+	}
+	_, n.IPv6 = n.Subnet(true)
 	return n, Validate(n)
 }
 
@@ -186,7 +191,7 @@ func inNetworks(nets []spec.Network) []Taken {
 	var out []Taken
 	for _, n := range nets {
 		for _, s := range n.Subnets {
-			out = append(out, Taken{Prefix: s.Prefix, By: "network " + n.Name})
+			out = append(out, Taken{Prefix: ip.Prefix(s.Prefix), By: "network " + n.Name})
 		}
 	}
 	return out
@@ -262,35 +267,35 @@ func freeIPv6(name string, taken []Taken) netip.Prefix {
 	}
 }
 
-func setGateways(n *spec.Network, gateways []netip.Addr) error {
+func setGateways(subnets []ip.Subnet, gateways []netip.Addr) error {
 	for _, g := range gateways {
-		i := slices.IndexFunc(n.Subnets, func(s spec.Subnet) bool { return s.Prefix.Contains(g) })
+		i := slices.IndexFunc(subnets, func(s ip.Subnet) bool { return s.Prefix.Contains(g) })
 		switch {
 		case i < 0:
 			return fmt.Errorf("gateway %s: is in no subnet of the network", g)
-		case n.Subnets[i].Gateway.IsValid():
-			return fmt.Errorf("gateway %s: subnet %s has %s already", g, n.Subnets[i].Prefix, n.Subnets[i].Gateway)
+		case subnets[i].Gateway.IsValid():
+			return fmt.Errorf("gateway %s: subnet %s has %s already", g, subnets[i].Prefix, subnets[i].Gateway)
 		}
-		n.Subnets[i].Gateway = g
+		subnets[i].Gateway = g
 	}
-	for i := range n.Subnets {
-		if s := &n.Subnets[i]; !s.Gateway.IsValid() {
+	for i := range subnets {
+		if s := &subnets[i]; !s.Gateway.IsValid() {
 			s.Gateway = s.Prefix.Addr().Next()
 		}
 	}
 	return nil
 }
 
-func setRanges(n *spec.Network, ranges []syntax.AddrRange) error {
+func setRanges(subnets []ip.Subnet, ranges []syntax.AddrRange) error {
 	for _, r := range ranges {
-		i := slices.IndexFunc(n.Subnets, func(s spec.Subnet) bool { return s.Prefix.Contains(r.First) && s.Prefix.Contains(r.Last) })
+		i := slices.IndexFunc(subnets, func(s ip.Subnet) bool { return s.Prefix.Contains(r.First) && s.Prefix.Contains(r.Last) })
 		switch {
 		case i < 0:
 			return fmt.Errorf("range %s: is in no subnet of the network", r)
-		case n.Subnets[i].RangeFirst.IsValid():
-			return fmt.Errorf("range %s: subnet %s has one already", r, n.Subnets[i].Prefix)
+		case subnets[i].RangeFirst.IsValid():
+			return fmt.Errorf("range %s: subnet %s has one already", r, subnets[i].Prefix)
 		}
-		n.Subnets[i].RangeFirst, n.Subnets[i].RangeLast = r.First, r.Last
+		subnets[i].RangeFirst, subnets[i].RangeLast = r.First, r.Last
 	}
 	return nil
 }
@@ -304,21 +309,28 @@ func Validate(n spec.Network) error {
 	if n.Driver != spec.BridgeDriver {
 		errs = append(errs, problem.Hint(fmt.Errorf("network driver %q: there is only %s", n.Driver, spec.BridgeDriver), "leave --driver out"))
 	}
-	if len(n.Subnets) == 0 || len(n.Subnets) > 2 || len(n.Subnets) == 2 && n.Subnets[0].Prefix.Addr().BitLen() == n.Subnets[1].Prefix.Addr().BitLen() {
+	if len(n.Subnets) == 0 || len(n.Subnets) > 2 || len(n.Subnets) == 2 && n.Subnets[0].Prefix.Is6() == n.Subnets[1].Prefix.Is6() {
 		errs = append(errs, fmt.Errorf("network %s: want one subnet, or one of each family", n.Name))
 	}
 	for _, s := range n.Subnets {
 		errs = append(errs, checkSubnet(s))
 	}
-	for _, a := range n.DNSServers {
-		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
-			errs = append(errs, fmt.Errorf("name server %s: not an address of a host", a))
+	for _, s := range n.DNSServers {
+		if a := ip.Addr(s); !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
+			errs = append(errs, fmt.Errorf("name server %q: not an address of a host", string(s)))
 		}
+	}
+	if _, err := ip.ParseAddr(n.HostIP); err != nil {
+		errs = append(errs, fmt.Errorf("ports of the host: %w", err))
 	}
 	return errors.Join(errs...)
 }
 
-func checkSubnet(s spec.Subnet) error {
+func checkSubnet(text spec.Subnet) error {
+	s, err := ip.ParseSubnet(text)
+	if err != nil {
+		return err
+	}
 	if err := checkPrefix(s.Prefix); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/syntax"
 )
 
@@ -26,9 +27,9 @@ func show(n spec.Network, err error) string {
 	}
 	var out []string
 	for _, s := range n.Subnets {
-		text := s.Prefix.String() + " via " + s.Gateway.String()
-		if s.RangeFirst.IsValid() {
-			text += " " + s.RangeFirst.String() + "-" + s.RangeLast.String()
+		text := fmt.Sprintf("%s via %s", s.Prefix, s.Gateway)
+		if s.RangeFirst != "" {
+			text += fmt.Sprintf(" %s-%s", s.RangeFirst, s.RangeLast)
 		}
 		out = append(out, text)
 	}
@@ -38,7 +39,7 @@ func show(n spec.Network, err error) string {
 func TestPlan(t *testing.T) {
 	route := func(p string) Taken { return Taken{Prefix: netip.MustParsePrefix(p), By: "a route", Routed: true} }
 	link := func(p string) Taken { return Taken{Prefix: netip.MustParsePrefix(p), By: "eth0"} }
-	old := spec.Network{Name: "old", Subnets: []spec.Subnet{{Prefix: netip.MustParsePrefix("10.89.0.0/24")}}}
+	old := spec.Network{Name: "old", Subnets: []spec.Subnet{{Prefix: "10.89.0.0/24"}}}
 	gw := func(a string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(a)} }
 	rng := func(text string) []syntax.AddrRange {
 		r, err := syntax.IPRange(text)
@@ -87,7 +88,7 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	n, err := Plan(Request{Name: "n", IPv6: true}, nil, nil)
-	if s, ok := n.Subnet(true); err != nil || !ok || s.Prefix.Bits() != 64 || s.Prefix.Addr().As16()[0] != 0xfd {
+	if s, ok := ip.SubnetOf(n, true); err != nil || !ok || s.Prefix.Bits() != 64 || s.Prefix.Addr().As16()[0] != 0xfd {
 		t.Errorf("a made-up IPv6 subnet: %v, %v", n.Subnets, err)
 	}
 }
@@ -98,7 +99,7 @@ func TestCreateTogether(t *testing.T) {
 	s := newScene(t)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	seen, taken := map[netip.Prefix]bool{}, 0
+	seen, taken := map[spec.Prefix]bool{}, 0
 	for i := range 32 {
 		wg.Go(func() {
 			n, err := s.Create(Request{Name: fmt.Sprint("n", i/2)}, nil)
@@ -137,7 +138,7 @@ func TestLookup(t *testing.T) {
 	if err := s.Remove(spec.DefaultNetwork); err == nil {
 		t.Error("the default network was removed")
 	}
-	if _, err := s.Change("web", func(n *spec.Network) error { n.DNSServers = []netip.Addr{netip.MustParseAddr("9.9.9.9")}; return nil }); err != nil {
+	if _, err := s.Change("web", func(n *spec.Network) error { n.DNSServers = []spec.Addr{"9.9.9.9"}; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := s.Get("web"); len(n.DNSServers) != 1 {
@@ -164,18 +165,18 @@ func TestSettle(t *testing.T) {
 	s := newScene(t)
 	clash := []Taken{{Prefix: netip.MustParsePrefix("10.87.3.0/24"), By: "eth0"}}
 	n, err := s.Settle(nil)
-	if err != nil || n.Subnets[0].Prefix.String() != "10.87.0.0/16" {
+	if err != nil || n.Subnets[0].Prefix != "10.87.0.0/16" {
 		t.Fatal(n, err)
 	}
 	s.acquire(t, n, "a")
-	if n, err = s.Settle(clash); err != nil || n.Subnets[0].Prefix.String() != "10.87.0.0/16" {
+	if n, err = s.Settle(clash); err != nil || n.Subnets[0].Prefix != "10.87.0.0/16" {
 		t.Errorf("moved under a container: %v, %v", n.Subnets, err)
 	}
 	s.kill("a")
-	if n, err = s.Settle(clash); err != nil || n.Subnets[0].Prefix.String() != "10.89.0.0/24" {
+	if n, err = s.Settle(clash); err != nil || n.Subnets[0].Prefix != "10.89.0.0/24" {
 		t.Errorf("stayed: %v, %v", n.Subnets, err)
 	}
-	if n, _ = s.Get(spec.DefaultNetwork); n.Subnets[0].Prefix.String() != "10.89.0.0/24" {
+	if n, _ = s.Get(spec.DefaultNetwork); n.Subnets[0].Prefix != "10.89.0.0/24" {
 		t.Errorf("forgot: %v", n.Subnets)
 	}
 }
@@ -189,7 +190,7 @@ func FuzzSubnet(f *testing.F) {
 		if err != nil || checkPrefix(p) != nil {
 			return
 		}
-		s := spec.Subnet{Prefix: p, Gateway: p.Addr().Next()}
+		s := ip.Subnet{Prefix: p, Gateway: p.Addr().Next()}
 		if !p.Contains(last(p)) || last(p).Next().IsValid() && p.Contains(last(p).Next()) {
 			t.Errorf("last of %s: %s", p, last(p))
 		}

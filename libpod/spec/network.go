@@ -3,7 +3,6 @@ package spec
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 )
@@ -52,7 +51,7 @@ type Network struct {
 	DNS      bool `json:"dns"` // the gateway answers names
 	// DNSServers are asked for names that are not of the network; default: the
 	// host's.
-	DNSServers []netip.Addr      `json:"dnsServers,omitempty"`
+	DNSServers []Addr            `json:"dnsServers,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	MTU        int               `json:"mtu,omitempty"` // bytes; 0: the stack's own
 	// Isolate keeps the network's containers apart from those of other networks,
@@ -63,26 +62,26 @@ type Network struct {
 	NoPeers bool `json:"noPeers,omitempty"`
 	// NoDefaultRoute leaves the way out of the containers' routes.
 	NoDefaultRoute bool              `json:"noDefaultRoute,omitempty"`
-	HostIP         netip.Addr        `json:"hostIP,omitzero"`  // where ports are published that name no address
+	HostIP         Addr              `json:"hostIP,omitzero"`  // where ports are published that name no address
 	Bridge         string            `json:"bridge,omitempty"` // name of the bridge in its own namespace; default made from ID
 	Options        map[string]string `json:"options,omitempty"`
 }
 
 // Subnet is the addresses of one family.
 type Subnet struct {
-	Prefix  netip.Prefix `json:"prefix"` // masked
-	Gateway netip.Addr   `json:"gateway"`
+	Prefix  Prefix `json:"prefix"` // masked
+	Gateway Addr   `json:"gateway"`
 	// RangeFirst and RangeLast bound what is dealt out; default: all but the
 	// gateway, the network's own and the broadcast address.
-	RangeFirst netip.Addr `json:"rangeFirst,omitzero"`
-	RangeLast  netip.Addr `json:"rangeLast,omitzero"`
+	RangeFirst Addr `json:"rangeFirst,omitzero"`
+	RangeLast  Addr `json:"rangeLast,omitzero"`
 }
 
 // Subnet returns the network's addresses of one family; ok is false if it has
 // none.
 func (n Network) Subnet(v6 bool) (s Subnet, ok bool) { //nolint:revive // which of two
 	for _, s := range n.Subnets {
-		if s.Prefix.Addr().Is6() == v6 {
+		if s.Prefix.Is6() == v6 {
 			return s, true
 		}
 	}
@@ -92,13 +91,13 @@ func (n Network) Subnet(v6 bool) (s Subnet, ok bool) { //nolint:revive // which 
 // NetworkUse is a network that a container is in, and what it asked for there.
 // Zero values are chosen when it starts.
 type NetworkUse struct {
-	Name      string     `json:"name"`
-	IPv4      netip.Addr `json:"ipv4,omitzero"`
-	IPv6      netip.Addr `json:"ipv6,omitzero"`
-	MAC       MAC        `json:"mac,omitzero"`
-	Aliases   []string   `json:"aliases,omitempty"`   // further names that it is found by
-	Interface string     `json:"interface,omitempty"` // default: eth and the use's place in the list
-	MTU       int        `json:"mtu,omitempty"`       // bytes; 0: the network's
+	Name      string   `json:"name"`
+	IPv4      Addr     `json:"ipv4,omitzero"`
+	IPv6      Addr     `json:"ipv6,omitzero"`
+	MAC       MAC      `json:"mac,omitzero"`
+	Aliases   []string `json:"aliases,omitempty"`   // further names that it is found by
+	Interface string   `json:"interface,omitempty"` // default: eth and the use's place in the list
+	MTU       int      `json:"mtu,omitempty"`       // bytes; 0: the network's
 }
 
 // Protocols of ports.
@@ -109,11 +108,11 @@ const (
 
 // Port is a port, or some in a row, of a container that the host listens for.
 type Port struct {
-	HostIP        netip.Addr `json:"hostIP,omitzero"`   // default: every address of both families
-	HostPort      uint16     `json:"hostPort,omitzero"` // 0: a free one, chosen at start
-	ContainerPort uint16     `json:"containerPort"`
-	Range         uint16     `json:"range"` // how many in a row, at least 1
-	Proto         string     `json:"proto"` // ProtoTCP or ProtoUDP
+	HostIP        Addr   `json:"hostIP,omitzero"`   // default: every address of both families
+	HostPort      uint16 `json:"hostPort,omitzero"` // 0: a free one, chosen at start
+	ContainerPort uint16 `json:"containerPort"`
+	Range         uint16 `json:"range"` // how many in a row, at least 1
+	Proto         string `json:"proto"` // ProtoTCP or ProtoUDP
 }
 
 // Loopback is what a container reaches of the host's own loopback, under the names
@@ -145,10 +144,10 @@ func (l Loopback) Has(port uint16) bool {
 // DNS says whom a container asks for names. What is not set is the network's or
 // the host's.
 type DNS struct {
-	Servers []netip.Addr `json:"servers,omitempty"`
-	Search  []string     `json:"search,omitempty"` // "." alone: none
-	Options []string     `json:"options,omitempty"`
-	None    bool         `json:"none,omitempty"` // the image's own resolv.conf
+	Servers []Addr   `json:"servers,omitempty"`
+	Search  []string `json:"search,omitempty"` // "." alone: none
+	Options []string `json:"options,omitempty"`
+	None    bool     `json:"none,omitempty"` // the image's own resolv.conf
 }
 
 // IsZero reports whether nothing was asked.

@@ -62,16 +62,13 @@ func volumeSource(m *spec.Mount, text, source, dir string) error {
 	case strings.HasPrefix(source, "~"):
 		return bad("volume", text, "the shell did not expand ~; write the path in full")
 	default:
-		if VolumeName(source) != nil {
+		if Name(source) != nil {
 			return bad("volume", text, "a volume's name has letters, digits, '_', '.' and '-'; a host path begins with / or ./")
 		}
 		m.Volume = source
 	}
 	return nil
 }
-
-// VolumeName checks a volume's name, which has the form of a container's.
-func VolumeName(text string) error { return Name(text) }
 
 func absolute(p, dir string) string {
 	if filepath.IsAbs(p) {

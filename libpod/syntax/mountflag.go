@@ -102,7 +102,7 @@ func mountSource(m *spec.Mount, text, dir, value string) error {
 	case strings.ContainsRune(value, '/'):
 		return bad("mount", text, "source %q is a path, not the name of a volume; add type=bind", value)
 	default:
-		if err := VolumeName(value); err != nil {
+		if err := Name(value); err != nil {
 			return err
 		}
 		m.Volume = value

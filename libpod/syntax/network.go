@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 )
 
 // NetworkArg is what one --network says.
@@ -146,21 +147,21 @@ func Address(text string) (netip.Addr, error) {
 }
 
 // IPv4 reads an IPv4 address.
-func IPv4(text string) (netip.Addr, error) {
+func IPv4(text string) (spec.Addr, error) {
 	a, err := Address(text)
 	if err == nil && !a.Is4() {
 		err = bad("address", text, "want an IPv4 address")
 	}
-	return a, err
+	return ip.Text(a), err
 }
 
 // IPv6 reads an IPv6 address.
-func IPv6(text string) (netip.Addr, error) {
+func IPv6(text string) (spec.Addr, error) {
 	a, err := Address(text)
 	if err == nil && !a.Is6() {
 		err = bad("address", text, "want an IPv6 address")
 	}
-	return a, err
+	return ip.Text(a), err
 }
 
 // MAC reads a hardware address.
@@ -234,8 +235,8 @@ func DNSServer(d *spec.DNS, text string) error {
 		return nil
 	}
 	a, err := Address(text)
-	if err == nil && !slices.Contains(d.Servers, a) {
-		d.Servers = append(d.Servers, a)
+	if s := ip.Text(a); err == nil && !slices.Contains(d.Servers, s) {
+		d.Servers = append(d.Servers, s)
 	}
 	return err
 }
@@ -299,7 +300,7 @@ type NetworkOptions struct {
 	Isolate        bool
 	NoPeers        bool
 	NoDefaultRoute bool
-	HostIP         netip.Addr
+	HostIP         spec.Addr
 	Bridge         string
 	Given          map[string]string // as they were written
 }
@@ -337,10 +338,11 @@ func (o *NetworkOptions) set(text, key, value string) (err error) {
 	case "bridge.name":
 		o.Bridge, err = value, InterfaceName(value)
 	case "bridge.host_binding_ipv4":
-		o.HostIP, err = netip.ParseAddr(value)
-		if err != nil || !o.HostIP.Is4() {
+		a, aerr := netip.ParseAddr(value)
+		if aerr != nil || !a.Is4() {
 			return bad(kind, text, "want an IPv4 address of the host")
 		}
+		o.HostIP = ip.Text(a)
 	case "isolate", "no_default_route", "bridge.enable_icc", "bridge.enable_ip_masquerade":
 		err = o.yesNo(text, short, value)
 	case "vlan", "vrf", "parent", "mode", "metric", "bclim":

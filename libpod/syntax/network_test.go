@@ -2,7 +2,6 @@ package syntax
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -92,7 +91,7 @@ func TestNetwork(t *testing.T) {
 		}
 		out := []string{a.Mode}
 		for _, x := range []any{a.Arg, a.Use.Name, a.Use.IPv4, a.Use.IPv6, a.Use.MAC, a.Use.Aliases, a.Use.Interface, a.Use.MTU, a.Options} {
-			if text := fmt.Sprint(x); text != "" && text != "0" && text != "[]" && text != "invalid IP" && text != "00:00:00:00:00:00" {
+			if text := fmt.Sprint(x); text != "" && text != "0" && text != "[]" && text != "00:00:00:00:00:00" {
 				out = append(out, text)
 			}
 		}
@@ -130,7 +129,7 @@ func TestNetworkOption(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	if !o.Isolate || !o.NoPeers || !o.NoDefaultRoute || o.MTU != 1500 || o.Bridge != "br9" || o.HostIP != netip.MustParseAddr("127.0.0.1") || len(o.Given) != 7 {
+	if !o.Isolate || !o.NoPeers || !o.NoDefaultRoute || o.MTU != 1500 || o.Bridge != "br9" || o.HostIP != "127.0.0.1" || len(o.Given) != 7 {
 		t.Errorf("got %+v", o)
 	}
 	for _, text := range []string{

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 )
 
 // Publish reads -p: [[ADDRESS:][HOSTPORT]:]PORT[/PROTOCOL,...], where ports may be
@@ -35,15 +36,16 @@ func Publish(text string) ([]spec.Port, error) {
 // hostSide reads what is in front of the container's port.
 func hostSide(p *spec.Port, text, host string) error {
 	const kind = "port"
-	ip, ports, hasIP := cutLast(host)
-	if !hasIP {
-		ip, ports = "", host
+	address, ports, hasAddress := cutLast(host)
+	if !hasAddress {
+		ports = host
 	}
-	if hasIP {
-		var err error
-		if p.HostIP, err = listenAddress(text, ip); err != nil {
+	if hasAddress {
+		a, err := listenAddress(text, address)
+		if err != nil {
 			return err
 		}
+		p.HostIP = ip.Text(a)
 	}
 	if ports == "" || ports == "0" {
 		return nil
@@ -60,9 +62,9 @@ func hostSide(p *spec.Port, text, host string) error {
 }
 
 // listenAddress reads an address of the host, an IPv6 one in brackets.
-func listenAddress(text, ip string) (netip.Addr, error) {
+func listenAddress(text, address string) (netip.Addr, error) {
 	const kind = "port"
-	bare, bracketed := strings.CutPrefix(ip, "[")
+	bare, bracketed := strings.CutPrefix(address, "[")
 	if bracketed {
 		var closed bool
 		if bare, closed = strings.CutSuffix(bare, "]"); !closed {
@@ -163,26 +165,26 @@ func Clashes(ports []spec.Port) (a, b spec.Port, ok bool) {
 }
 
 // sameHost reports whether one of two addresses to listen on has the other in it.
-func sameHost(a, b netip.Addr) bool {
+func sameHost(a, b spec.Addr) bool {
 	switch {
-	case a == b, !a.IsValid(), !b.IsValid():
+	case a == b, a == "", b == "":
 		return true
-	case a.Is4() != b.Is4():
+	case a.Is6() != b.Is6():
 		return false
 	}
-	return a.IsUnspecified() || b.IsUnspecified()
+	return ip.Addr(a).IsUnspecified() || ip.Addr(b).IsUnspecified()
 }
 
 // PortText is p as Publish reads it.
 func PortText(p spec.Port) string {
 	var b strings.Builder
-	if p.HostIP.IsValid() {
-		b.WriteString(netip.AddrPortFrom(p.HostIP, 0).String())
-		s := strings.TrimSuffix(b.String(), "0")
-		b.Reset()
-		b.WriteString(s)
+	switch {
+	case p.HostIP.Is6():
+		b.WriteString("[" + string(p.HostIP) + "]:")
+	case p.HostIP != "":
+		b.WriteString(string(p.HostIP) + ":")
 	}
-	if p.HostPort != 0 || p.HostIP.IsValid() {
+	if p.HostPort != 0 || p.HostIP != "" {
 		if p.HostPort != 0 {
 			b.WriteString(span(p.HostPort, p.Range))
 		}

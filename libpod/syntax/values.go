@@ -184,24 +184,16 @@ func Restart(text string) (spec.Restart, error) {
 	return r, nil
 }
 
-// Name checks a container's name: letters, digits and any of _.- after the first.
+// Name checks the name of a container and of all else that spec.ValidName is about.
 func Name(text string) error {
-	for i, c := range text {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i > 0 && strings.ContainsRune("_.-", c):
-		default:
-			return bad("name", text, "use letters, digits, '_', '.' and '-', starting with a letter or digit")
-		}
-	}
-	if text == "" || len(text) > maxName {
-		return bad("name", text, "want 1 to %d characters", maxName)
+	switch {
+	case text == "" || len(text) > spec.MaxName:
+		return bad("name", text, "want 1 to %d characters", spec.MaxName)
+	case !spec.ValidName(text):
+		return bad("name", text, "use letters, digits, '_', '.' and '-', starting with a letter or digit")
 	}
 	return nil
 }
-
-// maxName keeps a name usable as a file name.
-const maxName = 255
 
 // Entrypoint reads --entrypoint: a JSON array of words, one word, or nothing.
 func Entrypoint(text string) ([]string, error) {

@@ -36,7 +36,6 @@ import (
 
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/spec"
-	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/statefile"
 	"github.com/nook-containers/nook/pkg/sys"
@@ -117,8 +116,8 @@ const (
 // Create makes a volume. Owners in its options are set only by a process in the
 // user's namespace. It returns ErrExists where one of the name is there.
 func (s Store) Create(c Config, d Durability) (*Volume, error) {
-	if err := syntax.VolumeName(c.Name); err != nil {
-		return nil, err
+	if !spec.ValidName(c.Name) {
+		return nil, fmt.Errorf("volume name %q: use 1 to %d letters, digits, '_', '.' and '-', starting with a letter or digit", c.Name, spec.MaxName)
 	}
 	if c.Driver == "" {
 		c.Driver = Local
@@ -225,7 +224,7 @@ func exists(path string) bool {
 
 // Get finds a volume by its name.
 func (s Store) Get(name string) (*Volume, error) {
-	if syntax.VolumeName(name) != nil {
+	if !spec.ValidName(name) {
 		return nil, fmt.Errorf("volume %s: %w", name, ErrNotFound)
 	}
 	v := &Volume{dir: filepath.Join(s.Dir, name)}
@@ -309,7 +308,7 @@ func (s Store) Remove(name string, unused func() error) error {
 
 // hide is the half of Remove that others see. What is left is found by Sweep.
 func (s Store) hide(name string, unused func() error) (gone string, err error) {
-	if syntax.VolumeName(name) != nil {
+	if !spec.ValidName(name) {
 		return "", fmt.Errorf("volume %s: %w", name, ErrNotFound)
 	}
 	dir := filepath.Join(s.Dir, name)

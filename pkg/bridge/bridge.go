@@ -27,6 +27,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 )
 
 // A Network is a bridge and the TAP at it.
@@ -139,8 +140,8 @@ func unspecified(a netip.Addr) netip.Addr {
 // A Switch changes the ports of one bridge.
 type Switch struct {
 	net   Network
-	nl    *sys.Netlink // in the network's namespace
-	index uint32       // of the bridge
+	nl    *inet.Netlink // in the network's namespace
+	index uint32        // of the bridge
 }
 
 // Open makes the bridge in namespace ns unless it is there, and opens it.
@@ -155,7 +156,7 @@ func Open(ns *os.File, n Network) (*Switch, error) {
 	s := &Switch{net: n, nl: nl}
 	err = nl.AddBridge(n.Bridge)
 	if err == nil {
-		err = nl.SetLink(n.Bridge, sys.LinkSetting{Up: true, MTU: n.MTU})
+		err = nl.SetLink(n.Bridge, inet.LinkSetting{Up: true, MTU: n.MTU})
 	}
 	if err == nil || errors.Is(err, syscall.EEXIST) {
 		s.index, err = nl.LinkIndex(n.Bridge)
@@ -171,13 +172,17 @@ func Open(ns *os.File, n Network) (*Switch, error) {
 // or /proc is read-only, they get link-local ones, at which nothing listens.
 func quiet() { _ = sys.WriteProc("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1") }
 
+// fixed keeps the next interfaces of this thread's namespace from asking for
+// routers, and from believing who says to be one, which any guest could. Their
+// addresses and routes are given. Where it can't be told there is no IPv6, or the
+// kernel's default stays.
+func fixed() { _ = sys.WriteProc("/proc/sys/net/ipv6/conf/default/accept_ra", "0") }
+
 // netlinkIn opens a routing socket in ns, after first ran there.
-func netlinkIn(ns *os.File, first func()) (nl *sys.Netlink, err error) {
+func netlinkIn(ns *os.File, first func()) (nl *inet.Netlink, err error) {
 	err = sys.InNetNS(ns, func() (err error) {
-		if first != nil {
-			first()
-		}
-		nl, err = sys.OpenNetlink()
+		first()
+		nl, err = inet.OpenNetlink()
 		return err
 	})
 	return nl, err
@@ -188,7 +193,7 @@ func (s *Switch) Close() error { return s.nl.Close() }
 
 // AttachTAP makes the TAP, which is there, a port.
 func (s *Switch) AttachTAP() error {
-	return s.nl.SetLink(s.net.TAP, sys.LinkSetting{Up: true, Master: s.net.Bridge, MTU: s.net.MTU})
+	return s.nl.SetLink(s.net.TAP, inet.LinkSetting{Up: true, Master: s.net.Bridge, MTU: s.net.MTU})
 }
 
 // Plug makes the guest in namespace ns one of the network, and returns the index of
@@ -198,7 +203,7 @@ func (s *Switch) Plug(ns *os.File, g Guest) (port uint32, err error) {
 	if err := g.Validate(); err != nil {
 		return 0, err
 	}
-	inside, err := netlinkIn(ns, nil)
+	inside, err := netlinkIn(ns, fixed)
 	if err != nil {
 		return 0, err
 	}
@@ -225,18 +230,18 @@ func (s *Switch) Plug(ns *os.File, g Guest) (port uint32, err error) {
 	return port, nil
 }
 
-func (s *Switch) apply(nl *sys.Netlink, st step, g Guest, ns *os.File) error {
+func (s *Switch) apply(nl *inet.Netlink, st step, g Guest, ns *os.File) error {
 	switch st.kind {
 	case addPair:
 		return nl.AddVethPair(
-			sys.VethEnd{Name: g.Port, MTU: g.MTU, Master: s.index, Up: true},
-			sys.VethEnd{Name: g.Interface, NS: ns, MAC: g.MAC, MTU: g.MTU})
+			inet.VethEnd{Name: g.Port, MTU: g.MTU, Master: s.index, Up: true},
+			inet.VethEnd{Name: g.Interface, NS: ns, MAC: g.MAC, MTU: g.MTU})
 	case isolate:
 		return nl.IsolatePort(st.link)
 	case addAddr:
 		return nl.AddAddr(st.link, st.addr)
 	case linkUp:
-		return nl.SetLink(st.link, sys.LinkSetting{Up: true})
+		return nl.SetLink(st.link, inet.LinkSetting{Up: true})
 	case addRoute:
 		return nl.AddRouteMetric(st.addr, st.via, g.Metric)
 	}

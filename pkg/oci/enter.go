@@ -80,12 +80,7 @@ func Enter(t Target) (_ *Entrant, err error) {
 		kern.Close(ours)
 		return nil, errors.Join(explainEnter(err), e.plan.Close())
 	}
-	proc, err := os.FindProcess(pid)
-	if err != nil {
-		kern.Close(ours)
-		return nil, errors.Join(err, e.plan.Close())
-	}
-	e.init = &Container{PID: pid, proc: proc, sync: ours}
+	e.init = &Container{PID: pid, proc: sys.ChildOf(pid), sync: ours}
 	return e, nil
 }
 

@@ -32,6 +32,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/oci/seccomp"
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -111,7 +112,7 @@ type Container struct {
 	PID     int
 	Console *os.File // master of the terminal; the caller closes it
 
-	proc *os.Process
+	proc *sys.Child
 	sync int // socket to init, or plan.NoFD
 }
 
@@ -254,11 +255,7 @@ func (c *Container) Wait() (syscall.WaitStatus, error) {
 	if err != nil {
 		return 0, fmt.Errorf("wait for container: %w", err)
 	}
-	ws, ok := st.Sys().(syscall.WaitStatus)
-	if !ok {
-		return 0, fmt.Errorf("wait for container: unexpected status %v", st)
-	}
-	return ws, nil
+	return st, nil
 }
 
 // Kill sends SIGKILL to init, which ends everything in its pid namespace. That

@@ -132,7 +132,7 @@ type sprout struct {
 // on one thread, and never has enough garbage to collect.
 func initEnv() []string { return []string{"GOGC=off", "GOMAXPROCS=1"} }
 
-func (f *sprout) start(self *os.File) (*os.Process, error) {
+func (f *sprout) start(self *os.File) (*sys.Child, error) {
 	exe, err := kern.Dup(int(self.Fd()), f.freeFD())
 	if err != nil {
 		return nil, fmt.Errorf("keep program open: %w", err)
@@ -146,7 +146,7 @@ func (f *sprout) start(self *os.File) (*os.Process, error) {
 }
 
 // startNew starts init where all namespaces that clone enters are new.
-func (f *sprout) startNew(program string) (*os.Process, error) {
+func (f *sprout) startNew(program string) (*sys.Child, error) {
 	attr := &syscall.SysProcAttr{Cloneflags: f.clone}
 	if f.clone&kern.NewUser != 0 {
 		attr.AmbientCaps = allCaps() // until ids are mapped nothing else keeps them over execve
@@ -154,11 +154,11 @@ func (f *sprout) startNew(program string) (*os.Process, error) {
 	if f.cgroup != nil {
 		attr.UseCgroupFD, attr.CgroupFD = true, int(f.cgroup.Fd())
 	}
-	return os.StartProcess(program, []string{plan.InitName}, &os.ProcAttr{Env: initEnv(), Files: f.files, Sys: attr})
+	return sys.StartChild(program, []string{plan.InitName}, initEnv(), "", f.files, attr)
 }
 
 // startJoined starts init where some can only be joined before it exists.
-func (f *sprout) startJoined(program string) (*os.Process, error) {
+func (f *sprout) startJoined(program string) (*sys.Child, error) {
 	fork := &sys.NSFork{
 		Path: program, Args: []string{plan.InitName}, Env: initEnv(), Files: f.files, Cgroup: f.cgroup,
 		Join: f.join, Unshare: f.clone, Ambient: true,
@@ -174,10 +174,10 @@ func (f *sprout) startJoined(program string) (*os.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.FindProcess(pid)
+	return sys.ChildOf(pid), nil
 }
 
-// freeFD returns a number above those that os.StartProcess uses in the child: it
+// freeFD returns a number above those that syscall.StartProcess uses in the child: it
 // puts init's descriptors in place by way of numbers above the highest of them,
 // before the program is opened.
 func (f *sprout) freeFD() int {

@@ -9,7 +9,7 @@ import (
 	"net/netip"
 	"syscall"
 
-	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -30,12 +30,12 @@ const (
 // Rules decide about destinations. The zero value is not usable; see NewRules.
 type Rules struct {
 	cfg     slirp.Config
-	routeTo func(netip.Addr) (sys.RouteType, error)
+	routeTo func(netip.Addr) (inet.RouteType, error)
 }
 
 // NewRules returns the rules of cfg, which has its defaults. routeTo asks the
-// host's routing, as sys.Netlink.RouteTo does.
-func NewRules(cfg slirp.Config, routeTo func(netip.Addr) (sys.RouteType, error)) *Rules {
+// host's routing, as inet.Netlink.RouteTo does.
+func NewRules(cfg slirp.Config, routeTo func(netip.Addr) (inet.RouteType, error)) *Rules {
 	return &Rules{cfg: cfg, routeTo: routeTo}
 }
 
@@ -88,9 +88,9 @@ func (r *Rules) target(f slirp.Flow) (netip.AddrPort, Outcome) {
 	switch {
 	case err != nil:
 		return f.Dst, outcomeOr(err, NetUnreachable)
-	case kind == sys.RouteUnicast || kind == sys.RouteLocal && r.cfg.Host.Addrs:
+	case kind == inet.RouteUnicast || kind == inet.RouteLocal && r.cfg.Host.Addrs:
 		return f.Dst, Opened
-	case kind == sys.RouteLocal:
+	case kind == inet.RouteLocal:
 		return f.Dst, Refused
 	}
 	return f.Dst, NetUnreachable // broadcast, multicast, prohibited and so on

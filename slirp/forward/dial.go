@@ -12,7 +12,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/problem/remedy"
-	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -34,7 +34,7 @@ func DialUDP(dst netip.AddrPort) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := withFD(c, func(fd int) error { return sys.WantErrors(fd, dst.Addr()) }); err != nil {
+	if err := withFD(c, func(fd int) error { return inet.WantErrors(fd, dst.Addr()) }); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -65,7 +65,7 @@ func allowPorts(port uint16) string {
 
 // CheckPing says why this process can't send echo requests; nil means it can.
 func CheckPing() error {
-	f, err := sys.OpenPing(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	f, err := inet.OpenPing(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 	if err == nil {
 		return f.Close()
 	}
@@ -171,7 +171,7 @@ func listenOne(ctx context.Context, p slirp.Port, a netip.Addr) (Socket, error) 
 		return Socket{}, err
 	}
 	u := c.(*net.UDPConn) //nolint:forcetypeassert // the network is udp
-	if err := withFD(u, func(fd int) error { return sys.WantPacketInfo(fd, a.Is6()) }); err != nil {
+	if err := withFD(u, func(fd int) error { return inet.WantPacketInfo(fd, a.Is6()) }); err != nil {
 		return Socket{}, errors.Join(err, u.Close())
 	}
 	return Socket{UDP: u}, nil

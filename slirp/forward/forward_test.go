@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -20,12 +20,12 @@ func config() slirp.Config {
 }
 
 // routes is a host with the addresses 192.0.2.7 and 2001:db8::7.
-func routes(a netip.Addr) (sys.RouteType, error) {
+func routes(a netip.Addr) (inet.RouteType, error) {
 	switch a.String() {
 	case "192.0.2.7", "2001:db8::7", "127.0.0.1", "::1":
-		return sys.RouteLocal, nil
+		return inet.RouteLocal, nil
 	case "192.0.2.255":
-		return sys.RouteBroadcast, nil
+		return inet.RouteBroadcast, nil
 	case "198.51.100.1":
 		return 0, fmt.Errorf("route: %w", syscall.EHOSTUNREACH)
 	case "198.51.100.2":
@@ -33,7 +33,7 @@ func routes(a netip.Addr) (sys.RouteType, error) {
 	case "198.51.100.3":
 		return 0, fmt.Errorf("route: %w", syscall.ENETUNREACH)
 	}
-	return sys.RouteUnicast, nil
+	return inet.RouteUnicast, nil
 }
 
 func TestAdmit(t *testing.T) {

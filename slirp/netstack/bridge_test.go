@@ -6,7 +6,7 @@ import (
 	"io"
 	"testing"
 
-	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/netstack"
 	"github.com/nook-containers/nook/slirp/slirptest"
@@ -17,9 +17,9 @@ import (
 func TestBridge(t *testing.T) {
 	net := slirptest.NewNS(t)
 	tap := slirptest.OpenTAP(t, net, "tap0", 2)
-	up := sys.LinkSetting{Up: true}
-	net.MustConfigure(t, func(nl *sys.Netlink) error {
-		return errors.Join(nl.AddBridge("br0"), nl.SetLink("br0", up), nl.SetLink("tap0", sys.LinkSetting{Up: true, Master: "br0"}))
+	up := inet.LinkSetting{Up: true}
+	net.MustConfigure(t, func(nl *inet.Netlink) error {
+		return errors.Join(nl.AddBridge("br0"), nl.SetLink("br0", up), nl.SetLink("tap0", inet.LinkSetting{Up: true, Master: "br0"}))
 	})
 	cfg := slirptest.Config()
 	cfg.MTU = 1500
@@ -37,8 +37,8 @@ func TestBridge(t *testing.T) {
 	for i := 1; i <= 2; i++ {
 		g := slirptest.NewNS(t)
 		port := fmt.Sprintf("port%d", i)
-		net.MustConfigure(t, func(nl *sys.Netlink) error {
-			return errors.Join(nl.AddVeth(port, "eth0", g.File()), nl.SetLink(port, sys.LinkSetting{Up: true, Master: "br0"}))
+		net.MustConfigure(t, func(nl *inet.Netlink) error {
+			return errors.Join(nl.AddVeth(port, "eth0", g.File()), nl.SetLink(port, inet.LinkSetting{Up: true, Master: "br0"}))
 		})
 		slirptest.Address(t, g, "eth0", cfg, i)
 		guests = append(guests, g)

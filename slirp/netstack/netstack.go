@@ -49,6 +49,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/forward"
 )
@@ -80,7 +81,7 @@ type network struct {
 	stack *stack.Stack
 	link  *link
 	rules *forward.Rules
-	route *sys.Netlink
+	route *inet.Netlink
 	stats counters
 	buf   *budget
 	slow  *throttle
@@ -113,7 +114,7 @@ func (Backend) Start(ctx context.Context, l slirp.Link, cfg slirp.Config) (_ sli
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("network: %w", err)
 	}
-	route, err := sys.OpenNetlink()
+	route, err := inet.OpenNetlink()
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func (Backend) Start(ctx context.Context, l slirp.Link, cfg slirp.Config) (_ sli
 	return n, nil
 }
 
-func newNetwork(ctx context.Context, cfg slirp.Config, route *sys.Netlink) *network {
+func newNetwork(ctx context.Context, cfg slirp.Config, route *inet.Netlink) *network {
 	lim := cfg.Limits
 	n := &network{
 		cfg: cfg, route: route, rules: forward.NewRules(cfg, route.RouteTo),

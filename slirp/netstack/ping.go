@@ -14,6 +14,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/forward"
 )
@@ -124,7 +125,7 @@ func (n *network) ping1(key pingKey, seq uint16, quote []byte, parts [2][]byte) 
 	case p.closed:
 	case f != nil && f.sock != nil:
 		f.last.Store(time.Now().UnixNano())
-		_ = f.raw.Control(func(fd uintptr) { _ = sys.Send(int(fd), msg) })
+		_ = f.raw.Control(func(fd uintptr) { _ = inet.Send(int(fd), msg) })
 	case f != nil: // being opened: one request of the series is lost
 	case !p.gate.Enter(key.guest):
 		n.stats.echo.limited.Add(1)
@@ -152,7 +153,7 @@ func (n *network) runPing(f *pingFlow, first, quote []byte) {
 		n.unreachable(quote, outcome)
 		return
 	}
-	sock, err := sys.OpenPing(dst.Addr())
+	sock, err := inet.OpenPing(dst.Addr())
 	if err != nil {
 		n.stats.echo.failed.Add(1)
 		if outcome = forward.OutcomeOf(err); outcome == forward.Prohibited {
@@ -171,8 +172,8 @@ func (n *network) runPing(f *pingFlow, first, quote []byte) {
 	n.stats.echo.enter()
 	defer n.stats.echo.leave()
 	_ = raw.Control(func(fd uintptr) {
-		_ = sys.WantErrors(int(fd), dst.Addr())
-		_ = sys.Send(int(fd), first)
+		_ = inet.WantErrors(int(fd), dst.Addr())
+		_ = inet.Send(int(fd), first)
 	})
 	n.pingReplies(f, quote)
 }
@@ -194,12 +195,12 @@ func (n *network) pingReplies(f *pingFlow, quote []byte) {
 			buf := n.udp.bufs.Get().(*[]byte) //nolint:forcetypeassert // the pool has nothing else
 			defer n.udp.bufs.Put(buf)
 			for {
-				size, err := sys.RecvFD(int(fd), (*buf)[headroom-icmpLen:])
+				size, err := inet.RecvFD(int(fd), (*buf)[headroom-icmpLen:])
 				switch {
 				case sys.WouldBlock(err):
 					return false
 				case err != nil:
-					sys.DropErrors(int(fd))
+					inet.DropErrors(int(fd))
 					pending = err
 					return true
 				case size >= icmpLen:

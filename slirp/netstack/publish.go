@@ -15,7 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
-	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/forward"
 )
@@ -252,7 +252,7 @@ type clientKey struct{ client, local netip.AddrPort }
 // readUDP takes datagrams of clients until the socket is closed.
 func (p *published) readUDP(c *net.UDPConn) {
 	n := p.net
-	oob := make([]byte, sys.PacketInfoLen)
+	oob := make([]byte, inet.PacketInfoLen)
 	port := c.LocalAddr().(*net.UDPAddr).AddrPort().Port() //nolint:forcetypeassert // a UDP socket's
 	for {
 		buf := n.udp.bufs.Get().(*[]byte) //nolint:forcetypeassert // the pool has nothing else
@@ -262,7 +262,7 @@ func (p *published) readUDP(c *net.UDPConn) {
 			return
 		}
 		if err == nil {
-			key := clientKey{client, netip.AddrPortFrom(sys.PacketDestination(oob[:oobn]), port)}
+			key := clientKey{client, netip.AddrPortFrom(inet.PacketDestination(oob[:oobn]), port)}
 			if f := p.client(c, key); f != nil {
 				f.last.Store(time.Now().UnixNano())
 				n.toGuest((*buf)[:headroom+size], f.key)
@@ -287,7 +287,7 @@ func (p *published) client(c *net.UDPConn, key clientKey) *udpFlow {
 		n.stats.udp.limited.Add(1)
 		return nil
 	}
-	oob := sys.PacketSource(key.local.Addr())
+	oob := inet.PacketSource(key.local.Addr())
 	f = &udpFlow{
 		back: func(b []byte) { _, _, _ = c.WriteMsgUDPAddrPort(b, oob, key.client) },
 		done: func() {

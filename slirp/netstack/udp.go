@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/forward"
 )
@@ -167,8 +168,8 @@ func (n *network) sendOut(f *udpFlow, parts [2][]byte) {
 	} else {
 		var err error
 		_ = f.raw.Control(func(fd uintptr) {
-			if err = sys.SendParts(int(fd), parts); err != nil && !sys.WouldBlock(err) {
-				sys.DropErrors(int(fd))
+			if err = inet.SendParts(int(fd), parts); err != nil && !sys.WouldBlock(err) {
+				inet.DropErrors(int(fd))
 			}
 		})
 		if err != nil {
@@ -287,12 +288,12 @@ func (n *network) udpReplies(f *udpFlow) {
 			buf := n.udp.bufs.Get().(*[]byte) //nolint:forcetypeassert // the pool has nothing else
 			defer n.udp.bufs.Put(buf)
 			for {
-				size, err := sys.RecvFD(int(fd), (*buf)[headroom:])
+				size, err := inet.RecvFD(int(fd), (*buf)[headroom:])
 				switch {
 				case sys.WouldBlock(err):
 					return false
 				case err != nil:
-					sys.DropErrors(int(fd))
+					inet.DropErrors(int(fd))
 					pending = err
 					return true
 				}

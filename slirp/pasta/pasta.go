@@ -19,6 +19,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/internal/child"
 )
@@ -188,7 +189,7 @@ func (n *network) await(ctx context.Context, link slirp.Link) error {
 	defer t.Stop()
 	for {
 		err := sys.InNetNS(link.NetNS, func() error {
-			nl, err := sys.OpenNetlink()
+			nl, err := inet.OpenNetlink()
 			if err != nil {
 				return err
 			}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -110,7 +110,7 @@ func withErrors(c syscall.Conn, a netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(rc.Control(func(fd uintptr) { err = sys.WantErrors(int(fd), a) }), err)
+	return errors.Join(rc.Control(func(fd uintptr) { err = inet.WantErrors(int(fd), a) }), err)
 }
 
 func testUDPIdle(t *testing.T, s Suite) {
@@ -135,7 +135,7 @@ func ping(ns *NS, dst netip.Addr, size int) (reply []byte, err error) {
 		if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 0"), 0); err != nil {
 			return err
 		}
-		f, err = sys.OpenPing(dst)
+		f, err = inet.OpenPing(dst)
 		return err
 	}); err != nil {
 		return nil, err

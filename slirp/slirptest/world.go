@@ -27,6 +27,7 @@ import (
 	"testing"
 
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -100,19 +101,19 @@ func build() error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 0"), 0); err != nil {
 		return err
 	}
-	nl, err := sys.OpenNetlink()
+	nl, err := inet.OpenNetlink()
 	if err != nil {
 		return err
 	}
 	defer nl.Close()
-	up := sys.LinkSetting{Up: true}
+	up := inet.LinkSetting{Up: true}
 	if err := errors.Join(
 		nl.SetLink("lo", up), nl.AddVeth("up0", "up1", f), nl.SetLink("up0", up),
 		nl.AddAddr("up0", netip.MustParsePrefix(Host4+"/24")), nl.AddAddr("up0", netip.MustParsePrefix(Host6+"/64")),
 	); err != nil {
 		return err
 	}
-	if err := server.Configure(func(nl *sys.Netlink) error {
+	if err := server.Configure(func(nl *inet.Netlink) error {
 		return errors.Join(
 			nl.SetLink("lo", up), nl.SetLink("up1", up),
 			nl.AddAddr("up1", netip.MustParsePrefix(Router4+"/24")), nl.AddAddr("up1", netip.MustParsePrefix(Router6+"/64")),
@@ -122,10 +123,10 @@ func build() error {
 		return err
 	}
 	return errors.Join(
-		nl.AddRoute(netip.MustParsePrefix("203.0.113.0/24"), netip.MustParseAddr(Router4), sys.RouteUnicast),
-		nl.AddRoute(netip.MustParsePrefix("2001:db8:1::/64"), netip.MustParseAddr(Router6), sys.RouteUnicast),
-		nl.AddRoute(netip.MustParsePrefix("192.0.2.0/24"), netip.Addr{}, sys.RouteUnreachable),
-		nl.AddRoute(netip.MustParsePrefix("2001:db8:2::/64"), netip.Addr{}, sys.RouteUnreachable),
+		nl.AddRoute(netip.MustParsePrefix("203.0.113.0/24"), netip.MustParseAddr(Router4), inet.RouteUnicast),
+		nl.AddRoute(netip.MustParsePrefix("2001:db8:1::/64"), netip.MustParseAddr(Router6), inet.RouteUnicast),
+		nl.AddRoute(netip.MustParsePrefix("192.0.2.0/24"), netip.Addr{}, inet.RouteUnreachable),
+		nl.AddRoute(netip.MustParsePrefix("2001:db8:2::/64"), netip.Addr{}, inet.RouteUnreachable),
 	)
 }
 
@@ -141,7 +142,7 @@ func NewNS(tb testing.TB) *NS {
 	}
 	tb.Cleanup(func() { f.Close() })
 	ns := &NS{f}
-	ns.MustConfigure(tb, func(nl *sys.Netlink) error { return nl.SetLink("lo", sys.LinkSetting{Up: true}) })
+	ns.MustConfigure(tb, func(nl *inet.Netlink) error { return nl.SetLink("lo", inet.LinkSetting{Up: true}) })
 	return ns
 }
 
@@ -152,9 +153,9 @@ func (n *NS) File() *os.File { return n.f }
 func (n *NS) Do(fn func() error) error { return sys.InNetNS(n.f, fn) }
 
 // Configure gives fn a routing socket inside.
-func (n *NS) Configure(fn func(*sys.Netlink) error) error {
+func (n *NS) Configure(fn func(*inet.Netlink) error) error {
 	return n.Do(func() error {
-		nl, err := sys.OpenNetlink()
+		nl, err := inet.OpenNetlink()
 		if err != nil {
 			return err
 		}
@@ -164,7 +165,7 @@ func (n *NS) Configure(fn func(*sys.Netlink) error) error {
 }
 
 // MustConfigure is Configure that fails tb.
-func (n *NS) MustConfigure(tb testing.TB, fn func(*sys.Netlink) error) {
+func (n *NS) MustConfigure(tb testing.TB, fn func(*inet.Netlink) error) {
 	tb.Helper()
 	if err := n.Configure(fn); err != nil {
 		tb.Fatal(err)
@@ -272,8 +273,8 @@ func GuestAddr(s slirp.Subnet, i int) netip.Addr {
 // Address configures link in ns as guest number i of cfg.
 func Address(tb testing.TB, ns *NS, link string, cfg slirp.Config, i int) {
 	tb.Helper()
-	ns.MustConfigure(tb, func(nl *sys.Netlink) error {
-		errs := []error{nl.SetLink(link, sys.LinkSetting{Up: true, MTU: cfg.MTU})}
+	ns.MustConfigure(tb, func(nl *inet.Netlink) error {
+		errs := []error{nl.SetLink(link, inet.LinkSetting{Up: true, MTU: cfg.MTU})}
 		for _, s := range cfg.Subnets() {
 			everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 			if s.Gateway.Is6() {
@@ -281,7 +282,7 @@ func Address(tb testing.TB, ns *NS, link string, cfg slirp.Config, i int) {
 			}
 			errs = append(errs,
 				nl.AddAddr(link, netip.PrefixFrom(GuestAddr(s, i), s.Prefix.Bits())),
-				nl.AddRoute(everything, s.Gateway, sys.RouteUnicast))
+				nl.AddRoute(everything, s.Gateway, inet.RouteUnicast))
 		}
 		return errors.Join(errs...)
 	})

@@ -183,18 +183,18 @@ func (f *Factory) Unshared(ctx context.Context, work func(context.Context, *cont
 // InForeground runs the same command line again inside, as InStore does, for a
 // command that hands the terminal over to a program of the user's.
 func (f *Factory) InForeground(ctx context.Context) error {
-	return f.inside(ctx, func(child *os.Process) (stop func()) { return Foreground(child) })
+	return f.inside(ctx, func(child *launch.Engine) (stop func()) { return Foreground(child.Signal) })
 }
 
-// Foreground leaves the keys that interrupt to child, which the terminal sends
+// Foreground leaves the keys that interrupt to the child, which the terminal sends
 // them to as well, and passes on the signals that end this process alone.
-func Foreground(child *os.Process) (stop func()) {
+func Foreground(pass func(syscall.Signal) error) (stop func()) {
 	in := make(chan os.Signal, 4)
 	signal.Notify(in, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		for s := range in {
-			if s == syscall.SIGTERM || s == syscall.SIGHUP {
-				_ = child.Signal(s) // it may have ended
+			if sig, ok := s.(syscall.Signal); ok && (sig == syscall.SIGTERM || sig == syscall.SIGHUP) {
+				_ = pass(sig) // it may have ended
 			}
 		}
 	}()
@@ -238,10 +238,10 @@ func (g Globals) args() []string {
 }
 
 func (f *Factory) again(ctx context.Context) error {
-	return f.inside(ctx, func(*os.Process) func() { return func() {} })
+	return f.inside(ctx, func(*launch.Engine) func() { return func() {} })
 }
 
-func (f *Factory) inside(ctx context.Context, watch func(*os.Process) (stop func())) error {
+func (f *Factory) inside(ctx context.Context, watch func(*launch.Engine) (stop func())) error {
 	p, err := f.Paths()
 	if err != nil {
 		return err
@@ -253,17 +253,17 @@ func (f *Factory) inside(ctx context.Context, watch func(*os.Process) (stop func
 	if err != nil {
 		return err
 	}
-	defer watch(child.Process.Process)()
+	defer watch(child)()
 	f.attend(ctx, child)
 	st, err := child.Wait()
 	if err != nil {
 		return err
 	}
-	switch code := st.ExitCode(); {
-	case code > 0:
-		return &ExitError{Code: code}
-	case code < 0:
-		return fmt.Errorf("engine: %v", st)
+	switch {
+	case st.Signaled():
+		return fmt.Errorf("engine: %s", sys.ExitText(st))
+	case st.ExitStatus() > 0:
+		return &ExitError{Code: st.ExitStatus()}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -40,11 +41,7 @@ type psSize struct {
 func (r psRow) more() psMore {
 	m := psMore{CIDFile: r.CIDFile(), Namespaces: r.namespaces(), Ports: []psPort{}, ExposedPorts: r.ExposedPorts()}
 	for _, p := range container.PortsNow(r.c.Container, r.c.Status) {
-		port := psPort{ContainerPort: p.ContainerPort, HostPort: p.HostPort, Range: p.Range, Protocol: p.Proto}
-		if p.HostIP.IsValid() {
-			port.HostIP = p.HostIP.String()
-		}
-		m.Ports = append(m.Ports, port)
+		m.Ports = append(m.Ports, psPort{HostIP: string(p.HostIP), ContainerPort: p.ContainerPort, HostPort: p.HostPort, Range: p.Range, Protocol: p.Proto})
 	}
 	if r.allFiles > 0 {
 		m.Size = &psSize{RootFS: r.allFiles, RW: r.written}
@@ -142,10 +139,7 @@ func portsText(l container.Listed) string {
 	var out []string
 	for _, p := range container.PortsNow(l.Container, l.Status) {
 		text := portSpan(p.ContainerPort, p.Range) + "/" + p.Proto
-		ip := "0.0.0.0"
-		if p.HostIP.IsValid() {
-			ip = p.HostIP.String()
-		}
+		ip := string(cmp.Or(p.HostIP, "0.0.0.0"))
 		if p.HostIP.Is6() {
 			ip = "[" + ip + "]"
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/syntax"
 )
 
@@ -135,7 +136,7 @@ func newUpdate(f *cmdutil.Factory) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = s.Change(n.Name, func(n *spec.Network) error { return changeServers(n, more, less) })
+			_, err = s.Change(n.Name, func(n *spec.Network) error { return changeServers(n, ip.Texts(more), ip.Texts(less)) })
 			if err != nil {
 				return err
 			}
@@ -148,7 +149,7 @@ func newUpdate(f *cmdutil.Factory) *cobra.Command {
 	return cmd
 }
 
-func changeServers(n *spec.Network, add, drop []netip.Addr) error {
+func changeServers(n *spec.Network, add, drop []spec.Addr) error {
 	if !n.DNS {
 		return fmt.Errorf("network %s: was made with --disable-dns", n.Name)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 )
 
@@ -114,12 +115,12 @@ func describe(s network.Store, n spec.Network, users []*state.Container) (*Inspe
 		}
 	}
 	for _, a := range n.DNSServers {
-		in.NetworkDNSServers = append(in.NetworkDNSServers, a.String())
+		in.NetworkDNSServers = append(in.NetworkDNSServers, string(a))
 	}
 	for _, sub := range n.Subnets {
-		shown := Subnet{Subnet: sub.Prefix.String(), Gateway: sub.Gateway.String()}
-		if sub.RangeFirst.IsValid() {
-			shown.LeaseRange = &Range{sub.RangeFirst.String(), sub.RangeLast.String()}
+		shown := Subnet{Subnet: string(sub.Prefix), Gateway: string(sub.Gateway)}
+		if sub.RangeFirst != "" {
+			shown.LeaseRange = &Range{string(sub.RangeFirst), string(sub.RangeLast)}
 		}
 		in.Subnets = append(in.Subnets, shown)
 	}
@@ -141,11 +142,11 @@ func member(n spec.Network, c *state.Container, l network.Lease) Container {
 	i := Interface{MacAddress: l.MAC.String(), Subnets: []Address{}}
 	for _, sub := range n.Subnets {
 		a := l.IPv4
-		if sub.Prefix.Addr().Is6() {
+		if sub.Prefix.Is6() {
 			a = l.IPv6
 		}
 		if a.IsValid() {
-			i.Subnets = append(i.Subnets, Address{fmt.Sprintf("%s/%d", a, sub.Prefix.Bits()), sub.Gateway.String()})
+			i.Subnets = append(i.Subnets, Address{fmt.Sprintf("%s/%d", a, ip.Prefix(sub.Prefix).Bits()), string(sub.Gateway)})
 		}
 	}
 	return Container{Name: c.Name, Interfaces: map[string]Interface{network.Interface(c.Spec, n.Name): i}}

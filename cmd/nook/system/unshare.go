@@ -66,7 +66,7 @@ func unshare(ctx context.Context, f *cmdutil.Factory, args []string) error {
 	if err := cmd.Start(); err != nil {
 		return notStarted(args[0], err)
 	}
-	defer cmdutil.Foreground(cmd.Process)()
+	defer cmdutil.Foreground(func(s syscall.Signal) error { return cmd.Process.Signal(s) })()
 	err = cmd.Wait()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok {

@@ -30,7 +30,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 
 	"github.com/nook-containers/nook/libpod/spec"
@@ -76,28 +75,24 @@ type Store struct {
 
 // Member is a container in a network.
 type Member struct {
-	ID        string     `json:"id"` // of the container
-	Name      string     `json:"name"`
-	PID       int        `json:"pid"` // of its monitor
-	IPv4      netip.Addr `json:"ipv4,omitzero"`
-	IPv6      netip.Addr `json:"ipv6,omitzero"`
-	MAC       spec.MAC   `json:"mac,omitzero"`
-	Interface string     `json:"interface"`
-	MTU       int        `json:"mtu,omitempty"` // bytes; 0: the network's
+	ID        string    `json:"id"` // of the container
+	Name      string    `json:"name"`
+	PID       int       `json:"pid"` // of its monitor
+	IPv4      spec.Addr `json:"ipv4,omitzero"`
+	IPv6      spec.Addr `json:"ipv6,omitzero"`
+	MAC       spec.MAC  `json:"mac,omitzero"`
+	Interface string    `json:"interface"`
+	MTU       int       `json:"mtu,omitempty"` // bytes; 0: the network's
 	// Order is the network's place among the container's, from 0. The default route
 	// is that of the first.
 	Order int      `json:"order,omitempty"`
 	Names []string `json:"names,omitempty"` // that it is found by
-	// Host is what it reaches of the host's loopback by HostAlias, beside the host's own
+	// Host is what it reaches of the host's loopback by network.HostAlias, beside the host's own
 	// address.
 	Host spec.Loopback `json:"host,omitzero"`
 	// Again tells that the interface may be there: the process is a new one.
 	Again bool `json:"again,omitempty"`
 }
-
-// HostAlias is the address by which containers reach the host. Podman's, whose
-// users have it in their settings.
-func HostAlias() netip.Addr { return netip.AddrFrom4([4]byte{169, 254, 1, 2}) }
 
 // Reply is the answer to a Request. With that to Join comes the network's
 // namespace.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"syscall"
 
@@ -123,10 +122,6 @@ func Enter(dir string, r Request, files ...*os.File) (*Conn, Entered, error) {
 	}
 }
 
-// processors bounds how many the process uses at one time: a flow needs two at
-// most, and each more costs memory for as long as it runs.
-const processors = 4
-
 // memory is when the garbage collector of the process works harder, in bytes: its
 // buffers, slirp.Limits.BufferBytes, twice.
 const memory = "256MiB"
@@ -152,7 +147,7 @@ func start(dir string, l *os.File) error {
 	defer theirs.Close()
 	f := &sys.NSFork{
 		Args: []string{Name, dir}, Dir: "/", Files: []*os.File{null, null, log, theirs, l}, Detach: true,
-		Env: append(environ(), "GOMEMLIMIT="+memory, "GOMAXPROCS="+strconv.Itoa(min(processors, runtime.NumCPU()))),
+		Env: append(environ(), "GOMEMLIMIT="+memory, "GOMAXPROCS=1"), // until it has work
 	}
 	child, err := f.Start()
 	if err != nil {

@@ -1,4 +1,4 @@
-package sys
+package inet
 
 import (
 	"encoding/binary"
@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // A Netlink is a routing socket (rtnetlink(7)) in the network namespace of the
@@ -43,7 +45,7 @@ func (n *Netlink) Close() error {
 	if n.fd < 0 {
 		return nil
 	}
-	err := CloseFD(n.fd)
+	err := sys.CloseFD(n.fd)
 	n.fd = -1
 	return err
 }

@@ -1,0 +1,81 @@
+package sys
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Child is a child process of this one, which nobody else waits for. Package os
+// makes sure of pidfds before it starts or finds the first process, by a process
+// of its own; a program that lives for milliseconds does without.
+type Child struct {
+	Pid int
+
+	mu     sync.Mutex // a signal and the end of the pid's validity exclude each other
+	reaped bool
+}
+
+// ChildOf returns the child with that pid, which has not been waited for.
+func ChildOf(pid int) *Child { return &Child{Pid: pid} }
+
+// StartChild starts the program at path. files become its descriptors from 0 on;
+// nil ones are closed in it. env is all of its environment, dir "" this process's
+// directory.
+func StartChild(path string, argv, env []string, dir string, files []*os.File, attr *syscall.SysProcAttr) (*Child, error) {
+	fds := make([]uintptr, len(files))
+	for i, f := range files {
+		fds[i] = ^uintptr(0)
+		if f != nil {
+			fds[i] = f.Fd()
+		}
+	}
+	pid, _, err := syscall.StartProcess(path, argv, &syscall.ProcAttr{Dir: dir, Env: env, Files: fds, Sys: attr})
+	runtime.KeepAlive(files)
+	if err != nil {
+		return nil, &os.PathError{Op: "fork/exec", Path: path, Err: err}
+	}
+	return ChildOf(pid), nil
+}
+
+// Wait waits until the process has ended, once.
+func (c *Child) Wait() (syscall.WaitStatus, error) {
+	err := retryEINTR(func() error { return unix.Waitid(unix.P_PID, c.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) })
+	if err != nil {
+		return 0, os.NewSyscallError("waitid", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reaped = true
+	var st syscall.WaitStatus
+	err = retryEINTR(func() error {
+		_, err := syscall.Wait4(c.Pid, &st, 0, nil)
+		return err
+	})
+	return st, os.NewSyscallError("wait4", err)
+}
+
+// Signal sends sig. os.ErrProcessDone: Wait has returned.
+func (c *Child) Signal(sig syscall.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaped {
+		return os.ErrProcessDone
+	}
+	return os.NewSyscallError("kill", syscall.Kill(c.Pid, sig))
+}
+
+// Kill sends SIGKILL.
+func (c *Child) Kill() error { return c.Signal(syscall.SIGKILL) }
+
+// ExitText tells how a process ended: "exit status 3", "signal: killed".
+func ExitText(st syscall.WaitStatus) string {
+	if st.Signaled() {
+		return "signal: " + st.Signal().String()
+	}
+	return "exit status " + strconv.Itoa(st.ExitStatus())
+}
