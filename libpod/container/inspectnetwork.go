@@ -122,7 +122,13 @@ type Published struct {
 // for them.
 func PortsNow(c *state.Container, st state.Status) []spec.Port {
 	if !st.Alive() {
-		return Ports(c.Spec, c.Image)
+		asked := Ports(c.Spec, c.Image)
+		for i, p := range asked {
+			if p.HostRange != 0 { // not chosen yet
+				asked[i].HostPort, asked[i].HostRange = 0, 0
+			}
+		}
+		return asked
 	}
 	var out []spec.Port
 	for _, p := range st.Run.Ports { // each on its own
@@ -188,6 +194,9 @@ func portBindings(ports []spec.Port) map[string][]InspectPort {
 			b := InspectPort{HostIP: string(p.HostIP)}
 			if p.HostPort != 0 {
 				b.HostPort = strconv.Itoa(int(p.HostPort + i))
+			}
+			if p.HostRange != 0 {
+				b.HostPort += "-" + strconv.Itoa(int(p.HostPort)+int(p.HostRange)-1)
 			}
 			out[key] = append(out[key], b)
 		}

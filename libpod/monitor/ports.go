@@ -42,12 +42,17 @@ func Match(ports []spec.Port, want spec.Port) []spec.Port {
 	for _, p := range ports {
 		i := int(p.ContainerPort) - int(want.ContainerPort)
 		if i < 0 || i >= max(int(want.Range), 1) || p.Proto != want.Proto ||
-			want.HostPort != 0 && int(p.HostPort) != int(want.HostPort)+i || want.HostIP != "" && p.HostIP != want.HostIP {
+			want.HostPort != 0 && !among(p.HostPort, int(want.HostPort)+i, max(want.HostRange, 1)) || want.HostIP != "" && p.HostIP != want.HostIP {
 			continue
 		}
 		out = append(out, p)
 	}
 	return out
+}
+
+// among reports whether port is one of n from first on.
+func among(port uint16, first int, n uint16) bool {
+	return int(port) >= first && int(port) < first+int(n)
 }
 
 // callPorts does what a client asks, and answers with the ports that came or went.

@@ -28,21 +28,43 @@ func claim(ctx context.Context, ports []spec.Port) ([]spec.Port, error) {
 			_ = h.Close()
 		}
 	}()
-	for _, p := range ports {
-		for i := range max(p.Range, 1) {
-			one := p
-			one.Range, one.ContainerPort = 1, p.ContainerPort+i
-			if p.HostPort != 0 {
-				one.HostPort = p.HostPort + i
+	for _, choice := range []bool{false, true} { // where there is one, it is made last
+		for _, p := range ports {
+			if (p.HostRange != 0) != choice {
+				continue
 			}
-			h, err := listen(ctx, &one)
-			if err != nil {
-				return nil, explain(one, err)
+			for i := range max(p.Range, 1) {
+				one := p
+				one.Range, one.HostRange, one.ContainerPort = 1, 0, p.ContainerPort+i
+				if p.HostPort != 0 {
+					one.HostPort = p.HostPort + i
+				}
+				h, err := listenAny(ctx, &one, p.HostRange)
+				if err != nil {
+					return nil, err
+				}
+				held, out = append(held, h), append(out, one)
 			}
-			held, out = append(held, h), append(out, one)
 		}
 	}
 	return out, nil
+}
+
+// listenAny listens at one of n ports from p on, which it sets; 0: p itself.
+func listenAny(ctx context.Context, p *spec.Port, n uint16) (io.Closer, error) {
+	first := *p
+	for i := range n {
+		p.HostPort = first.HostPort + i
+		if h, err := listen(ctx, p); !errors.Is(err, syscall.EADDRINUSE) {
+			return h, explain(*p, err)
+		}
+	}
+	if n == 0 {
+		h, err := listen(ctx, p)
+		return h, explain(*p, err)
+	}
+	return nil, problem.Hint(fmt.Errorf("publish %d-%d/%s: none of these ports of the host is free", first.HostPort, first.HostPort+n-1, p.Proto),
+		"leave them out for any that is free: --publish %d", p.ContainerPort)
 }
 
 // listen listens at p, whose host port it sets where that is 0.
@@ -80,6 +102,8 @@ func listen(ctx context.Context, p *spec.Port) (io.Closer, error) {
 func explain(p spec.Port, err error) error {
 	text := fmt.Sprintf("publish %d/%s", p.HostPort, p.Proto)
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &member.Error{Text: text + ": " + syscall.EADDRINUSE.Error(), Code: member.CodeBusy, Busy: &p}
 	case errors.Is(err, syscall.EACCES):

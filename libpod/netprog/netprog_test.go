@@ -144,6 +144,14 @@ func TestClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
+	choice := spec.Port{HostIP: local, HostPort: got[0].HostPort, HostRange: 1, ContainerPort: 80, Range: 1, Proto: spec.ProtoTCP}
+	if _, err := claim(t.Context(), []spec.Port{choice}); err == nil || !strings.Contains(err.Error(), "none of these ports") {
+		t.Errorf("no choice: %v", err)
+	}
+	choice.HostRange = 100
+	if one, err := claim(t.Context(), []spec.Port{choice}); err != nil || len(one) != 1 || one[0].HostPort <= choice.HostPort || one[0].HostRange != 0 {
+		t.Errorf("one of 100: %+v, %v", one, err)
+	}
 	if _, err := claim(t.Context(), got); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("a port that is taken: %v", err)
 	}

@@ -133,7 +133,7 @@ func hereNow(f *cmdutil.Factory) host {
 	if err != nil {
 		dir = "/" // only a relative path in a flag would notice
 	}
-	return host{dir: dir, args: f.Args, environ: f.Environ, stdin: f.In}
+	return host{dir: dir, args: f.Args, environ: f.Environ, stdin: f.In, notice: f.Notice}
 }
 
 // call is the Open frame: what the outer half asks the inner one for. Exactly one
