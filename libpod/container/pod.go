@@ -72,7 +72,7 @@ func makeInfra(s state.Store, p pod.Config) (discard func() error, err error) {
 		Spec: spec.Container{
 			Version: spec.Version, Name: name, Pod: p.ID, Infra: true, Hostname: hostname, Log: spec.Log{Driver: logs.None},
 			Network: p.Spec.Network, NetworkOptions: p.Spec.NetworkOptions, Networks: p.Spec.Networks, Ports: p.Spec.Ports,
-			DNS: p.Spec.DNS, PID: p.Spec.PID, UTS: p.Spec.UTS, UserNS: p.Spec.UserNS,
+			DNS: p.Spec.DNS, HostLoopback: p.Spec.HostLoopback, PID: p.Spec.PID, UTS: p.Spec.UTS, UserNS: p.Spec.UserNS,
 			Sysctls: p.Spec.Sysctls, ShmSize: p.Spec.ShmSize,
 		},
 	})

@@ -29,8 +29,6 @@ func (o *createFlags) addNetwork(f *pflag.FlagSet) {
 	q.addUses(f)
 	f.BoolVarP(&o.req.Spec.PublishAll, "publish-all", "P", false, "publish what is exposed, at ports that are free")
 	f.StringArrayVar(&q.expose, "expose", nil, "port that the container listens on: PORT[-LAST][/tcp|/udp]")
-	f.StringVar(&q.loopback, "host-loopback", "", "let host.containers.internal reach what listens on the host's loopback: all of it, or `PORT[-LAST],...`")
-	f.Lookup("host-loopback").NoOptDefVal = allOfLoopback
 	q.addDNS(f)
 	f.SetNormalizeFunc(networkWords)
 }
@@ -69,6 +67,8 @@ func (q *networkFlags) addUses(f *pflag.FlagSet) {
 	f.StringVar(&q.ip6, "ip6", "", "IPv6 address in its network")
 	f.StringVar(&q.mac, "mac-address", "", "hardware address in its network")
 	f.StringArrayVarP(&q.publish, "publish", "p", nil, "port of the host that leads to one of the container: [[ADDRESS:][HOSTPORT]:]PORT[/tcp|/udp], also FIRST-LAST; of a HOSTPORT range for one PORT the first that is free")
+	f.StringVar(&q.loopback, "host-loopback", "", "let host.containers.internal reach what listens on the host's loopback: all of it, or `PORT[-LAST],...`")
+	f.Lookup("host-loopback").NoOptDefVal = allOfLoopback
 }
 
 // addDNS defines the flags about name servers.
