@@ -74,7 +74,9 @@ func Start(ctx context.Context, p Program, dir string, pid int, ports []spec.Por
 		return nil, fmt.Errorf("%s: %w%s", p.name(), err, said(log))
 	}
 	if s, ok := p.(*slirp); ok {
-		return r, s.publish(ctx, dir, ports)
+		if err := s.publish(ctx, dir, ports); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }
@@ -97,12 +99,14 @@ func run(path string, args []string, log, dir string, pid int) (ready *os.File, 
 		return f
 	}
 	null, out := open(os.DevNull, os.O_RDONLY), open(log, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
-	ns, perr := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
 	at := open(dir, os.O_RDONLY|syscall.O_DIRECTORY)
+	ns, perr := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	if perr == nil {
+		files = append(files, ns)
+	}
 	if err = errors.Join(err, perr); err != nil {
 		return nil, nil, err
 	}
-	files = append(files, ns)
 	ready, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err

@@ -26,7 +26,7 @@ func ChildOf(pid int) *Child { return &Child{Pid: pid} }
 // StartChild starts the program at path. files become its descriptors from 0 on;
 // nil ones are closed in it. env is all of its environment, dir "" this process's
 // directory.
-func StartChild(path string, argv, env []string, dir string, files []*os.File, attr *syscall.SysProcAttr) (*Child, error) {
+func StartChild(path string, argv, env []string, dir string, files []*os.File, attr *syscall.SysProcAttr) (*Child, error) { //nolint:revive // what execve(2) takes, and fork(2)
 	fds := make([]uintptr, len(files))
 	for i, f := range files {
 		fds[i] = ^uintptr(0)
