@@ -70,13 +70,21 @@ func Warm(s state.Store, c spec.Container) *Nets {
 }
 
 func (n *Nets) begin(j *joining) (err error) {
-	if j.network, err = n.find(j.use.Name); err != nil {
+	// Where the process runs, the network is what it is.
+	if j.conn, err = member.Dial(j.dir); err == nil {
+		j.network, err = n.store.Get(j.use.Name)
+	} else {
+		j.network, err = n.find(j.use.Name)
+	}
+	if err != nil {
 		return err
 	}
 	// Here and now: this process has not entered the container's control group yet,
 	// which the network's must outlive.
-	if j.conn, err = member.Connect(j.dir); err != nil {
-		return fmt.Errorf("network %s: %w", j.use.Name, err)
+	if j.conn == nil {
+		if j.conn, err = member.Connect(j.dir); err != nil {
+			return fmt.Errorf("network %s: %w", j.use.Name, err)
+		}
 	}
 	conn := j.conn
 	go func() {

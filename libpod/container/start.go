@@ -129,16 +129,19 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	ociSpec.Process.Env = listens(ociSpec.Process.Env, o.Sockets) // which are nothing to commands that join
-	proc, err := e.create(ctx, c, cfg)
-	if err != nil {
+	r := &running{c: c, root: root, run: state.Run{Runtime: e.runtimeOf(c), EffectiveCaps: effectiveCaps(ociSpec)}}
+	cfg.Meanwhile = func(pid int) error {
+		if err := plugged(pid); err != nil {
+			return err
+		}
+		return r.prepare(pid, o, &undo)
+	}
+	if r.proc, err = e.create(ctx, c, cfg); err != nil {
 		return nil, err
 	}
-	undo.Push("kill the container", func() error { return kill(proc) })
-	if err := plugged(proc.Pid()); err != nil {
-		return nil, err
-	}
-	st.started(proc.Terminal(), o.Size)
-	r := &running{c: c, proc: proc, streams: st, root: root, run: state.Run{Runtime: e.runtimeOf(c), EffectiveCaps: effectiveCaps(ociSpec)}}
+	undo.Push("kill the container", func() error { return kill(r.proc) })
+	st.started(r.proc.Terminal(), o.Size)
+	r.streams = st
 	return r, r.begin(ctx, o, &undo)
 }
 
@@ -184,16 +187,17 @@ func tryLog(c *state.Container) error {
 	return w.Close()
 }
 
-// begin lets the command run, when all that tells of it is in place.
-func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack) (err error) {
+// prepare puts all in place that tells of the command, whose process pid is about
+// to be.
+func (r *running) prepare(pid int, o StartOptions, undo *cleanup.Stack) (err error) {
 	if r.listen, err = monitor.Listen(r.c); err != nil {
 		return err
 	}
 	undo.Push("close the socket", r.listen.Close)
-	pid := r.proc.Pid()
-	if err := r.openProcess(pid, undo); err != nil {
+	if r.first, err = sys.PidfdOpen(pid); err != nil {
 		return err
 	}
+	undo.Push("forget the process", r.first.Close)
 	if err := r.record(pid, o.Again); err != nil {
 		return err
 	}
@@ -206,10 +210,15 @@ func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack
 	}
 	// On disk before the command runs: a container that ran can never look as if
 	// it had not.
-	if err := r.c.WriteRun(r.run); err != nil {
+	return r.c.WriteRun(r.run)
+}
+
+// begin lets the command run.
+func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack) error {
+	if err := r.openMounts(undo); err != nil {
 		return err
 	}
-	if err := errors.Join(writePID(o.PIDFile, pid), writePID(o.Monitor, os.Getpid())); err != nil {
+	if err := errors.Join(writePID(o.PIDFile, r.run.PID), writePID(o.Monitor, os.Getpid())); err != nil {
 		return err
 	}
 	events.Tell(r.c, events.Init)
@@ -240,17 +249,13 @@ func (r *running) command(o StartOptions) error {
 	return nil
 }
 
-// openProcess gets hold of what tells the container's first process, and those it
-// leaves behind, from others.
-func (r *running) openProcess(pid int, undo *cleanup.Stack) (err error) {
-	if r.first, err = sys.PidfdOpen(pid); err != nil {
-		return err
-	}
-	undo.Push("forget the process", r.first.Close)
+// openMounts gets hold of what tells the processes that the container's first one
+// leaves behind from others.
+func (r *running) openMounts(undo *cleanup.Stack) (err error) {
 	if ocispec.OwnPIDs(r.c.Spec) {
 		return nil // they end with it
 	}
-	if r.mounts, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt"); err != nil {
+	if r.mounts, err = os.Open("/proc/" + strconv.Itoa(r.run.PID) + "/ns/mnt"); err != nil {
 		return err
 	}
 	undo.Push("forget the mount namespace", r.mounts.Close)
@@ -287,7 +292,14 @@ func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config)
 	if path == "" {
 		return oci.Create(ctx, cfg)
 	}
-	return external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
+	p, err := external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Meanwhile(p.Pid()); err != nil {
+		return nil, errors.Join(err, kill(p))
+	}
+	return p, nil
 }
 
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
