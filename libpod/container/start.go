@@ -130,12 +130,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	}
 	ociSpec.Process.Env = listens(ociSpec.Process.Env, o.Sockets) // which are nothing to commands that join
 	r := &running{c: c, root: root, run: state.Run{Runtime: e.runtimeOf(c), EffectiveCaps: effectiveCaps(ociSpec)}}
-	cfg.Meanwhile = func(pid int) error {
-		if err := plugged(pid); err != nil {
-			return err
-		}
-		return r.prepare(pid, o, &undo)
-	}
+	cfg.Meanwhile = func(pid int) error { return r.prepare(pid, plugged, o, &undo) }
 	if r.proc, err = e.create(ctx, c, cfg); err != nil {
 		return nil, err
 	}
@@ -187,9 +182,12 @@ func tryLog(c *state.Container) error {
 	return w.Close()
 }
 
-// prepare puts all in place that tells of the command, whose process pid is about
-// to be.
-func (r *running) prepare(pid int, o StartOptions, undo *cleanup.Stack) (err error) {
+// prepare waits for the networks, and puts all in place that tells of the command,
+// whose process pid is about to be.
+func (r *running) prepare(pid int, plugged func(pid int) error, o StartOptions, undo *cleanup.Stack) (err error) {
+	if err := plugged(pid); err != nil {
+		return err
+	}
 	if r.listen, err = monitor.Listen(r.c); err != nil {
 		return err
 	}
