@@ -55,6 +55,7 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 	if err := c.do(ctx, f, conn, control, ended); err != nil {
 		ended(container.Failure(err))
 	}
+	_ = conn.Close() // the monitor, or the client, may have done so
 	return nil
 }
 
