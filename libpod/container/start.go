@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/netprog"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -287,17 +289,37 @@ func (e *Engine) runtimeOf(c *state.Container) string {
 
 func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
 	path := e.runtimeOf(c)
-	if path == "" {
+	if path == "" && !inherits(c, cfg.Spec) {
 		return oci.Create(ctx, cfg)
 	}
-	p, err := external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
+	then := cfg.Meanwhile
+	cfg.Meanwhile = nil
+	var p oci.Process
+	var err error
+	if path == "" {
+		p, err = oci.Create(ctx, cfg)
+	} else {
+		p, err = external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.Meanwhile(p.Pid()); err != nil {
+	if err := then(p.Pid()); err != nil {
 		return nil, errors.Join(err, kill(p))
 	}
 	return p, nil
+}
+
+// inherits reports whether c has networks of its own in a network namespace that was
+// there before: its process is in that only when all is set up, and in the host's
+// until then.
+func inherits(c *state.Container, s *specs.Spec) bool {
+	if mode, _ := c.Spec.NetworkMode(); mode != spec.NetworkBridge && !netprog.Of(mode) {
+		return false
+	}
+	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.NetworkNamespace && n.Path != ""
+	})
 }
 
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
