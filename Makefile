@@ -40,8 +40,8 @@ unit:      ## unit tests
 script:    ## end-to-end scripts, all or one: make script RUN=run_exit
 	@test/as-user script-here RUN='$(RUN)'
 
-long:      ## the scripts that move bulk data, with 1 GiB (else 64 MiB)
-	@test/as-user script-here RUN='bulk_.*' BULK=1024
+long:      ## the scripts that move bulk data, with 1 GiB (else 64 MiB), and 500 kills (else 100)
+	@test/as-user script-here RUN='(.*bulk|network_crash).*' BULK=1024
 
 script-here: build # as-user's half of script
 	NOOK=$(CURDIR)/$(BIN) NOOK_BULK=$(BULK) $(GO) test ./test -count=1 -timeout 60m -run 'TestScript/script/$(RUN)' $(V)

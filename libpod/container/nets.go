@@ -207,11 +207,12 @@ func (n *Nets) portsAt() int {
 func JoinRequest(c *state.Container, n spec.Network, use spec.NetworkUse, l network.Lease) member.Request {
 	m := &member.Member{
 		ID: c.ID, Name: c.Name, IPv4: ip.Text(l.IPv4), IPv6: ip.Text(l.IPv6), MAC: l.MAC, Interface: use.Interface, MTU: use.MTU, Host: c.Spec.HostLoopback,
+		Egress: c.Spec.Egress,
 	}
 	return member.Request{Op: member.Join, Network: &n, Store: storeOf(c.Store()), Member: m}
 }
 
-func storeOf(s state.Store) member.Store { return member.Store{Dir: s.Dir, Run: s.Run} }
+func storeOf(s state.Store) member.Store { return member.Store{Dir: s.Dir, Run: s.Run, Realm: s.Realm} }
 
 // join joins with the connection that warmed the network's process, or another one
 // where that is gone.

@@ -30,7 +30,7 @@ var errNoFiles = errors.New("it has no files, only the namespaces of its pod")
 // asks for it, for inspect. It needs no layers, and works anywhere.
 func CreatePod(s state.Store, p spec.Pod, command []string) (*pod.Pod, error) {
 	var err error
-	if p.Networks, err = planUses(network.Of(s), p.Networks); err != nil {
+	if p.Networks, err = planUses(network.Of(s), p.Networks, nil); err != nil {
 		return nil, err
 	}
 	if err := checkProgram(spec.Container{Network: p.Network, NetworkOptions: p.NetworkOptions}, false); err != nil {

@@ -19,9 +19,6 @@ func (s *server) config(r member.Request) slirp.Config {
 	egress := c.Egress
 	c.Egress = func(ctx context.Context, f slirp.Flow) slirp.Verdict {
 		s.hurry()
-		if egress == nil {
-			return slirp.Allow
-		}
 		return egress(ctx, f)
 	}
 	return c
@@ -38,8 +35,11 @@ func (s *server) rules(r member.Request) slirp.Config {
 		*to = slirp.Subnet{Prefix: ip.Prefix(sub.Prefix), Gateway: ip.Addr(sub.Gateway)}
 	}
 	if n.DNS {
-		c.DNS = dns.New(dnsConfig(r)).Answer
+		cfg := dnsConfig(r)
+		cfg.Outside = outside{s}
+		c.DNS = dns.New(cfg).Answer
 	}
+	c.Egress = s.egress
 	if n.Internal {
 		c.Egress = func(context.Context, slirp.Flow) slirp.Verdict { return slirp.Reject }
 		return c
@@ -48,10 +48,15 @@ func (s *server) rules(r member.Request) slirp.Config {
 	return c
 }
 
+// storeOf is where the containers of a member are kept.
+func storeOf(r member.Request) state.Store {
+	return state.Store{Dir: r.Store.Dir, Run: r.Store.Run, Realm: r.Store.Realm}
+}
+
 // dnsConfig says what the gateway answers.
 func dnsConfig(r member.Request) dns.Config {
 	n := *r.Network
-	store := network.Of(state.Store{Dir: r.Store.Dir, Run: r.Store.Run})
+	store := network.Of(storeOf(r))
 	c := dns.Config{Members: store.Directory(n.Name), Closed: n.Internal, Servers: ip.Addrs(n.DNSServers)}
 	if !n.Internal {
 		c.Host = []netip.Addr{network.HostAlias()}
@@ -69,7 +74,7 @@ func (s *server) hostFor(f slirp.Flow) (host netip.Addr, ok bool) {
 	if f.Dst.Addr() != network.HostAlias() {
 		return netip.Addr{}, false
 	}
-	if s.guests.hostOf(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
+	if s.guests.loopback(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
 	}
 	return hostnet.Primary(netip.Addr{}), true

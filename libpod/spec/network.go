@@ -61,10 +61,12 @@ type Network struct {
 	// (com.docker.network.bridge.enable_icc=false).
 	NoPeers bool `json:"noPeers,omitempty"`
 	// NoDefaultRoute leaves the way out of the containers' routes.
-	NoDefaultRoute bool              `json:"noDefaultRoute,omitempty"`
-	HostIP         Addr              `json:"hostIP,omitzero"`  // where ports are published that name no address
-	Bridge         string            `json:"bridge,omitempty"` // name of the bridge in its own namespace; default made from ID
-	Options        map[string]string `json:"options,omitempty"`
+	NoDefaultRoute bool `json:"noDefaultRoute,omitempty"`
+	// Egress is where its containers may go outside (package egress); none: anywhere.
+	Egress  []string          `json:"egress,omitempty"`
+	HostIP  Addr              `json:"hostIP,omitzero"`  // where ports are published that name no address
+	Bridge  string            `json:"bridge,omitempty"` // name of the bridge in its own namespace; default made from ID
+	Options map[string]string `json:"options,omitempty"`
 }
 
 // Subnet is the addresses of one family.

@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/egress"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/syntax"
@@ -22,6 +24,7 @@ type networkFlags struct {
 	publish, expose            []string
 	dns, dnsSearch, dnsOptions []string
 	loopback                   string
+	egress                     []string
 }
 
 func (o *createFlags) addNetwork(f *pflag.FlagSet) {
@@ -29,6 +32,7 @@ func (o *createFlags) addNetwork(f *pflag.FlagSet) {
 	q.addUses(f)
 	f.BoolVarP(&o.req.Spec.PublishAll, "publish-all", "P", false, "publish what is exposed, at ports that are free")
 	f.StringArrayVar(&q.expose, "expose", nil, "port that the container listens on: PORT[-LAST][/tcp|/udp]")
+	cmdutil.AddEgress(f, &q.egress)
 	q.addDNS(f)
 	f.SetNormalizeFunc(networkWords)
 }
@@ -55,6 +59,19 @@ func (q *networkFlags) readLoopback(s *spec.Container) error {
 		}
 		p := ports[0]
 		s.HostLoopback.Ports = append(s.HostLoopback.Ports, spec.PortRange{First: p.ContainerPort, Last: p.ContainerPort + p.Range - 1})
+	}
+	return nil
+}
+
+// readEgress reads --egress.
+func (q *networkFlags) readEgress(s *spec.Container) error {
+	rules, err := egress.Parse(q.egress)
+	if err != nil {
+		return err
+	}
+	s.Egress = egress.Texts(rules)
+	if mode, _ := s.NetworkMode(); rules != nil && mode != spec.NetworkBridge {
+		return problem.Hint(fmt.Errorf("--egress: does not go with --network %s", mode), "give it to the network: run: nook network create --egress RULE,... NAME")
 	}
 	return nil
 }
@@ -103,6 +120,9 @@ func (o *createFlags) readNetwork(r *container.Request, h host) error {
 		return err
 	}
 	if err := o.net.readLoopback(&r.Spec); err != nil {
+		return err
+	}
+	if err := o.net.readEgress(&r.Spec); err != nil {
 		return err
 	}
 	return o.net.readDNS(&r.Spec)
