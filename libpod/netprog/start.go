@@ -113,8 +113,10 @@ func run(path string, args []string, log, dir string, pid int) (ready *os.File, 
 	}
 	files = append(files, w)
 	_ = os.Remove(filepath.Join(dir, socketName)) // of a run before
-	theirs := []*os.File{null, out, out, ns, w, at}
-	proc, err = sys.StartChild(path, args, os.Environ(), "/", theirs, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}) //nolint:forbidigo // handed on unread
+	proc, err = sys.StartChild(path, args, &os.ProcAttr{
+		Dir: "/", Env: os.Environ(), Files: []*os.File{null, out, out, ns, w, at}, //nolint:forbidigo // handed on unread
+		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+	})
 	if err != nil {
 		_ = ready.Close()
 	}
