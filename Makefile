@@ -40,8 +40,8 @@ unit:      ## unit tests
 script:    ## end-to-end scripts, all or one: make script RUN=run_exit
 	@test/as-user script-here RUN='$(RUN)'
 
-long:      ## the scripts that move bulk data, with 1 GiB (else 64 MiB)
-	@test/as-user script-here RUN='bulk_.*' BULK=1024
+long:      ## the scripts that move bulk data, with 1 GiB (else 64 MiB), and 500 kills (else 100)
+	@test/as-user script-here RUN='(.*bulk|network_crash).*' BULK=1024
 
 script-here: build # as-user's half of script
 	NOOK=$(CURDIR)/$(BIN) NOOK_BULK=$(BULK) $(GO) test ./test -count=1 -timeout 60m -run 'TestScript/script/$(RUN)' $(V)
@@ -77,7 +77,7 @@ cover:     ## coverage of the unit tests
 fixtures:  ## make the test images now (else the first test does)
 	$(GO) run ./test/lab/mklab busybox debian registry machine disk
 
-bench:     ## side by side with podman, crun and bwrap: ratios against docs/bench.md
+bench:     ## side by side with podman, crun and bwrap: ratios against docs/bench.md (ROWS=regexp)
 	@test/bench/run
 
 docs:      ## write docs/commands.md, and check docs against the tree

@@ -235,6 +235,10 @@ func (h *harness) setup(e *testscript.Env) error {
 	e.Setenv("NOOK_TEST", own) // in the environment of every process of this script; see leftovers
 	e.Values[ownKey{}] = own
 	e.Setenv("BULK", strconv.Itoa(h.bulk))
+	e.Setenv("KILLS", "100")
+	if h.bulk > smallBulk {
+		e.Setenv("KILLS", "500")
+	}
 	patience := scriptLimit() * time.Duration(1+h.bulk/smallBulk) / 2
 	limit := time.AfterFunc(patience, func() {
 		h.t.Errorf("%s: still running after %v; its processes:\n%s", filepath.Base(e.WorkDir), patience, strings.Join(leftovers(own), "\n"))

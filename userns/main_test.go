@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
@@ -178,9 +179,18 @@ func beChild() error {
 		return nil
 	case "hold":
 		return present(nil)
-	case "flash":
+	case "flash", "linger":
 		r, err := observe()
-		return errors.Join(err, say(r))
+		if err = errors.Join(err, say(r)); err != nil || role == "flash" {
+			return err
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			defer cancel()
+			_, _ = io.Copy(io.Discard, os.Stdin)
+		}()
+		Linger(ctx, os.Args[1], time.Hour)
+		return nil
 	case "exec":
 		if err := KeepOnExec(); err != nil {
 			return err

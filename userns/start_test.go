@@ -274,3 +274,16 @@ func TestReadyWithoutStart(t *testing.T) {
 		t.Errorf("got %v, %q", err, out)
 	}
 }
+
+// The last member waits for those who come soon; one that is not the last does not.
+func TestLinger(t *testing.T) {
+	needRanges(t)
+	c := newCast(t)
+	last := c.launch("linger").child()
+	next := c.launch("hold").child()
+	if next.User != last.User {
+		t.Errorf("joined %s, want %s, which lingers", next.User, last.User)
+	}
+	another := c.launch("linger").child()
+	waitFor(t, func() bool { return errors.Is(syscall.Kill(another.PID, 0), syscall.ESRCH) })
+}

@@ -45,7 +45,7 @@ func startTool(path string, args ...string) (*tool, error) {
 	}
 	defer null.Close()
 	argv := append([]string{path}, args...)
-	p, err := sys.StartChild(path, argv, []string{"LC_ALL=C"}, "/", []*os.File{null, w, w}, nil)
+	p, err := sys.StartChild(path, argv, &os.ProcAttr{Dir: "/", Env: []string{"LC_ALL=C"}, Files: []*os.File{null, w, w}})
 	if err != nil {
 		r.Close()
 		return nil, err

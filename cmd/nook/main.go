@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"go.podman.io/storage/pkg/reexec"
 
@@ -66,7 +67,9 @@ func run() int {
 		return root.Status(f, container.Again(ctx, f, os.Args[1]))
 	}
 	if os.Args[0] == launch.LaunchName {
-		return root.Status(f, container.Serve(ctx, f))
+		status := root.Status(f, container.Serve(ctx, f))
+		linger(ctx, f)
+		return status
 	}
 	if os.Args[0] == launch.SessionName {
 		return root.Status(f, container.ServeExec(ctx, f))
@@ -75,4 +78,16 @@ func run() int {
 		return root.Status(f, container.ServeProbe(ctx, f))
 	}
 	return root.Main(ctx, f)
+}
+
+// lingering is how long the user namespace outlives its last process.
+const lingering = time.Second
+
+// linger is the end of a process whose client has been told: the next command finds
+// the user namespace made.
+func linger(ctx context.Context, f *cmdutil.Factory) {
+	f.Silence()
+	if p, err := f.Paths(); err == nil && os.Chdir("/") == nil {
+		userns.Linger(ctx, p.Run, lingering)
+	}
 }

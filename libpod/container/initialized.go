@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/attach"
@@ -27,11 +28,22 @@ func (r *running) hold(ctx context.Context, o StartOptions) error {
 	o.Started()
 	_ = o.Hold.Close()
 	ended := make(chan struct{})
+	var mu sync.Mutex
+	holding := true
+	defer func() { // from now on the socket is the monitor's, however soon the command ends
+		mu.Lock()
+		defer mu.Unlock()
+		holding = false
+	}()
 	go func() {
 		defer close(ended)
 		for !sys.Ended(r.first, time.Hour) {
 		}
-		r.listen.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		if holding {
+			r.listen.Close()
+		}
 	}()
 	stop := context.AfterFunc(ctx, func() { r.listen.Close() })
 	defer stop()
@@ -72,6 +84,9 @@ func greet(client *os.File) *starter {
 	t, p, err := s.conn.Read()
 	var hello monitor.Hello
 	if err != nil || t != attach.Open || json.Unmarshal(p, &hello) != nil || !hello.Start {
+		return nil
+	}
+	if client.SetReadDeadline(time.Time{}) != nil {
 		return nil
 	}
 	s.leave = hello.Leave

@@ -107,6 +107,7 @@ type InspectNames struct {
 	PortBindings    map[string][]InspectPort
 	PublishAllPorts bool
 	VolumeDriver    string
+	Egress          []string // where it may go outside; empty: anywhere
 	Dns             []string //nolint:staticcheck // the field's name elsewhere
 	DnsOptions      []string //nolint:staticcheck // as above
 	DnsSearch       []string //nolint:staticcheck // as above
@@ -194,7 +195,7 @@ func describeLimits(c spec.Container) InspectLimits {
 func describeNames(c spec.Container) InspectNames {
 	return InspectNames{
 		ContainerIDFile: c.CIDFile, PortBindings: portBindings(c.Ports), PublishAllPorts: c.PublishAll,
-		Dns: words(c.DNS.Servers), DnsOptions: orEmpty(c.DNS.Options), DnsSearch: orEmpty(c.DNS.Search), ExtraHosts: orEmpty(c.Hosts.Add),
+		Egress: orEmpty(c.Egress), Dns: words(c.DNS.Servers), DnsOptions: orEmpty(c.DNS.Options), DnsSearch: orEmpty(c.DNS.Search), ExtraHosts: orEmpty(c.Hosts.Add),
 	}
 }
 

@@ -19,10 +19,8 @@ func (e *Engine) Networks() network.Store { return network.Of(e.State) }
 // planNetworks completes what was asked for about networks: names in place of ids,
 // ids of containers. Nothing is made yet.
 func (e *Engine) planNetworks(r *Request) error {
-	if r.Run {
-		if err := network.CheckMode(r.Spec); err != nil {
-			return err
-		}
+	if err := checkProgram(r.Spec, r.Run); err != nil {
+		return err
 	}
 	if mode, arg := r.Spec.NetworkMode(); mode == spec.NetworkContainer {
 		other, err := e.State.Lookup(arg)
@@ -35,12 +33,13 @@ func (e *Engine) planNetworks(r *Request) error {
 		r.Spec.Network = spec.NetworkContainer + ":" + other.ID
 	}
 	var err error
-	r.Spec.Networks, err = planUses(e.Networks(), r.Spec.Networks)
+	r.Spec.Networks, err = planUses(e.Networks(), r.Spec.Networks, r.Spec.Egress)
 	return err
 }
 
-// planUses checks which networks are asked for, and puts names in place of ids.
-func planUses(nets network.Store, asked []spec.NetworkUse) ([]spec.NetworkUse, error) {
+// planUses checks which networks are asked for, whether they keep the rules egress,
+// and puts names in place of ids.
+func planUses(nets network.Store, asked []spec.NetworkUse, egress []string) ([]spec.NetworkUse, error) {
 	uses := slices.Clone(asked)
 	for i := range uses {
 		n, err := nets.Lookup(uses[i].Name)
@@ -53,7 +52,7 @@ func planUses(nets network.Store, asked []spec.NetworkUse) ([]spec.NetworkUse, e
 		if uses[i].Name = n.Name; slices.ContainsFunc(uses[:i], func(u spec.NetworkUse) bool { return u.Name == n.Name }) {
 			return nil, fmt.Errorf("network %s: given twice", n.Name)
 		}
-		if err := network.CheckUse(n, uses[i]); err != nil {
+		if err := errors.Join(network.CheckUse(n, uses[i]), network.CheckEgress(n, egress)); err != nil {
 			return nil, err
 		}
 	}

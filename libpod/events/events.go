@@ -50,9 +50,11 @@ const (
 	Died    = "died"
 	// Disconnect is the end of Connect.
 	Disconnect = "disconnect"
-	Exec       = "exec"
-	ExecDied   = "exec_died"
-	Export     = "export"
+	// EgressRefused: a container went where rules keep it from; told once for each place.
+	EgressRefused = "egress-refused"
+	Exec          = "exec"
+	ExecDied      = "exec_died"
+	Export        = "export"
 	// HealthStatus is told when the status changes, and of every check where the
 	// user wants the results here.
 	HealthStatus = "health_status"

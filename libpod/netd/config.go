@@ -2,7 +2,6 @@ package netd
 
 import (
 	"context"
-	"net"
 	"net/netip"
 
 	"github.com/nook-containers/nook/libpod/netd/member"
@@ -10,6 +9,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/dns"
+	"github.com/nook-containers/nook/pkg/hostnet"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -19,9 +19,6 @@ func (s *server) config(r member.Request) slirp.Config {
 	egress := c.Egress
 	c.Egress = func(ctx context.Context, f slirp.Flow) slirp.Verdict {
 		s.hurry()
-		if egress == nil {
-			return slirp.Allow
-		}
 		return egress(ctx, f)
 	}
 	return c
@@ -38,8 +35,11 @@ func (s *server) rules(r member.Request) slirp.Config {
 		*to = slirp.Subnet{Prefix: ip.Prefix(sub.Prefix), Gateway: ip.Addr(sub.Gateway)}
 	}
 	if n.DNS {
-		c.DNS = dns.New(dnsConfig(r)).Answer
+		cfg := dnsConfig(r)
+		cfg.Outside = outside{s}
+		c.DNS = dns.New(cfg).Answer
 	}
+	c.Egress = s.egress
 	if n.Internal {
 		c.Egress = func(context.Context, slirp.Flow) slirp.Verdict { return slirp.Reject }
 		return c
@@ -48,10 +48,15 @@ func (s *server) rules(r member.Request) slirp.Config {
 	return c
 }
 
+// storeOf is where the containers of a member are kept.
+func storeOf(r member.Request) state.Store {
+	return state.Store{Dir: r.Store.Dir, Run: r.Store.Run, Realm: r.Store.Realm}
+}
+
 // dnsConfig says what the gateway answers.
 func dnsConfig(r member.Request) dns.Config {
 	n := *r.Network
-	store := network.Of(state.Store{Dir: r.Store.Dir, Run: r.Store.Run})
+	store := network.Of(storeOf(r))
 	c := dns.Config{Members: store.Directory(n.Name), Closed: n.Internal, Servers: ip.Addrs(n.DNSServers)}
 	if !n.Internal {
 		c.Host = []netip.Addr{network.HostAlias()}
@@ -69,30 +74,8 @@ func (s *server) hostFor(f slirp.Flow) (host netip.Addr, ok bool) {
 	if f.Dst.Addr() != network.HostAlias() {
 		return netip.Addr{}, false
 	}
-	if s.guests.hostOf(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
+	if s.guests.loopback(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
 	}
-	return primaryAddr(), true
-}
-
-// elsewhere is an address that is not on any link: how the host would reach it
-// says which of its addresses others see. Nothing is sent there (RFC 5737).
-const elsewhere = "192.0.2.1:9"
-
-// primaryAddr is the IPv4 address of the host that the way out has, or without one
-// any other than loopback; the zero Addr if there is none.
-func primaryAddr() netip.Addr {
-	if c, err := net.Dial("udp4", elsewhere); err == nil { //nolint:noctx // connect(2) of a datagram socket does not wait
-		defer c.Close()
-		if a, ok := c.LocalAddr().(*net.UDPAddr); ok && !a.IP.IsLoopback() {
-			return a.AddrPort().Addr()
-		}
-	}
-	addrs, _ := net.InterfaceAddrs() // none is an answer too
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
-			return p.Addr()
-		}
-	}
-	return netip.Addr{}
+	return hostnet.Primary(netip.Addr{}), true
 }

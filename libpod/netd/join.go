@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/spec/ip"
@@ -66,9 +67,14 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 		}
 	}
 	m := &membership{Member: *r.Member, conn: conn, gone: make(chan struct{})}
+	if m.rights, err = newRights(m.Member, s.network); err != nil {
+		return nil, err
+	}
 	if err := s.checkAddrs(m); err != nil {
 		return nil, err
 	}
+	s.guests.add(m.rights) // before it can send
+	undo.Push("forget the guest", func() error { s.guests.remove(m.rights); return nil })
 	if err := s.connect(m, files, &undo); err != nil {
 		return nil, err
 	}
@@ -77,7 +83,6 @@ func (s *server) join(conn *sys.PacketConn, r member.Request, files []*os.File) 
 		return nil, err
 	}
 	s.members[m.ID] = m
-	s.guests.add(m.Member)
 	s.note()
 	return m, nil
 }
@@ -163,7 +168,7 @@ func (s *server) drop(m *membership) {
 // forget ends a membership, but for its interface.
 func (s *server) forget(m *membership) {
 	s.unpublish(m)
-	s.guests.remove(m.Member)
+	s.guests.remove(m.rights)
 	delete(s.members, m.ID)
 	close(m.gone)
 }
@@ -251,7 +256,10 @@ func (s *server) start(r member.Request, inherited []*os.File) (err error) {
 	if err = sw.AttachTAP(); err != nil {
 		return errors.Join(fmt.Errorf("network %s: %w", n.Name, err), taps[0].Close())
 	}
-	s.network = n
+	s.network, s.events = n, events.Of(storeOf(r))
+	if len(inherited) > 0 || anyLeft(s.dir, "") {
+		s.guests.inherited()
+	}
 	stack, err := netstack.Backend{}.Start(s.ctx, link, s.config(r))
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)

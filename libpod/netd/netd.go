@@ -39,6 +39,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/netd/member"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/bridge"
@@ -75,6 +76,7 @@ type server struct {
 	bridge   *bridge.Switch
 	stack    slirp.Network
 	guests   *guests
+	events   events.Log
 	members  map[string]*membership // by id
 	inherits chan struct{}          // closed when a member has brought the namespace
 	conns    int                    // being served
@@ -91,10 +93,11 @@ type server struct {
 type membership struct {
 	member.Member
 
-	conn  *sys.PacketConn
-	port  uint32 // at the bridge
-	ports []slirp.Port
-	gone  chan struct{} // closed when it is not there any more
+	conn   *sys.PacketConn
+	rights *rights
+	port   uint32 // at the bridge
+	ports  []slirp.Port
+	gone   chan struct{} // closed when it is not there any more
 }
 
 // Serve is the process of the network in dir, which clients reach at listen. It
@@ -228,6 +231,7 @@ func (s *server) do(conn *sys.PacketConn, joined **membership, r member.Request,
 		*joined, err = s.join(conn, r, files)
 		if err == nil {
 			reply.Ports, give = publicPorts((*joined).ports), []*os.File{s.ns}
+			reply.Limited = r.Limited()
 		}
 	case member.Prepare:
 		err = s.prepare(r)

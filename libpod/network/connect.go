@@ -48,6 +48,9 @@ func (s Store) Connect(ctx context.Context, c *state.Container, use spec.Network
 		if _, in := Uses(cfg.Spec, n.Name); in {
 			return fmt.Errorf("container %s: %w %s", cfg.Name, ErrConnected, n.Name)
 		}
+		if err := CheckEgress(n, cfg.Spec.Egress); err != nil {
+			return err
+		}
 		cfg.Spec.Networks = append(slices.Clone(cfg.Spec.Networks), use)
 		if running {
 			return live.Connect(ctx, c, n, use)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/nook-containers/nook/libpod/egress"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/syntax"
@@ -26,6 +27,7 @@ type Request struct {
 	Internal   bool
 	NoDNS      bool
 	DNSServers []netip.Addr
+	Egress     []string // rules of package egress
 	Labels     map[string]string
 	Options    syntax.NetworkOptions
 	Bridge     string // name of the bridge; default bridgeName
@@ -81,7 +83,7 @@ func Plan(r Request, others []spec.Network, taken []Taken) (spec.Network, error)
 	n := spec.Network{
 		Version: spec.Version, Name: r.Name, ID: ID(r.Name), Driver: r.Driver, Internal: r.Internal, DNS: !r.NoDNS,
 		DNSServers: ip.Texts(r.DNSServers), Labels: r.Labels, MTU: r.Options.MTU, Isolate: r.Options.Isolate, NoPeers: r.Options.NoPeers,
-		NoDefaultRoute: r.Options.NoDefaultRoute, HostIP: r.Options.HostIP, Bridge: r.Bridge, Options: maps.Clone(r.Options.Given),
+		NoDefaultRoute: r.Options.NoDefaultRoute, HostIP: r.Options.HostIP, Egress: r.Egress, Bridge: r.Bridge, Options: maps.Clone(r.Options.Given),
 	}
 	if n.Driver == "" {
 		n.Driver = spec.BridgeDriver
@@ -323,7 +325,17 @@ func Validate(n spec.Network) error {
 	if _, err := ip.ParseAddr(n.HostIP); err != nil {
 		errs = append(errs, fmt.Errorf("ports of the host: %w", err))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, CheckEgress(n, n.Egress))...)
+}
+
+// CheckEgress finds rules of egress that cannot be kept in a network.
+func CheckEgress(n spec.Network, rules []string) error {
+	parsed, err := egress.Parse(rules)
+	if err == nil && !n.DNS && egress.HasNames(parsed) {
+		err = problem.Hint(fmt.Errorf("network %s: has no resolver, which rules of egress with names need", n.Name),
+			"give addresses in --egress, or make the network without --disable-dns")
+	}
+	return err
 }
 
 func checkSubnet(text spec.Subnet) error {

@@ -67,6 +67,9 @@ type Container struct {
 	Expose         []Port       `json:"expose,omitempty"`         // without host's side
 	DNS            DNS          `json:"dns,omitzero"`
 	HostLoopback   Loopback     `json:"hostLoopback,omitzero"`
+	// Egress is where the container may go outside of its networks (package egress);
+	// none: anywhere.
+	Egress []string `json:"egress,omitempty"`
 
 	// Isolation. IPC, PID, UTS and CgroupNS are empty, NSHost or NSContainer and an
 	// id, IPC also one of its own words.

@@ -48,6 +48,18 @@ type Members interface {
 	Servers(guest netip.Addr) []netip.Addr
 }
 
+// Outside decides which names others may be asked for. Names are as Members has them.
+// Its methods are called from many goroutines.
+type Outside interface {
+	// MayAsk reports whether a guest may have others asked for a name. Where it may
+	// not, the name does not exist.
+	MayAsk(ctx context.Context, guest netip.Addr, name string) bool
+
+	// Answered tells which addresses others gave for a name, before the guest gets
+	// them.
+	Answered(guest netip.Addr, name string, addrs []netip.Addr)
+}
+
 // Config says what a network's guests are answered. The zero value passes all on to
 // the host's servers.
 type Config struct {
@@ -57,6 +69,7 @@ type Config struct {
 	Gateway []netip.Addr   // of the network
 
 	Closed  bool         // nothing is passed on
+	Outside Outside      // nil: everything is
 	Servers []netip.Addr // in place of the host's
 	// ResolvConf are files to find the host's servers in, of which the first that has
 	// some counts. Default: DefaultResolvConf.
@@ -126,7 +139,7 @@ func (r *Resolver) Answer(ctx context.Context, q slirp.DNSQuery) []byte {
 	if answer, ok := r.local(m); ok {
 		return answer
 	}
-	if r.cfg.Closed {
+	if r.cfg.Closed || r.cfg.Outside != nil && !r.cfg.Outside.MayAsk(ctx, m.guest, m.name) {
 		return m.reply(dnsmessage.RCodeNameError, nil)
 	}
 	return r.forward(ctx, m)

@@ -39,6 +39,9 @@ func (r *Resolver) forward(ctx context.Context, m *query) []byte {
 	if answer == nil {
 		return m.reply(dnsmessage.RCodeServerFailure, nil)
 	}
+	if r.cfg.Outside != nil {
+		r.cfg.Outside.Answered(m.guest, m.name, addressesIn(answer))
+	}
 	copy(answer, m.msg[:2])
 	if m.udp && len(answer) > m.size {
 		return m.truncated()

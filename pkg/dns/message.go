@@ -256,3 +256,36 @@ func reverse(name string) (netip.Addr, bool) {
 	}
 	return netip.AddrFrom16(b), true
 }
+
+// addressesIn are the addresses that an answer has, under whichever of the names that
+// its question leads to.
+func addressesIn(answer []byte) (addrs []netip.Addr) {
+	var p dnsmessage.Parser
+	if _, err := p.Start(answer); err != nil || p.SkipAllQuestions() != nil {
+		return nil
+	}
+	for {
+		h, err := p.AnswerHeader()
+		if err != nil {
+			return addrs
+		}
+		switch h.Type {
+		case dnsmessage.TypeA:
+			r, err := p.AResource()
+			if err != nil {
+				return addrs
+			}
+			addrs = append(addrs, netip.AddrFrom4(r.A))
+		case dnsmessage.TypeAAAA:
+			r, err := p.AAAAResource()
+			if err != nil {
+				return addrs
+			}
+			addrs = append(addrs, netip.AddrFrom16(r.AAAA))
+		default:
+			if p.SkipAnswer() != nil {
+				return addrs
+			}
+		}
+	}
+}

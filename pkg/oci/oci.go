@@ -88,6 +88,10 @@ type Config struct {
 	// Held is kept open by init until the command runs.
 	Held *os.File
 
+	// Meanwhile is called while the container's init, whose pid it gets, sets itself
+	// up. Its error is Create's, unless init has one of its own.
+	Meanwhile func(pid int) error
+
 	// Seed becomes the container where its namespaces are those of Spec and it is
 	// in Cgroup; else it is of no use. nil: Create starts an init itself.
 	Seed *Seed
@@ -174,11 +178,18 @@ func Create(ctx context.Context, c Config) (_ *Container, err error) {
 	if err := l.brief(); err != nil {
 		return nil, err
 	}
+	var merr error
+	if c.Meanwhile != nil {
+		merr = c.Meanwhile(ctr.PID)
+	}
 	if err := ctr.awaitReady(&c); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		return nil, err
+	}
+	if merr != nil {
+		return nil, merr
 	}
 	if c.Gate != nil {
 		ctr.closeSync()

@@ -154,7 +154,7 @@ func (f *sprout) startNew(program string) (*sys.Child, error) {
 	if f.cgroup != nil {
 		attr.UseCgroupFD, attr.CgroupFD = true, int(f.cgroup.Fd())
 	}
-	return sys.StartChild(program, []string{plan.InitName}, initEnv(), "", f.files, attr)
+	return sys.StartChild(program, []string{plan.InitName}, &os.ProcAttr{Env: initEnv(), Files: f.files, Sys: attr})
 }
 
 // startJoined starts init where some can only be joined before it exists.

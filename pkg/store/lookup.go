@@ -71,7 +71,10 @@ func matchName(images []storage.Image, ref string, candidates func(string) []str
 	full := func(repo string) func(*storage.Image) bool {
 		return func(i *storage.Image) bool { return hasName(i, repo, tag) }
 	}
-	for _, c := range append([]string{repo}, candidates(repo)...) {
+	if found := pick(images, full(repo)); len(found) > 0 {
+		return found // without reading any configuration
+	}
+	for _, c := range candidates(repo) {
 		if found := pick(images, full(c)); len(found) > 0 {
 			return found
 		}

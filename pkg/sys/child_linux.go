@@ -23,19 +23,17 @@ type Child struct {
 // ChildOf returns the child with that pid, which has not been waited for.
 func ChildOf(pid int) *Child { return &Child{Pid: pid} }
 
-// StartChild starts the program at path. files become its descriptors from 0 on;
-// nil ones are closed in it. env is all of its environment, dir "" this process's
-// directory.
-func StartChild(path string, argv, env []string, dir string, files []*os.File, attr *syscall.SysProcAttr) (*Child, error) {
-	fds := make([]uintptr, len(files))
-	for i, f := range files {
+// StartChild is os.StartProcess, but for Env: nil is an empty environment.
+func StartChild(path string, argv []string, attr *os.ProcAttr) (*Child, error) {
+	fds := make([]uintptr, len(attr.Files))
+	for i, f := range attr.Files {
 		fds[i] = ^uintptr(0)
 		if f != nil {
 			fds[i] = f.Fd()
 		}
 	}
-	pid, _, err := syscall.StartProcess(path, argv, &syscall.ProcAttr{Dir: dir, Env: env, Files: fds, Sys: attr})
-	runtime.KeepAlive(files)
+	pid, _, err := syscall.StartProcess(path, argv, &syscall.ProcAttr{Dir: attr.Dir, Env: attr.Env, Files: fds, Sys: attr.Sys})
+	runtime.KeepAlive(attr.Files)
 	if err != nil {
 		return nil, &os.PathError{Op: "fork/exec", Path: path, Err: err}
 	}

@@ -16,7 +16,7 @@ func TestChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	c, err := sys.StartChild("/bin/sh", []string{"sh", "-c", "echo $0 $A; pwd; exit 3"}, []string{"A=b"}, "/usr", []*os.File{nil, w}, nil)
+	c, err := sys.StartChild("/bin/sh", []string{"sh", "-c", "echo $0 $A; pwd; exit 3"}, &os.ProcAttr{Env: []string{"A=b"}, Dir: "/usr", Files: []*os.File{nil, w}})
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestChild(t *testing.T) {
 }
 
 func TestChildKilled(t *testing.T) {
-	c, err := sys.StartChild("/bin/sleep", []string{"sleep", "1000"}, nil, "", nil, nil)
+	c, err := sys.StartChild("/bin/sleep", []string{"sleep", "1000"}, &os.ProcAttr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestChildKilled(t *testing.T) {
 }
 
 func TestChildMissing(t *testing.T) {
-	_, err := sys.StartChild("/no/such", []string{"x"}, nil, "", nil, nil)
+	_, err := sys.StartChild("/no/such", []string{"x"}, &os.ProcAttr{})
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/no/such") {
 		t.Errorf("got %v", err)
 	}

@@ -1,7 +1,7 @@
 // Command bench times nook beside its peers on this machine, as the current
 // user, and prints how they compare:
 //
-//	bench -nook PROGRAM [-runs N]
+//	bench -nook PROGRAM [-runs N] [-rows REGEXP]
 //
 // hyperfine takes the times, the peers are whatever is installed: podman, crun,
 // bwrap, tar. A peer that is missing is named, and its comparisons are left out.
@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ type command struct {
 type bench struct {
 	dir, nook, rootfs, layer, registry string
 	runs                               int
+	only                               *regexp.Regexp // rows by name; nil: all
 	have                               map[string]bool
 }
 
@@ -50,6 +52,10 @@ func main() {
 	flag.StringVar(&b.layer, "layer", "", "compressed tar archive of a large layer")
 	flag.StringVar(&b.registry, "registry", "", "host:port that has lab/everything")
 	flag.IntVar(&b.runs, "runs", 20, "runs of each command")
+	flag.Func("rows", "only those whose names match", func(s string) (err error) {
+		b.only, err = regexp.Compile(s)
+		return err
+	})
 	flag.Parse()
 	if err := b.main(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -75,12 +81,17 @@ func (b *bench) main() (err error) {
 	}
 	fmt.Fprintln(tw, "\nWORK\tTIME (ms, median)\tRATIO\tBAR\tAIM\t")
 	for _, r := range b.rows() {
+		if !b.wants(r.name) {
+			continue
+		}
 		if err := b.measure(tw, r); err != nil {
 			return errors.Join(err, tw.Flush())
 		}
 	}
 	return tw.Flush()
 }
+
+func (b *bench) wants(row string) bool { return b.only == nil || b.only.MatchString(row) }
 
 // peers prints which tools take part.
 func (b *bench) peers() {
@@ -143,6 +154,7 @@ func (b *bench) rows() []row {
 			{tool: "crun", line: "crun --cgroup-manager=disabled run --bundle bundle b"},
 			{tool: "bwrap", line: "bwrap --unshare-all --uid 0 --gid 0 --bind root / --proc /proc --dev /dev true"},
 		}},
+		{name: "run --rm IMG true", bar: 5, aim: 8, cmds: b.both("run --rm localhost/bench true", "")},
 		{name: "--version", bar: 4, aim: 6, cmds: b.both("--version", "")},
 		{name: "ps", bar: 4, aim: 6, cmds: b.both("ps", "")},
 		{name: "exec", bar: 8, aim: 15, cmds: b.both("exec bench true",

@@ -11,13 +11,26 @@ import (
 	"time"
 )
 
-// idle prints how much memory a container takes that only waits: the
-// proportional set size (proc_pid_smaps(5)) of every process that its start left
+// idle prints how much memory a container takes that only waits, with the default
+// network and without any: the proportional set size (proc_pid_smaps(5)) of every process that its start left
 // behind, but its own.
 func (b *bench) idle(w io.Writer) error {
 	fmt.Fprintln(w, "IDLE CONTAINER\tPSS (MB)\tRATIO\tBAR (MB)\tAIM (MB)\t")
+	for _, flags := range []string{"", "--network none "} {
+		if err := b.idleWith(w, flags); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) idleWith(w io.Writer, flags string) error {
+	name := "run -d " + flags
+	if !b.wants("idle " + name) {
+		return nil
+	}
 	var own float64
-	for _, c := range b.both("run -d --name idle --network none localhost/bench sleep 1000", "") {
+	for _, c := range b.both("run -d --name idle "+flags+"localhost/bench sleep 1000", "") {
 		if !b.have[c.tool] {
 			continue
 		}
@@ -33,7 +46,7 @@ func (b *bench) idle(w io.Writer) error {
 		}
 		if c.tool == "nook" {
 			own = total
-			fmt.Fprintf(w, "\tnook %.1f\t\t4\t2\t\n", total)
+			fmt.Fprintf(w, "%s\tnook %.1f\t\t4\t2\t\n", name, total)
 		} else {
 			fmt.Fprintf(w, "\t%s %.1f\t%.1f\t\t\t\n", c.tool, total, total/own)
 		}
@@ -62,7 +75,7 @@ func processes() map[string]string {
 // settled is pss when the process has given back what its start took.
 func (b *bench) settled(pid string) float64 {
 	least := b.pss(pid)
-	for range 10 {
+	for range 40 { // a network waits until its guests are quiet
 		time.Sleep(200 * time.Millisecond)
 		least = min(least, b.pss(pid))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/egress"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/syntax"
@@ -17,7 +18,7 @@ import (
 type createOptions struct {
 	driver, ipamDriver, bridge    string
 	subnets, gateways, ranges     []string
-	labels, opts, dns             []string
+	labels, opts, dns, egress     []string
 	internal, ipv6, noDNS, ignore bool
 }
 
@@ -32,7 +33,14 @@ in it find each other by name; those of other networks are out of reach.
 Without --subnet the addresses are some that neither other networks nor the host
 have. Options (-o KEY=VALUE) are mtu, isolate, no_default_route and Docker's
 com.docker.network.driver.mtu, com.docker.network.bridge.name, .enable_icc and
-.host_binding_ipv4.`,
+.host_binding_ipv4.
+
+--egress says where the containers may go outside of the network: none, or NAME,
+*.DOMAIN, ADDRESS or ADDRESS/BITS, each with :PORT or :FIRST-LAST behind it or not. A
+container that has rules of its own goes where both allow it. Names are checked by the
+network's resolver, which finds no others; what a connection says inside is not looked
+at. Containers of the network reach each other in any case. What was refused:
+nook events --stream=false --filter event=egress-refused`,
 		Example: "  nook network create back\n  nook network create --subnet 10.90.0.0/24 --gateway 10.90.0.254 --ipv6 back",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -54,6 +62,7 @@ com.docker.network.driver.mtu, com.docker.network.bridge.name, .enable_icc and
 	fl.StringArrayVarP(&o.opts, "opt", "o", nil, "option: KEY=VALUE")
 	fl.BoolVar(&o.noDNS, "disable-dns", false, "containers do not find each other by name")
 	fl.StringSliceVar(&o.dns, "dns", nil, "server to ask for names of others (default: the host's)")
+	cmdutil.AddEgress(fl, &o.egress)
 	fl.BoolVar(&o.ignore, "ignore", false, "it is no error if the network is there already")
 	fl.StringVar(&o.bridge, "interface-name", "", "name of the bridge in its own namespace")
 	fl.StringVar(&o.ipamDriver, "ipam-driver", hostLocal, "who deals out addresses; there is only host-local")
@@ -78,6 +87,11 @@ func (o *createOptions) request(args []string) (network.Request, error) {
 			return r, err
 		}
 	}
+	rules, err := egress.Parse(o.egress)
+	if err != nil {
+		return r, err
+	}
+	r.Egress = egress.Texts(rules)
 	for _, l := range o.labels {
 		key, value, err := syntax.Label(l)
 		if err != nil {

@@ -27,6 +27,7 @@ type Inspect struct {
 	Internal          bool                 `json:"internal"`
 	DNSEnabled        bool                 `json:"dns_enabled"`
 	NetworkDNSServers []string             `json:"network_dns_servers,omitempty"`
+	Egress            []string             `json:"egress,omitempty"` // where its containers may go outside; nil: anywhere
 	Labels            map[string]string    `json:"labels"`
 	Options           map[string]string    `json:"options"`
 	IPAMOptions       map[string]string    `json:"ipam_options"`
@@ -106,7 +107,7 @@ func (*Inspect) Routes() []string { return []string{} }
 func describe(s network.Store, n spec.Network, users []*state.Container) (*Inspect, error) {
 	in := &Inspect{
 		Name: n.Name, ID: n.ID, Driver: n.Driver, NetworkInterface: n.Bridge, Created: n.Created, IPv6Enabled: n.IPv6, Internal: n.Internal,
-		DNSEnabled: n.DNS, Labels: n.Labels, Options: n.Options, IPAMOptions: map[string]string{"driver": hostLocal},
+		DNSEnabled: n.DNS, Egress: n.Egress, Labels: n.Labels, Options: n.Options, IPAMOptions: map[string]string{"driver": hostLocal},
 		Containers: map[string]Container{}, users: len(users),
 	}
 	for _, m := range []*map[string]string{&in.Labels, &in.Options} {

@@ -182,6 +182,9 @@ func line(e events.Event, whole bool) string { //nolint:revive // the flag's val
 		id = id[:min(12, len(id))]
 	}
 	head := strings.Join([]string{e.Time.Format("2006-01-02 15:04:05.999999999 -0700 MST"), e.Type, e.Action}, " ")
+	if e.Action == events.EgressRefused {
+		return fmt.Sprintf("%s %s %s (container=%s, destination=%s)", head, id, e.Name, e.Attributes["containerName"], e.Attributes["destination"])
+	}
 	if e.Type != events.Container {
 		return head + " " + strings.TrimSpace(id+" "+e.Name)
 	}

@@ -69,8 +69,9 @@ type Request struct {
 // Store is where containers are kept (state.Store): the process finds their names
 // there.
 type Store struct {
-	Dir string `json:"dir"`
-	Run string `json:"run"`
+	Dir   string `json:"dir"`
+	Run   string `json:"run"`
+	Realm string `json:"realm,omitempty"`
 }
 
 // Member is a container in a network.
@@ -90,6 +91,8 @@ type Member struct {
 	// Host is what it reaches of the host's loopback by network.HostAlias, beside the host's own
 	// address.
 	Host spec.Loopback `json:"host,omitzero"`
+	// Egress is where it may go outside, beside what the network says.
+	Egress []string `json:"egress,omitempty"`
 	// Again tells that the interface may be there: the process is a new one.
 	Again bool `json:"again,omitempty"`
 }
@@ -104,6 +107,8 @@ type Reply struct {
 	Busy    *spec.Port  `json:"busy,omitempty"`  // with CodeBusy: which
 	Ports   []spec.Port `json:"ports,omitempty"` // Join, Publish: with their host ports
 	State   *State      `json:"state,omitempty"` // Show
+	// Limited tells a Join with rules of egress that they are kept.
+	Limited bool `json:"limited,omitempty"`
 }
 
 // Codes of errors that a caller can do something about.
@@ -184,7 +189,18 @@ func (c *Conn) Ask(r Request, files ...*os.File) (Reply, []*os.File, error) {
 	if err := c.sock.Send(data, files...); err != nil {
 		return Reply{}, nil, lost(err)
 	}
-	return c.answer()
+	reply, got, err := c.answer()
+	if err == nil && r.Limited() && !reply.Limited {
+		closeAll(got)
+		return reply, nil, &Error{Text: "rules of egress: " + ErrOldProcess.Error(), Code: CodeOp}
+	}
+	return reply, got, err
+}
+
+// Limited reports whether r asks for rules of egress, of which a process of an older
+// version knows nothing.
+func (r Request) Limited() bool {
+	return r.Op == Join && (r.Network != nil && len(r.Network.Egress) > 0 || r.Member != nil && len(r.Member.Egress) > 0)
 }
 
 // Tell sends a request whose answer Next returns.
