@@ -46,6 +46,8 @@ func condition(cond string) (bool, error) {
 		return hasCgroup(arg)
 	case "lowports":
 		return lowPorts()
+	case "routed":
+		return routed()
 	case "machine":
 		return os.Getenv("NOOK_MACHINE") == arg, nil
 	}
@@ -60,6 +62,20 @@ func lowPorts() (bool, error) {
 	}
 	first, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	return first <= 80, err
+}
+
+// routed reports whether the host has a default route, by IPv4 (proc_pid_net(5)).
+func routed() (bool, error) {
+	text, err := os.ReadFile("/proc/self/net/route")
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 7 && f[1] == "00000000" && f[7] == "00000000" {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func exists(path string) bool {

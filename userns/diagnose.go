@@ -28,6 +28,8 @@ var (
 	ErrMountNSDisabled = errors.New("mount namespaces are disabled (user.max_mnt_namespaces=0)")
 	ErrUserNSLimit     = errors.New("too many user or mount namespaces, or too deeply nested")
 	ErrAppArmor        = errors.New("AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns=1)")
+	ErrProfile         = errors.New("the AppArmor profile of this process forbids user namespaces")
+	ErrSecurityModule  = errors.New("a security module of the kernel forbids user namespaces")
 	ErrSeccomp         = errors.New("a seccomp filter forbids user namespaces")
 	ErrChroot          = errors.New("not allowed inside a chroot")
 	ErrUnmappedSelf    = errors.New("this process's own ids are not mapped in its user namespace")
@@ -60,7 +62,20 @@ func Diagnose(f Facts, fail Failure) error {
 	if err := f.cloneProblem(fail.Err); err != nil {
 		return fmt.Errorf("user namespace: %w", err)
 	}
+	if fail.Step == "clone" && errors.Is(fail.Err, syscall.EACCES) {
+		return fmt.Errorf("user namespace: %w", f.moduleProblem())
+	}
 	return problem.Hint(fmt.Errorf("user namespace: %w", fail), "compare: unshare --user --mount true")
+}
+
+// moduleProblem names who answers clone(2) with EACCES: the kernel itself never
+// does (clone(2)), only its security modules.
+func (f Facts) moduleProblem() error {
+	if f.AppArmorLabel == "" || f.AppArmorLabel == "unconfined" {
+		return problem.Hint(ErrSecurityModule, "look for which, and what it reports: cat /sys/kernel/security/lsm; sudo journalctl -k -g denied")
+	}
+	return problem.Hint(fmt.Errorf("%w: %s", ErrProfile, f.AppArmorLabel),
+		`in the file of /etc/apparmor.d that has this profile, add the rule "userns,"; then: sudo apparmor_parser -r FILE`)
 }
 
 // Problems lists everything in f that keeps the user from a user namespace with

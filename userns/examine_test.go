@@ -25,7 +25,7 @@ func TestExamineFakedHosts(t *testing.T) {
 		check, found, fix string
 	}{
 		"AppArmor of Ubuntu": {
-			map[string]string{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n", "/proc/self/attr/current": "unconfined\n"},
+			map[string]string{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n", "/proc/self/attr/apparmor/current": "unconfined\n"},
 			checkSpace, "AppArmor restricts user namespaces", "sudo apparmor_parser -r /etc/apparmor.d/nook",
 		},
 		"Debian's switch": {

@@ -99,11 +99,8 @@ func (h Host) collectKernel(f *Facts) error {
 		return err
 	}
 	f.Chroot = mounts != "" && !mountedAtRoot(mounts)
-	if f.AppArmorRestrict >= 0 { // the attribute belongs to another module elsewhere
-		label, err := h.read("/proc/self/attr/current")
-		if err == nil {
-			f.AppArmorLabel = strings.TrimSpace(strings.TrimRight(label, "\x00"))
-		}
+	if label, err := h.read("/proc/self/attr/apparmor/current"); err == nil { // else there is no AppArmor
+		f.AppArmorLabel = strings.TrimSpace(strings.TrimRight(label, "\x00"))
 	}
 	osr, err := h.osRelease()
 	if err != nil {

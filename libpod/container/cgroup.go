@@ -118,7 +118,11 @@ func limitsOf(r spec.Resources) ([]cgroups.Write, error) {
 			if err != nil {
 				return nil, err
 			}
-			devices[d.Path] = ocispec.DeviceNumber{Major: major, Minor: minor}
+			n := ocispec.DeviceNumber{Major: major, Minor: minor}
+			if err := wholeDisk(blockDevices, d.Path, n); err != nil {
+				return nil, err
+			}
+			devices[d.Path] = n
 		}
 	}
 	writes, err := limits.Plan(ocispec.Resources(r, devices))

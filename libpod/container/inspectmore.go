@@ -26,9 +26,9 @@ type InspectFiles struct {
 	StaticDir       string
 	LogPath         string
 	OCIRuntime      string
-	MountLabel      string // there are no labels of SELinux and no profiles of AppArmor
+	MountLabel      string // there are no labels of SELinux
 	ProcessLabel    string
-	AppArmorProfile string
+	AppArmorProfile string   // that was asked for; else it has that of nook, if any
 	EffectiveCaps   []string // at its latest start, or where it never ran, as far as its image is not needed to tell
 	BoundingCaps    []string
 	GraphDriver     InspectDriver
@@ -125,7 +125,7 @@ type InspectUlimit struct {
 func describeFiles(c *state.Container, st state.Status) (InspectFiles, error) {
 	out := InspectFiles{
 		ImageDigest: c.ImageDigest, Platform: "linux", StaticDir: c.Dir(), OCIRuntime: first(st.Run.Runtime, "nook"),
-		GraphDriver: InspectDriver{Name: c.Driver}, Dependencies: orEmpty(c.Spec.Requires),
+		GraphDriver: InspectDriver{Name: c.Driver}, Dependencies: orEmpty(c.Spec.Requires), AppArmorProfile: c.Spec.Security.AppArmor,
 	}
 	set, added, err := ocispec.Capabilities(ocispec.CapAdd(c.Spec), c.Spec.CapDrop)
 	if err != nil {

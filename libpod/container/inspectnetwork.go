@@ -121,8 +121,14 @@ type Published struct {
 // PortsNow are the ports of c: as they are published if it runs, else as it asks
 // for them.
 func PortsNow(c *state.Container, st state.Status) []spec.Port {
-	if !st.Alive() || len(st.Run.Ports) == 0 {
-		return Ports(c.Spec, c.Image)
+	if !st.Alive() {
+		asked := Ports(c.Spec, c.Image)
+		for i, p := range asked {
+			if p.HostRange != 0 { // not chosen yet
+				asked[i].HostPort, asked[i].HostRange = 0, 0
+			}
+		}
+		return asked
 	}
 	var out []spec.Port
 	for _, p := range st.Run.Ports { // each on its own
@@ -143,8 +149,13 @@ func follows(p, next spec.Port) bool {
 
 // PublishedPorts lists what is published of c, one by one. A range is as many.
 func PublishedPorts(c *state.Container, st state.Status) []Published {
+	return EachPort(PortsNow(c, st))
+}
+
+// EachPort lists ports one by one.
+func EachPort(ports []spec.Port) []Published {
 	var out []Published
-	for _, p := range PortsNow(c, st) {
+	for _, p := range ports {
 		host := ip.Addr(p.HostIP)
 		if !host.IsValid() {
 			host = netip.IPv4Unspecified()
@@ -183,6 +194,9 @@ func portBindings(ports []spec.Port) map[string][]InspectPort {
 			b := InspectPort{HostIP: string(p.HostIP)}
 			if p.HostPort != 0 {
 				b.HostPort = strconv.Itoa(int(p.HostPort + i))
+			}
+			if p.HostRange != 0 {
+				b.HostPort += "-" + strconv.Itoa(int(p.HostPort)+int(p.HostRange)-1)
 			}
 			out[key] = append(out[key], b)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/nook-containers/nook/libpod/netprog"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/spec/ip"
@@ -22,6 +23,7 @@ type netView struct {
 	gateways []netip.Addr // that answer names
 	host     netip.Addr   // leads to the host; not valid: nothing does
 	servers  []netip.Addr // where no gateway answers names; none: the host's
+	outside  bool         // names of containers are not known, so the host's search domains are of use
 }
 
 // netView looks up what n leased for c, or what the container has whose network c
@@ -36,10 +38,15 @@ func (e *Engine) netView(c *state.Container, n *Nets) (netView, error) {
 		for _, l := range n.leased() {
 			v.add(l.network, l.lease)
 		}
+	case spec.NetworkPasta, spec.NetworkSlirp:
+		return v, v.addProgram(c.Spec)
 	case spec.NetworkContainer:
 		other, err := e.State.Lookup(id)
 		if err != nil {
 			return v, err
+		}
+		if theirs, _ := other.Spec.NetworkMode(); netprog.Of(theirs) {
+			return v, v.addProgram(other.Spec)
 		}
 		for _, use := range other.Spec.Networks {
 			lease, ok, err := e.Networks().LeaseOf(use.Name, other.ID)
@@ -71,13 +78,16 @@ func (v *netView) add(n spec.Network, l network.Lease) {
 // host's, or the image's. Names of containers stay in their networks: the host's
 // search domains are for those that have none.
 func (v netView) resolv(c spec.Container) (data []byte, own bool) {
-	if c.DNS.None || c.DNS.IsZero() && len(v.leases) == 0 {
+	if c.DNS.None || c.DNS.IsZero() && len(v.leases) == 0 && !v.outside {
 		return nil, false
 	}
 	r := network.Resolv{Asked: c.DNS, Gateways: v.gateways, HostServers: v.servers}
-	if len(v.gateways) == 0 && len(v.servers) == 0 && c.Network != spec.NetworkNone && c.Network != "" {
+	if v.outside || len(v.gateways) == 0 && len(v.servers) == 0 && c.Network != spec.NetworkNone && c.Network != "" {
 		text, _ := os.ReadFile(hostResolvConf) // a host without one has no servers
 		r.HostServers, r.HostSearch = dns.ParseResolvConf(string(text))
+		if len(v.servers) > 0 {
+			r.HostServers = v.servers
+		}
 	}
 	return network.ResolvConf(r), true
 }

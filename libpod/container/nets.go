@@ -11,12 +11,14 @@ import (
 
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/netprog"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/hostnet"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // Nets are the networks of a container in the making. Their processes start, and
@@ -27,6 +29,9 @@ type Nets struct {
 	list  []*joining
 	err   error          // of Warm
 	busy  sync.WaitGroup // those who join
+
+	program netprog.Program  // that carries the network in place of list; nil: none does
+	running *netprog.Running // once it does
 }
 
 // joining is one of them.
@@ -45,10 +50,15 @@ type joining struct {
 // Warm has the networks of c started. What goes wrong comes up when they are
 // needed. Nil: c is in none.
 func Warm(s state.Store, c spec.Container) *Nets {
-	if mode, _ := c.NetworkMode(); mode != spec.NetworkBridge {
+	mode, _ := c.NetworkMode()
+	n := &Nets{state: s, store: network.Of(s)}
+	switch {
+	case netprog.Of(mode):
+		n.program, n.err = netprog.Parse(mode, c.NetworkOptions)
+		return n
+	case mode != spec.NetworkBridge:
 		return nil
 	}
-	n := &Nets{state: s, store: network.Of(s)}
 	for i, use := range c.Networks {
 		j := &joining{use: use, order: i, dir: n.store.RunDir(use.Name), warm: make(chan error, 1)}
 		n.list = append(n.list, j)
@@ -125,9 +135,12 @@ func (n *Nets) failed() error {
 // plugIn joins the networks in the background, where the container's first process
 // is there already. What it returns waits for that, and does it for the first
 // process as it turned out to be.
-func (n *Nets) plugIn(c *state.Container, seed int) (finish func(pid int) error) {
-	if n == nil {
+func (n *Nets) plugIn(ctx context.Context, c *state.Container, seed int) (finish func(pid int) error) {
+	switch {
+	case n == nil:
 		return func(int) error { return nil }
+	case n.program != nil:
+		return func(pid int) error { return n.run(ctx, c, pid) }
 	}
 	early := make(chan error, 1)
 	n.busy.Go(func() { early <- n.join(c, seed) })
@@ -273,27 +286,39 @@ func (n *Nets) Close() error {
 		for _, j := range n.list {
 			j.leave()
 		}
+		if n.running != nil {
+			return n.running.Close()
+		}
 	}
 	return nil
 }
 
-// take hands the memberships over to who looks after the container.
-func (n *Nets) take() []*monitor.Net {
+// take hands the memberships, or the program in place of them, over to who looks after
+// the container.
+func (n *Nets) take() ([]*monitor.Net, *sys.Child) {
 	if n == nil {
-		return nil
+		return nil, nil
+	}
+	if n.running != nil {
+		p := n.running.Child
+		n.running = nil
+		return nil, p
 	}
 	out := make([]*monitor.Net, 0, len(n.list))
 	for _, j := range n.list {
 		out = append(out, j.net)
 	}
 	n.list = nil
-	return out
+	return out, nil
 }
 
 // ports are the published ones, as they are.
 func (n *Nets) ports() []spec.Port {
 	if n == nil {
 		return nil
+	}
+	if n.running != nil {
+		return n.running.Ports
 	}
 	var out []spec.Port
 	for _, j := range n.list {

@@ -19,10 +19,8 @@ func (e *Engine) Networks() network.Store { return network.Of(e.State) }
 // planNetworks completes what was asked for about networks: names in place of ids,
 // ids of containers. Nothing is made yet.
 func (e *Engine) planNetworks(r *Request) error {
-	if r.Run {
-		if err := network.CheckMode(r.Spec); err != nil {
-			return err
-		}
+	if err := checkProgram(r.Spec, r.Run); err != nil {
+		return err
 	}
 	if mode, arg := r.Spec.NetworkMode(); mode == spec.NetworkContainer {
 		other, err := e.State.Lookup(arg)

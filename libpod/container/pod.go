@@ -51,6 +51,9 @@ func CreatePod(s state.Store, p spec.Pod, command []string) (*pod.Pod, error) {
 	if p.Networks, err = planUses(network.Of(s), p.Networks, nil); err != nil {
 		return nil, err
 	}
+	if err := checkProgram(spec.Container{Network: p.Network, NetworkOptions: p.NetworkOptions}, false); err != nil {
+		return nil, err
+	}
 	for {
 		cfg := pod.Config{ID: NewID(), Name: p.Name, Created: time.Now(), Command: command, Spec: p}
 		if cfg.Name == "" {
@@ -87,7 +90,7 @@ func makeInfra(s state.Store, p pod.Config) (discard func() error, err error) {
 		Spec: spec.Container{
 			Version: spec.Version, Name: name, Pod: p.ID, Infra: true, Hostname: hostname, Log: spec.Log{Driver: logs.None},
 			Network: p.Spec.Network, NetworkOptions: p.Spec.NetworkOptions, Networks: p.Spec.Networks, Ports: p.Spec.Ports,
-			DNS: p.Spec.DNS, PID: p.Spec.PID, UTS: p.Spec.UTS, UserNS: p.Spec.UserNS,
+			DNS: p.Spec.DNS, HostLoopback: p.Spec.HostLoopback, PID: p.Spec.PID, UTS: p.Spec.UTS, UserNS: p.Spec.UserNS,
 			Sysctls: p.Spec.Sysctls, ShmSize: p.Spec.ShmSize, PodGroup: (&pod.Pod{Config: p}).Group(),
 		},
 	})

@@ -114,7 +114,11 @@ func updateLive(c *state.Container, old, now spec.Container, o Cgroups) error {
 	if err := cgroups.Enable(base, parent, cgroups.Needed(writes)); err != nil {
 		return err
 	}
-	return cgroups.Set(st.Run.Cgroup, restored(writes, old.Resources, now.Resources))
+	writes = restored(writes, old.Resources, now.Resources)
+	if before, err := limitsOf(old.Resources); err == nil { // else a device is gone, and its limit with it
+		writes = append(lifted(before, writes), writes...)
+	}
+	return cgroups.Set(st.Run.Cgroup, writes)
 }
 
 // restored adds what undoes a limit that is not asked for any more.
@@ -131,5 +135,11 @@ func restored(writes []cgroups.Write, old, now spec.Resources) []cgroups.Write {
 	gone(old.CPUQuota > 0, now.CPUQuota > 0, "cpu", "cpu.max", "max")
 	gone(old.Memory > 0, now.Memory != 0, "memory", "memory.max", "max")
 	gone(old.MemoryReservation > 0, now.MemoryReservation != 0, "memory", "memory.low", "0")
+	if old.BlkioWeight != 0 && now.BlkioWeight == 0 {
+		undo = append(undo, cgroups.Write{
+			Controller: "io", File: "io.bfq.weight", Value: "100", Optional: true,
+			Or: &cgroups.Write{Controller: "io", File: "io.weight", Value: "100", Optional: true},
+		})
+	}
 	return append(undo, writes...)
 }

@@ -17,13 +17,14 @@ import (
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/monitor"
-	"github.com/nook-containers/nook/libpod/network"
+	"github.com/nook-containers/nook/libpod/netprog"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cleanup"
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
@@ -35,14 +36,15 @@ import (
 // StartOptions say how to start a container.
 type StartOptions struct {
 	Size    attach.Size
-	PIDFile string      // absolute; gets the pid of the first process
-	Monitor string      // absolute; gets the pid of the process that looks after it
-	Filter  Filter      // of the system calls; zero: made when it is needed
-	Streams [3]*os.File // of a container whose log driver passes them through
-	Extra   []*os.File  // become descriptors 3 and up of the container
-	Seed    *oci.Seed   // an init in the container's namespaces; nil: made when it is needed
-	Place   *Placement  // its control group; nil: none
-	Nets    *Nets       // its networks, being started; nil: none
+	PIDFile string         // absolute; gets the pid of the first process
+	Monitor string         // absolute; gets the pid of the process that looks after it
+	Filter  Filter         // of the system calls; zero: made when it is needed
+	Streams [3]*os.File    // of a container whose log driver passes them through
+	Extra   []*os.File     // become descriptors 3 and up of the container
+	Sockets config.Sockets // the first of Extra, that a service manager opened
+	Seed    *oci.Seed      // an init in the container's namespaces; nil: made when it is needed
+	Place   *Placement     // its control group; nil: none
+	Nets    *Nets          // its networks, being started; nil: none
 	// FindGroups is Cgroups.Find, for who makes Place.
 	FindGroups func() (cgroups.Host, error)
 	// Commit is called before the command runs; its error is that it must not. From then
@@ -71,7 +73,9 @@ type running struct {
 	mounts  *os.File // mount namespace; nil: all its processes end with the first
 	group   *cgroups.Group
 	nets    []*monitor.Net
-	client  *starter // for whom a container that was held is started
+	// netProgram carries the network in place of nets; nil: none does.
+	netProgram *sys.Child
+	client     *starter // for whom a container that was held is started
 }
 
 // start runs c, which this process holds, up to the execve of its command. What
@@ -127,12 +131,8 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
 		return nil, err
 	}
-	cfg.Meanwhile = func(pid int) error {
-		if err := plugged(pid); err != nil {
-			return err
-		}
-		return r.prepare(pid, o, &undo)
-	}
+	ociSpec.Process.Env = listens(ociSpec.Process.Env, o.Sockets) // which are nothing to commands that join
+	cfg.Meanwhile = func(pid int) error { return r.prepare(pid, plugged, o, &undo) }
 	return r, e.launch(ctx, r, cfg, o, &undo)
 }
 
@@ -156,14 +156,11 @@ func effectiveCaps(s *specs.Spec) []string {
 // enterNetworks gets c addresses in its networks, and begins to plug it in; plugged
 // waits for that, once its first process is known.
 func (e *Engine) enterNetworks(ctx context.Context, c *state.Container, o StartOptions) (view netView, plugged func(pid int) error, err error) {
-	if err := network.CheckMode(c.Spec); err != nil {
-		return view, nil, err
-	}
 	if err := o.Nets.lease(ctx, c); err != nil {
 		return view, nil, err
 	}
 	view, err = e.netView(c, o.Nets)
-	return view, o.Nets.plugIn(c, o.Seed.PID()), err
+	return view, o.Nets.plugIn(ctx, c, o.Seed.PID()), err
 }
 
 // openStreams makes the streams of c, whose log can be written.
@@ -191,9 +188,12 @@ func tryLog(c *state.Container) error {
 	return w.Close()
 }
 
-// prepare puts all in place that tells of the command, whose process pid is about
-// to be.
-func (r *running) prepare(pid int, o StartOptions, undo *cleanup.Stack) (err error) {
+// prepare waits for the networks, and puts all in place that tells of the command,
+// whose process pid is about to be.
+func (r *running) prepare(pid int, plugged func(pid int) error, o StartOptions, undo *cleanup.Stack) (err error) {
+	if err := plugged(pid); err != nil {
+		return err
+	}
 	if r.listen, err = monitor.Listen(r.c); err != nil {
 		return err
 	}
@@ -248,7 +248,8 @@ func (r *running) command(o StartOptions) error {
 	if err := r.proc.Start(); err != nil {
 		return err
 	}
-	r.group, r.nets = o.Place.take(), o.Nets.take()
+	r.group = o.Place.take()
+	r.nets, r.netProgram = o.Nets.take()
 	return nil
 }
 
@@ -292,10 +293,10 @@ func (e *Engine) runtimeOf(c *state.Container) string {
 
 func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
 	path := e.runtimeOf(c)
-	if path == "" && !joinsNetwork(cfg.Spec) {
+	if path == "" && !inherits(c, cfg.Spec) {
 		return oci.Create(ctx, cfg)
 	}
-	after := cfg.Meanwhile
+	then := cfg.Meanwhile
 	cfg.Meanwhile = nil
 	var p oci.Process
 	var err error
@@ -307,15 +308,19 @@ func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config)
 	if err != nil {
 		return nil, err
 	}
-	if err := after(p.Pid()); err != nil {
+	if err := then(p.Pid()); err != nil {
 		return nil, errors.Join(err, kill(p))
 	}
 	return p, nil
 }
 
-// joinsNetwork reports whether init is in its network namespace only when it has
-// set itself up.
-func joinsNetwork(s *specs.Spec) bool {
+// inherits reports whether c has networks of its own in a network namespace that was
+// there before: its process is in that only when all is set up, and in the host's
+// until then.
+func inherits(c *state.Container, s *specs.Spec) bool {
+	if mode, _ := c.Spec.NetworkMode(); mode != spec.NetworkBridge && !netprog.Of(mode) {
+		return false
+	}
 	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.NetworkNamespace && n.Path != ""
 	})
@@ -522,7 +527,7 @@ func (e *Engine) failed(c *state.Container, exit attach.Exit) attach.Exit {
 func (r *running) monitor() *monitor.Monitor {
 	m := &monitor.Monitor{
 		Container: r.c, Run: r.run, First: r.first, Mounts: r.mounts, Listen: r.listen, Wait: r.proc.Wait,
-		Group: r.group, Nets: r.nets,
+		Group: r.group, Nets: r.nets, NetProgram: r.netProgram,
 		Terminal: r.streams.master, Stdin: r.streams.mine[0], Stdout: r.streams.mine[1], Stderr: r.streams.mine[2],
 		StopGrace: grace(r.c),
 	}

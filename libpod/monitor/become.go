@@ -39,6 +39,7 @@ type brief struct {
 	Listen, Owner, Group            int
 	Kept                            []int // stay open until the end
 	Nets                            []netBrief
+	NetProgram                      int // a pid; 0: none
 	Pause                           time.Duration
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
@@ -89,6 +90,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	}
 	if b.Nets, err = passOnNets(m.Nets); err != nil {
 		return err
+	}
+	if m.NetProgram != nil {
+		b.NetProgram = m.NetProgram.Pid
 	}
 	if m.term != nil {
 		if b.Told, err = m.term.handOver(); err != nil {
@@ -243,6 +247,9 @@ func (b *brief) monitor() (*Monitor, error) {
 		return nil, err
 	}
 	m.Wait = sys.ChildOf(b.Run.PID).Wait
+	if b.NetProgram != 0 {
+		m.NetProgram = sys.ChildOf(b.NetProgram)
+	}
 	return m, nil
 }
 

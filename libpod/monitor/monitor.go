@@ -27,6 +27,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
 	"github.com/nook-containers/nook/libpod/health"
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cgroups"
@@ -45,6 +46,7 @@ type Hello struct {
 	Check   bool        `json:"check,omitempty"` // it wants a health check, and the Checked frame in answer
 	Size    attach.Size `json:"size,omitzero"`   // of its terminal; 0 by 0: it has none
 	Net     *NetCall    `json:"net,omitempty"`   // it wants this done, and the Answered frame
+	Ports   *PortCall   `json:"ports,omitempty"` // likewise
 }
 
 // Checked is the Checked frame.
@@ -68,6 +70,7 @@ type Monitor struct {
 	Wait                            func() (syscall.WaitStatus, error)
 	Group                           *cgroups.Group // that the container is in; nil: none of its own
 	Nets                            []*Net         // that it is a member of
+	NetProgram                      *sys.Child     // a child that carries its network in place of Nets; nil: none
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -111,7 +114,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 		hub.Serve(attach.New(m.Owner), attach.Options{Owner: true, NoInput: m.Stdin == nil && m.Terminal == nil})
 	}
 	hub.Start()
-	m.keep = newKeeper(m.Nets, m.Run.PID)
+	m.keep = newKeeper(m.Nets, m.Run.PID, m.recordPorts)
 	doctor := m.startDoctor(ctx)
 	if m.Listen != nil {
 		go m.accept(hub, doctor)
@@ -162,14 +165,25 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 // with whatever is left in it. It tells whether the kernel ran out of memory for it.
 func (m *Monitor) giveBack() (oom bool, err error) {
 	m.keep.end()
+	if p := m.NetProgram; p != nil {
+		_ = p.Kill() // it may have ended, which nobody has waited for yet
+		_, err = p.Wait()
+	}
 	if m.Free != nil {
-		err = m.Free()
+		err = errors.Join(err, m.Free())
 	}
 	if m.Group == nil {
 		return false, err
 	}
 	kills, gerr := cgroups.OOMKills(m.Group.Dir())
 	return kills > 0, errors.Join(err, gerr, m.Group.Remove())
+}
+
+// recordPorts puts it on disk what is published. The keeper calls it, one at a time,
+// and not once the container's end is.
+func (m *Monitor) recordPorts(ports []spec.Port) error {
+	m.Run.Ports = ports
+	return m.Container.WriteRun(m.Run)
 }
 
 // Killed is the exit code of what SIGKILL has ended.
@@ -247,6 +261,11 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 	if hello.Net != nil {
 		defer conn.Close()
 		_ = conn.WriteJSON(attach.Answered, m.keep.call(*hello.Net)) // it may have left
+		return
+	}
+	if hello.Ports != nil {
+		defer conn.Close()
+		_ = conn.WriteJSON(attach.Answered, m.keep.callPorts(*hello.Ports)) // it may have left
 		return
 	}
 	if err := conn.WriteJSON(attach.Started, attach.Start{ID: m.Container.ID, PID: m.Run.PID}); err != nil {

@@ -2,12 +2,15 @@ package monitor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/netd/member"
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -63,7 +66,9 @@ const (
 // keeper keeps the container's memberships as long as it runs: where a network's
 // process has ended it starts another, and joins again.
 type keeper struct {
-	pid int // of the container's first process
+	pid    int                     // of the container's first process
+	record func([]spec.Port) error // puts it on disk what is published; called with mu held
+	asking sync.Mutex              // one PortCall at a time
 
 	mu     sync.Mutex
 	nets   []*kept
@@ -76,10 +81,12 @@ type kept struct {
 
 	leave chan struct{} // closed when it is to end
 	left  chan struct{} // closed when it has
+	asked *question     // nil: nothing
+	lost  bool          // a port, of which the record does not tell
 }
 
-func newKeeper(nets []*Net, pid int) *keeper {
-	k := &keeper{pid: pid}
+func newKeeper(nets []*Net, pid int, record func([]spec.Port) error) *keeper {
+	k := &keeper{pid: pid, record: record}
 	for _, n := range nets {
 		k.add(n)
 	}
@@ -97,22 +104,33 @@ func (k *keeper) add(n *Net) {
 func (k *keeper) keep(m *kept) {
 	defer close(m.left)
 	for {
-		_, err := m.Conn.Next()
-		for err == nil { // the answer to leave, or nothing that we asked for
-			select {
-			case <-m.leave:
-				return
-			default:
-			}
-			_, err = m.Conn.Next()
-		}
-		if !k.rejoin(m) {
-			return
-		}
+		err := k.hear(m)
+		k.take(m, member.Reply{}, err) // nobody else answers
 		select {
 		case <-m.leave:
 			return
 		default:
+		}
+		if !k.rejoin(m) {
+			return
+		}
+	}
+}
+
+// hear reads answers until the connection ends, or that to leave comes.
+func (k *keeper) hear(m *kept) error {
+	for {
+		reply, err := m.Conn.Next()
+		if _, said := errors.AsType[*member.Error](err); err != nil && !said {
+			return fmt.Errorf("%w: %w", member.ErrLost, err)
+		}
+		if k.take(m, reply, err) {
+			continue
+		}
+		select {
+		case <-m.leave:
+			return errEnding
+		default: // nothing that we asked for
 		}
 	}
 }
@@ -134,7 +152,7 @@ func (k *keeper) rejoin(m *kept) bool {
 			return false // no first process any more
 		}
 		if e, ok := errors.AsType[*member.Error](err); ok && e.Code == member.CodeBusy && e.Busy != nil {
-			m.dropPort(e) // somebody was faster; the others go on
+			k.dropPort(m, e) // somebody was faster; the others go on
 			continue
 		}
 		select {
@@ -175,13 +193,18 @@ func (k *keeper) joinAgain(m *kept) error {
 		_ = m.NS.Close()
 		m.NS = got.Files[0]
 	}
+	if m.lost {
+		m.lost = k.noteLocked() != nil // to be in the network matters more
+	}
 	return nil
 }
 
 // dropPort gives up a port.
-func (m *kept) dropPort(e *member.Error) {
+func (k *keeper) dropPort(m *kept, e *member.Error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	ports := m.Join.Ports
-	m.Join.Ports = nil
+	m.Join.Ports, m.lost = nil, true
 	for _, p := range ports {
 		if p != *e.Busy {
 			m.Join.Ports = append(m.Join.Ports, p)
@@ -246,13 +269,9 @@ var (
 func (k *keeper) call(c NetCall) Answered {
 	err := k.change(c)
 	if err == nil {
-		return Answered{}
+		err = k.note()
 	}
-	a := Answered{Error: err.Error()}
-	if e, ok := errors.AsType[*member.Error](err); ok {
-		a.Hint = e.Hint
-	}
-	return a
+	return answered(nil, err)
 }
 
 func (k *keeper) change(c NetCall) error {
@@ -328,8 +347,10 @@ func (k *keeper) placed(r member.Request) member.Request {
 	return r
 }
 
-// Answered is the answer to a NetCall.
+// Answered is the answer to a NetCall or a PortCall.
 type Answered struct {
-	Error string `json:"error,omitempty"`
-	Hint  string `json:"hint,omitempty"`
+	Error string           `json:"error,omitempty"`
+	Hint  string           `json:"hint,omitempty"`
+	Busy  *attach.BusyPort `json:"busy,omitempty"`  // which port was taken, where that is the error
+	Ports []spec.Port      `json:"ports,omitempty"` // that came or went
 }

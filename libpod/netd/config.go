@@ -2,7 +2,6 @@ package netd
 
 import (
 	"context"
-	"net"
 	"net/netip"
 
 	"github.com/nook-containers/nook/libpod/netd/member"
@@ -10,6 +9,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/dns"
+	"github.com/nook-containers/nook/pkg/hostnet"
 	"github.com/nook-containers/nook/slirp"
 )
 
@@ -77,27 +77,5 @@ func (s *server) hostFor(f slirp.Flow) (host netip.Addr, ok bool) {
 	if s.guests.loopback(f.Src.Addr()).Has(f.Dst.Port()) && f.Proto != slirp.Echo {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
 	}
-	return primaryAddr(), true
-}
-
-// elsewhere is an address that is not on any link: how the host would reach it
-// says which of its addresses others see. Nothing is sent there (RFC 5737).
-const elsewhere = "192.0.2.1:9"
-
-// primaryAddr is the IPv4 address of the host that the way out has, or without one
-// any other than loopback; the zero Addr if there is none.
-func primaryAddr() netip.Addr {
-	if c, err := net.Dial("udp4", elsewhere); err == nil { //nolint:noctx // connect(2) of a datagram socket does not wait
-		defer c.Close()
-		if a, ok := c.LocalAddr().(*net.UDPAddr); ok && !a.IP.IsLoopback() {
-			return a.AddrPort().Addr()
-		}
-	}
-	addrs, _ := net.InterfaceAddrs() // none is an answer too
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
-			return p.Addr()
-		}
-	}
-	return netip.Addr{}
+	return hostnet.Primary(netip.Addr{}), true
 }

@@ -72,13 +72,13 @@ func (s *server) publish(m *membership, ports []spec.Port) (err error) {
 	if len(ports) > 0 && s.network.Internal {
 		return problem.Hint(fmt.Errorf("network %s: is internal, and publishes no ports", s.network.Name), "use a network that was not made with --internal")
 	}
-	for _, p := range ports {
+	for _, p := range fixedFirst(ports) {
 		each, err := portsOf(s.network, m.Member, p)
 		if err != nil {
 			return err
 		}
 		for _, one := range each {
-			got, err := s.publishOne(m, one)
+			got, err := s.publishAny(m, one, p.HostRange)
 			if err != nil {
 				return err
 			}
@@ -100,6 +100,33 @@ func (s *server) close1(m *membership, n int) error {
 
 func (s *server) unpublish(m *membership) { _ = s.close1(m, 0) } // they are ours, so they are there
 
+// fixedFirst puts ports of which there is a choice behind the others.
+func fixedFirst(ports []spec.Port) []spec.Port {
+	return slices.SortedStableFunc(slices.Values(ports), func(a, b spec.Port) int {
+		return int(min(a.HostRange, 1)) - int(min(b.HostRange, 1))
+	})
+}
+
+// publishAny opens one of n ports from p on; 0: p itself.
+func (s *server) publishAny(m *membership, p slirp.Port, n uint16) (slirp.Port, error) {
+	if n == 0 {
+		return s.publishOne(m, p)
+	}
+	for i := range n {
+		one := p
+		one.HostPort += i
+		if got, err := s.stack.Publish(s.ctx, one); err == nil || !isBusy(err) {
+			return got, err
+		}
+	}
+	return p, problem.Hint(fmt.Errorf("publish %d-%d/%s: none of these ports of the host is free", p.HostPort, p.HostPort+n-1, p.Proto),
+		"leave them out for any that is free: --publish %d", p.GuestPort)
+}
+
+func isBusy(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, slirp.ErrPublished)
+}
+
 // publishOne opens one port. A former holder that is about to leave gets the time
 // to: a member, or the process before this one.
 func (s *server) publishOne(m *membership, p slirp.Port) (slirp.Port, error) {
@@ -109,9 +136,8 @@ func (s *server) publishOne(m *membership, p slirp.Port) (slirp.Port, error) {
 	}
 	for {
 		got, err := s.stack.Publish(s.ctx, p)
-		busy := errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, slirp.ErrPublished)
 		holder := s.holder(p)
-		if err == nil || !busy {
+		if err == nil || !isBusy(err) {
 			return got, err
 		}
 		if time.Now().After(deadline) || holder == nil && !m.Again {

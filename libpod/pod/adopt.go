@@ -56,6 +56,10 @@ func (p *Pod) Adopt(c *spec.Container, asked Asked) error {
 				return problem.Hint(fmt.Errorf("--publish: pod %s shares its network with all its containers", p.Name),
 					"publish the ports of the pod: nook pod create --publish ...")
 			}
+			if !c.HostLoopback.IsZero() {
+				return problem.Hint(fmt.Errorf("--host-loopback: pod %s shares its network with all its containers", p.Name),
+					"say it for the pod: nook pod create --host-loopback ...")
+			}
 			c.Networks, c.NetworkOptions = nil, nil
 			if c.DNS.IsZero() {
 				c.DNS = p.Spec.DNS

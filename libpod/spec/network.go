@@ -110,8 +110,11 @@ const (
 
 // Port is a port, or some in a row, of a container that the host listens for.
 type Port struct {
-	HostIP        Addr   `json:"hostIP,omitzero"`   // default: every address of both families
-	HostPort      uint16 `json:"hostPort,omitzero"` // 0: a free one, chosen at start
+	HostIP   Addr   `json:"hostIP,omitzero"`   // default: every address of both families
+	HostPort uint16 `json:"hostPort,omitzero"` // 0: a free one, chosen at start
+	// HostRange is how many ports there are from HostPort on of which a free one is
+	// chosen at start, for one of the container; 0: HostPort alone.
+	HostRange     uint16 `json:"hostRange,omitzero"`
 	ContainerPort uint16 `json:"containerPort"`
 	Range         uint16 `json:"range"` // how many in a row, at least 1
 	Proto         string `json:"proto"` // ProtoTCP or ProtoUDP

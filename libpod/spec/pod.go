@@ -51,6 +51,7 @@ type Pod struct {
 	Networks       []NetworkUse `json:"networks,omitempty"`
 	Ports          []Port       `json:"ports,omitempty"`
 	DNS            DNS          `json:"dns,omitzero"`
+	HostLoopback   Loopback     `json:"hostLoopback,omitzero"`
 
 	PID     string            `json:"pid,omitempty"`   // empty or host
 	UTS     string            `json:"uts,omitempty"`   // empty or host

@@ -99,8 +99,7 @@ type Run struct {
 	EffectiveCaps []string `json:"effectiveCaps,omitempty"`
 	// OOMKilled says that the kernel killed a process of it for want of memory.
 	OOMKilled bool `json:"oomKilled,omitempty"`
-	// Ports are those that were published at its start, each on its own, with the
-	// host's ports.
+	// Ports are those that are published, each on its own, with the host's ports.
 	Ports []spec.Port `json:"ports,omitempty"`
 }
 

@@ -42,7 +42,9 @@ func TestPublish(t *testing.T) {
 		"http:80":                    "error: a port is a number from 1 to 65535",
 		"-1:80":                      "error: a port is a number from 1 to 65535",
 		"82-80":                      "error: the range ends before it begins",
-		"8000-8002:80":               "error: 3 ports of the host for 1 of the container",
+		"8000-8002:80":               "8000-8002:80/tcp",
+		"8000-8002:80-81":            "error: 3 ports of the host for 2 of the container",
+		"8000:80-81":                 "error: 1 ports of the host for 2 of the container",
 		"8080:80/sctp":               "error: only tcp and udp can be published without root",
 		"8080:80/":                   "error: want /tcp or /udp",
 		"localhost:8080:80":          `error: "localhost" is not an address; a host name cannot be listened on`,
@@ -68,7 +70,7 @@ func TestClashes(t *testing.T) {
 	for in, want := range map[string]bool{
 		"8080:80 8080:81": true, "8080:80 8080:80/udp": false, "8000-8010:80-90 8010:80": true, "8000-8009:80-89 8010:80": false,
 		"127.0.0.1:80:80 0.0.0.0:80:80": true, "127.0.0.1:80:80 127.0.0.2:80:80": false, "[::]:80:80 0.0.0.0:80:80": false,
-		"80:80 [::1]:80:80": true, "80 80": false,
+		"80:80 [::1]:80:80": true, "8000-8010:80 8005:81": false, "8000-8010:80 8000-8010:81": false, "80 80": false,
 	} {
 		var ports []spec.Port
 		for text := range strings.FieldsSeq(in) {

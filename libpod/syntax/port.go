@@ -11,8 +11,9 @@ import (
 )
 
 // Publish reads -p: [[ADDRESS:][HOSTPORT]:]PORT[/PROTOCOL,...], where ports may be
-// ranges FIRST-LAST of the same length. An IPv6 address is in brackets. Without
-// HOSTPORT, or with 0, the kernel chooses.
+// ranges FIRST-LAST of the same length; of a range for one PORT any that is free is
+// taken. An IPv6 address is in brackets. Without HOSTPORT, or with 0, the kernel
+// chooses.
 func Publish(text string) ([]spec.Port, error) {
 	const kind = "port"
 	rest, protos, err := portProtos(kind, text)
@@ -54,7 +55,11 @@ func hostSide(p *spec.Port, text, host string) error {
 	if err != nil {
 		return err
 	}
-	if n != p.Range {
+	switch {
+	case n == p.Range:
+	case p.Range == 1:
+		p.HostRange = n
+	default:
 		return bad(kind, text, "%d ports of the host for %d of the container", n, p.Range)
 	}
 	p.HostPort = first
@@ -155,6 +160,9 @@ func portRange(kind, text, ports string) (first, n uint16, err error) {
 func Clashes(ports []spec.Port) (a, b spec.Port, ok bool) {
 	for i, a := range ports {
 		for _, b := range ports[:i] {
+			if a.HostRange|b.HostRange != 0 {
+				continue // there is a choice
+			}
 			if a.HostPort != 0 && b.HostPort != 0 && a.Proto == b.Proto && sameHost(a.HostIP, b.HostIP) &&
 				int(a.HostPort) < int(b.HostPort)+int(b.Range) && int(b.HostPort) < int(a.HostPort)+int(a.Range) {
 				return b, a, true
@@ -186,7 +194,7 @@ func PortText(p spec.Port) string {
 	}
 	if p.HostPort != 0 || p.HostIP != "" {
 		if p.HostPort != 0 {
-			b.WriteString(span(p.HostPort, p.Range))
+			b.WriteString(span(p.HostPort, max(p.Range, p.HostRange)))
 		}
 		b.WriteByte(':')
 	}

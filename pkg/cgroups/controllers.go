@@ -111,27 +111,42 @@ func enableOne(dir string, need []string) error {
 		return fmt.Errorf("enable cgroup controllers: %w", err)
 	}
 	on := strings.Fields(s)
+	busy, err := hasMembers(dir)
+	if err != nil {
+		return fmt.Errorf("enable cgroup controllers: %w", err)
+	}
+	need = slices.DeleteFunc(slices.Clone(need), func(c string) bool { return slices.Contains(on, c) })
+	if busy && len(need) > 0 {
+		if err := Evacuate(dir, restName); err != nil {
+			return err
+		}
+		busy = false
+	}
 	for _, c := range need {
-		if slices.Contains(on, c) {
-			continue
-		}
-		err := write(dir, subtree, "+"+c)
-		if errors.Is(err, syscall.EBUSY) {
-			if err = Evacuate(dir, restName); err == nil {
-				err = write(dir, subtree, "+"+c)
-			}
-		}
-		if err != nil {
+		if err := write(dir, subtree, "+"+c); err != nil {
 			return fmt.Errorf("enable the cgroup controller %s: %w", c, err)
 		}
 		on = append(on, c)
 	}
 	for _, c := range [...]string{"cpu", "io", "memory", "pids"} { // what "stats" shows
-		if !slices.Contains(on, c) {
+		if !busy && !slices.Contains(on, c) {
 			_ = write(dir, subtree, "+"+c) // nobody asked for it
 		}
 	}
 	return nil
+}
+
+// hasMembers reports whether dir has processes of its own that keep controllers
+// from being handed down. The kernel refuses that for some controllers only: with
+// the others dir becomes the root of a threaded subtree, and no process can be moved
+// to a group below it any more (kernel doc, "Threads"). The tree's root is free of
+// all that, and has no type.
+func hasMembers(dir string) (bool, error) {
+	if _, err := read(dir, "cgroup.type"); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	list, err := read(dir, procs)
+	return list != "", err
 }
 
 // restName is the group that processes go to which stand in the way.

@@ -39,6 +39,24 @@ func SetCloseOnExec(fd int, on bool) error { //nolint:revive // flag-parameter: 
 	return nil
 }
 
+// Inherited returns a duplicate, close-on-exec, of a descriptor that this process was
+// started with. One that the process opened itself is none: it ends at execve, and what
+// came by execve does not.
+func Inherited(fd int) (*os.File, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	if err == nil && flags&unix.FD_CLOEXEC != 0 {
+		err = unix.EBADF
+	}
+	up := 0
+	if err == nil {
+		up, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inherited descriptor %d: %w", fd, err)
+	}
+	return os.NewFile(uintptr(up), fmt.Sprintf("descriptor %d", fd)), nil //nolint:gosec // a descriptor
+}
+
 // ShareRecordLock takes a shared record lock on the whole file that fd is open
 // on, without waiting; see SetRecordLock.
 func ShareRecordLock(fd int) error {

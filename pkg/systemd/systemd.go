@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -149,6 +150,29 @@ func get(ctx context.Context, o dbus.BusObject, iface, name string) (s string, e
 		return "", err
 	}
 	return s, v.Store(&s)
+}
+
+// Delegated reports whether a unit, NAME.scope or NAME.service, was made with
+// Delegate=yes. A user's manager leaves no mark of it on the group, as the system's
+// does.
+func (m *Manager) Delegated(ctx context.Context, unit string) (yes bool, err error) {
+	kind := map[string]string{".scope": "Scope", ".service": "Service"}[filepath.Ext(unit)]
+	if kind == "" {
+		return false, nil
+	}
+	var path dbus.ObjectPath
+	if err := m.object.CallWithContext(ctx, managerName+".GetUnit", 0, unit).Store(&path); err != nil {
+		return false, fmt.Errorf("look at %s: %w", unit, err)
+	}
+	var v dbus.Variant
+	err = m.conn.Object(service, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, service+"."+kind, "Delegate").Store(&v)
+	if err == nil {
+		err = v.Store(&yes)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", unit, err)
+	}
+	return yes, nil
 }
 
 // Scope is a scope to be made.

@@ -262,6 +262,24 @@ func TestAttachAndControlGroup(t *testing.T) {
 	}
 }
 
+func TestDelegated(t *testing.T) {
+	f := listen(t, func(f *fake, m *dbus.Message) []any {
+		switch f.members[len(f.members)-1] {
+		case "GetUnit":
+			return []any{dbus.ObjectPath("/unit")}
+		case "Get":
+			return []any{dbus.MakeVariant(m.Body[0] == "org.freedesktop.systemd1.Scope" && m.Body[1] == "Delegate")}
+		}
+		return nil
+	})
+	m := connectTo(t, f, false)
+	for unit, want := range map[string]bool{"a.scope": true, "a.service": false, "a.slice": false, "a": false} {
+		if got, err := m.Delegated(t.Context(), unit); got != want || err != nil {
+			t.Errorf("%s: %v, %v", unit, got, err)
+		}
+	}
+}
+
 // A peer that says nothing holds nobody up for ever.
 func TestMutePeer(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))

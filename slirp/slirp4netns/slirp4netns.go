@@ -9,11 +9,9 @@ package slirp4netns
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -165,6 +163,8 @@ type published struct {
 
 func (n *network) socket() string { return filepath.Join(n.dir, "api.sock") }
 
+func (n *network) api() API { return API{Socket: n.socket()} }
+
 func (n *network) await(ctx context.Context, ready *os.File) error {
 	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -200,21 +200,11 @@ func (n *network) Publish(ctx context.Context, p slirp.Port) (slirp.Port, error)
 	if slices.ContainsFunc(n.ports, func(o published) bool { return o.port.Same(p) }) {
 		return p, fmt.Errorf("publish %s: %w", p, slirp.ErrPublished)
 	}
-	host := "0.0.0.0"
-	if p.HostIP.IsValid() {
-		host = p.HostIP.String()
-	}
-	var answer struct {
-		ID int `json:"id"`
-	}
-	err := n.call(ctx, "add_hostfwd", map[string]any{
-		"proto": p.Proto.String(), "host_addr": host, "host_port": p.HostPort,
-		"guest_addr": p.Guest[0].String(), "guest_port": p.GuestPort,
-	}, &answer)
+	id, err := n.api().Add(ctx, p)
 	if err != nil {
 		return p, fmt.Errorf("publish %s: %w", p, err)
 	}
-	n.ports = append(n.ports, published{p, answer.ID})
+	n.ports = append(n.ports, published{p, id})
 	return p, nil
 }
 
@@ -226,7 +216,7 @@ func (n *network) Unpublish(p slirp.Port) error {
 	if i < 0 {
 		return fmt.Errorf("unpublish %s: %w", p, slirp.ErrNotPublished)
 	}
-	if err := n.call(n.ctx, "remove_hostfwd", map[string]any{"id": n.ports[i].id}, nil); err != nil {
+	if err := n.api().Remove(n.ctx, n.ports[i].id); err != nil {
 		return fmt.Errorf("unpublish %s: %w", p, err)
 	}
 	n.ports = slices.Delete(n.ports, i, i+1)
@@ -246,43 +236,3 @@ func (n *network) Ports() []slirp.Port {
 
 // Stats has nothing to show.
 func (n *network) Stats() slirp.Stats { return slirp.Stats{} }
-
-// call makes one request on the control socket.
-func (n *network) call(ctx context.Context, name string, arguments map[string]any, result any) error {
-	const patience = 5 * time.Second
-	d := net.Dialer{Timeout: patience}
-	c, err := d.DialContext(ctx, "unix", n.socket())
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	req, err := json.Marshal(map[string]any{"execute": name, "arguments": arguments})
-	if err != nil {
-		return err
-	}
-	if _, err := c.Write(req); err != nil {
-		return err
-	}
-	if err := c.(*net.UnixConn).CloseWrite(); err != nil { //nolint:forcetypeassert // a unix connection
-		return err
-	}
-	var answer struct {
-		Return json.RawMessage `json:"return"`
-		Error  *struct {
-			Desc string `json:"desc"`
-		} `json:"error"`
-	}
-	if err := json.NewDecoder(io.LimitReader(c, 1<<20)).Decode(&answer); err != nil {
-		return fmt.Errorf("%s: answer: %w", name, err)
-	}
-	if answer.Error != nil {
-		return fmt.Errorf("%s: %s", name, answer.Error.Desc)
-	}
-	if result == nil || answer.Return == nil {
-		return nil
-	}
-	return json.Unmarshal(answer.Return, result)
-}

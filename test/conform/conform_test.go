@@ -13,8 +13,8 @@
 // and not judged.
 //
 // CONFORM_RUNTIME=crun runs them against that runtime in the same surroundings
-// and lists what passes, without judging; CONFORM_REPORTS=DIR keeps what each
-// program said, of either runtime, in DIR/NAME.
+// and lists what passes, without judging; crun.txt is such a list. CONFORM_REPORTS=DIR
+// keeps what each program said, of either runtime, in DIR/NAME.
 package conform
 
 import (
@@ -77,6 +77,24 @@ func TestConformance(t *testing.T) {
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestPeer holds the lists to what another runtime can: a program that crun passes
+// is none that cannot be passed.
+func TestPeer(t *testing.T) {
+	pass, not, peer := readList(t, "pass.txt"), readList(t, "not.txt"), readList(t, "crun.txt")
+	if len(peer) == 0 {
+		t.Error("crun.txt is empty")
+	}
+	for name := range peer {
+		_, must := pass[name]
+		_, races := pass["~"+name]
+		if reason, cannot := not[name]; cannot {
+			t.Errorf("%s: crun passes, and nook does not, because:%s", name, reason)
+		} else if _, either := not["~"+name]; !must && !races && !either {
+			t.Errorf("%s: in crun.txt, and in no other list", name)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ const machineSuite = "trixie"
 func machinePackages() []string {
 	return []string{
 		"systemd", "systemd-sysv", "udev", "kmod", "dbus", "dbus-user-session", "libpam-systemd", "openssh-server", // a session
-		"uidmap", "fuse-overlayfs", // what nook uses
+		"uidmap", "fuse-overlayfs", "apparmor", // what nook uses
 		"busybox-static", "docker-registry", "iproute2", "procps", "gzip", "xz-utils", "zstd", // what scripts use
 		"linux-image-cloud-amd64",
 	}

@@ -40,13 +40,46 @@ ExecStart=/nook/agent
 [Install]
 WantedBy=multi-user.target
 UNIT
+# What an administrator does for AppArmor, when a script asks for it by making a
+# file. In a VM only: a kernel has one set of profiles. The second one stands for what
+# keeps a program from making user namespaces, the third one is for containers.
+write etc/systemd/system/nook-apparmor.path <<'UNIT'
+[Unit]
+Description=Waits for a test of AppArmor
+ConditionVirtualization=vm
+[Path]
+PathExists=/var/tmp/nook-apparmor
+[Install]
+WantedBy=multi-user.target
+UNIT
+write etc/systemd/system/nook-apparmor.service <<'UNIT'
+[Unit]
+Description=Loads the AppArmor profile of nook, where it says nook is
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=install -m 755 /nook/nook /usr/bin/nook
+ExecStart=cp /usr/bin/nook /usr/bin/nook-refused
+ExecStart=apparmor_parser --replace --skip-cache /nook/apparmor /etc/apparmor.test
+UNIT
+write etc/apparmor.test <<'PROFILE'
+abi <abi/4.0>,
+profile nook-refused /usr/bin/nook-refused {
+  allow all,
+  audit deny userns,
+}
+profile nook-strict flags=(attach_disconnected,mediate_deleted) {
+  allow all,
+  deny /forbidden/** rw,
+}
+PROFILE
 ln -s /nook/nook "$root/usr/local/bin/nook"
 mkdir -p "$root/etc/systemd/user"
 ln -s /nook/nook-restart.service "$root/etc/systemd/user/nook-restart.service"
-chroot "$root" systemctl -q enable nook-agent.service
+chroot "$root" systemctl -q enable nook-agent.service nook-apparmor.path
 # Nobody logs in at a terminal, nothing is to happen by the clock, and what the
 # tests have no use for need not be emulated. sshd starts with the first login.
-chroot "$root" systemctl -q mask getty.target console-getty.service docker-registry.service \
+chroot "$root" systemctl -q mask getty.target console-getty.service docker-registry.service apparmor.service \
 	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer systemd-tmpfiles-clean.timer \
 	e2scrub_reap.service systemd-pstore.service systemd-random-seed.service dev-hugepages.mount \
 	sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount \

@@ -35,7 +35,8 @@ func WritePayload(ctx context.Context, dir, kind, expression, program string) er
 	for _, s := range chosen {
 		files = append(files, [2]string{"test/script/" + s.Name + ".txtar", "script/" + s.Name + ".txtar"})
 	}
-	files = append(files, [2]string{program, "nook"}, [2]string{"contrib/systemd/nook-restart.service", "nook-restart.service"})
+	files = append(files, [2]string{program, "nook"}, [2]string{"contrib/systemd/nook-restart.service", "nook-restart.service"},
+		[2]string{"contrib/apparmor/nook", "apparmor"})
 	for _, f := range files {
 		if err := run(ctx, "cp", "-p", f[0], filepath.Join(dir, f[1])); err != nil {
 			return err

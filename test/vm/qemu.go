@@ -35,7 +35,7 @@ PATH=$PATH:/usr/sbin:/sbin
 cp --sparse=always --reflink=auto "$2/disk/disk.img" "$1/disk.img"
 chmod 600 "$1/disk.img"
 mkdir "$1/payload"
-for f in nook agent script.test nook-restart.service script lab; do cp -rL "$2/$f" "$1/payload/"; done
+for f in nook agent script.test nook-restart.service apparmor script lab; do cp -rL "$2/$f" "$1/payload/"; done
 size=$(du -sk "$1/payload" | cut -f1)
 mke2fs -q -t ext4 -O ^has_journal -d "$1/payload" "$1/payload.img" $((size + size / 5 + 8192))k
 rm -rf "$1/payload"`

@@ -23,6 +23,10 @@ func Noun(name, short string, verbs []Verb) Verb {
 	}}
 }
 
+// IsNoun reports whether cmd does nothing without one of its verbs: there is no
+// example of it alone.
+func IsNoun(cmd *cobra.Command) bool { return cmd.HasSubCommands() && cmd.Example == "" }
+
 // Commands makes the command that words[0] names, and of a noun's verbs the one
 // that words[1] names. Where none has the name, as in a request for help, a typo or
 // shell completion, it makes all of them.

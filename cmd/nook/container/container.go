@@ -28,7 +28,7 @@ func Verbs() []cmdutil.Verb {
 		{Names: "logs", New: newLogs},
 		{Names: "mount", New: newMount},
 		{Names: "pause", New: newPause},
-		{Names: "port", New: newPort},
+		{Names: "port", New: newPort, Verbs: portVerbs()},
 		{Names: "ps ls list", New: newPs},
 		{Names: "rename", New: newRename},
 		{Names: "restart", New: newRestart},

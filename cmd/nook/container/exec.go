@@ -81,7 +81,7 @@ func (o *execOptions) exec(ctx context.Context, f *cmdutil.Factory, args []strin
 		return err
 	}
 	o.Env = append(variables, o.Env...)
-	extra, err := preserved(o.preserve)
+	extra, err := preserved(o.preserve, firstPreserved)
 	if err != nil {
 		return err
 	}

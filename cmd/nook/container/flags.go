@@ -117,6 +117,7 @@ type host struct {
 	environ []string // the user's environment
 	args    []string // the command line
 	stdin   io.Reader
+	notice  func(string) // tells the user what is no error
 }
 
 // request turns the flags and arguments into a request. It reads the files that

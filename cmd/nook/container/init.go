@@ -57,5 +57,5 @@ func initialize(ctx context.Context, f *cmdutil.Factory, c *state.Container) err
 	if st.Monitor != 0 {
 		return fmt.Errorf("init %s: it is %s", c.Name, st.Word)
 	}
-	return startCalled(ctx, f, c, startCall{Name: c.ID, Init: true})
+	return startCalled(ctx, f, c, startCall{Name: c.ID, Init: true, named: true})
 }

@@ -120,9 +120,9 @@ func (o *createFlags) findPod(f *cmdutil.Factory, s state.Store, c *spec.Contain
 	}
 	p, err = container.CreatePod(s, spec.Pod{
 		Version: spec.Version, Name: fresh, Infra: true, Share: container.DefaultShare(),
-		Network: c.Network, NetworkOptions: c.NetworkOptions, Networks: c.Networks, Ports: c.Ports, DNS: c.DNS,
+		Network: c.Network, NetworkOptions: c.NetworkOptions, Networks: c.Networks, Ports: c.Ports, DNS: c.DNS, HostLoopback: c.HostLoopback,
 	}, append([]string{"nook"}, f.Args...))
-	c.Network, c.NetworkOptions, c.Networks, c.Ports, c.DNS = "", nil, nil, nil, spec.DNS{} // they are the pod's
+	c.Network, c.NetworkOptions, c.Networks, c.Ports, c.DNS, c.HostLoopback = "", nil, nil, nil, spec.DNS{}, spec.Loopback{} // they are the pod's
 	return p, p, err
 }
 

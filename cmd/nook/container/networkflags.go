@@ -32,8 +32,6 @@ func (o *createFlags) addNetwork(f *pflag.FlagSet) {
 	q.addUses(f)
 	f.BoolVarP(&o.req.Spec.PublishAll, "publish-all", "P", false, "publish what is exposed, at ports that are free")
 	f.StringArrayVar(&q.expose, "expose", nil, "port that the container listens on: PORT[-LAST][/tcp|/udp]")
-	f.StringVar(&q.loopback, "host-loopback", "", "let host.containers.internal reach what listens on the host's loopback: all of it, or `PORT[-LAST],...`")
-	f.Lookup("host-loopback").NoOptDefVal = allOfLoopback
 	cmdutil.AddEgress(f, &q.egress)
 	q.addDNS(f)
 	f.SetNormalizeFunc(networkWords)
@@ -85,7 +83,9 @@ func (q *networkFlags) addUses(f *pflag.FlagSet) {
 	f.StringVar(&q.ip, "ip", "", "IPv4 address in its network")
 	f.StringVar(&q.ip6, "ip6", "", "IPv6 address in its network")
 	f.StringVar(&q.mac, "mac-address", "", "hardware address in its network")
-	f.StringArrayVarP(&q.publish, "publish", "p", nil, "port of the host that leads to one of the container: [[ADDRESS:][HOSTPORT]:]PORT[/tcp|/udp], also FIRST-LAST")
+	f.StringArrayVarP(&q.publish, "publish", "p", nil, "port of the host that leads to one of the container: [[ADDRESS:][HOSTPORT]:]PORT[/tcp|/udp], also FIRST-LAST; of a HOSTPORT range for one PORT the first that is free")
+	f.StringVar(&q.loopback, "host-loopback", "", "let host.containers.internal reach what listens on the host's loopback: all of it, or `PORT[-LAST],...`")
+	f.Lookup("host-loopback").NoOptDefVal = allOfLoopback
 }
 
 // addDNS defines the flags about name servers.
@@ -109,14 +109,14 @@ func networkWords(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 }
 
 // readNetwork turns the flags into what the request asks of networks.
-func (o *createFlags) readNetwork(r *container.Request, _ host) error {
+func (o *createFlags) readNetwork(r *container.Request, h host) error {
 	if err := o.readModes(&r.Spec); err != nil {
 		return err
 	}
 	if err := o.net.readUses(&r.Spec); err != nil {
 		return err
 	}
-	if err := o.net.readPorts(&r.Spec); err != nil {
+	if err := o.net.readPorts(&r.Spec, h.notice); err != nil {
 		return err
 	}
 	if err := o.net.readLoopback(&r.Spec); err != nil {
@@ -198,7 +198,7 @@ func needNetwork(flag string, s *spec.Container) error {
 	return problem.Hint(fmt.Errorf("%s: does not go with --network %s", flag, mode), "run: nook network create NAME; and add: --network NAME")
 }
 
-func (q *networkFlags) readPorts(s *spec.Container) error {
+func (q *networkFlags) readPorts(s *spec.Container, notice func(string)) error {
 	for _, text := range q.publish {
 		ports, err := syntax.Publish(text)
 		if err != nil {
@@ -220,8 +220,9 @@ func (q *networkFlags) readPorts(s *spec.Container) error {
 		return nil
 	}
 	switch mode, _ := s.NetworkMode(); mode {
-	case spec.NetworkHost:
-		return problem.Hint(errors.New("--publish: with --network host the container's ports are the host's already"), "leave --publish out")
+	case spec.NetworkHost: // as with podman and Docker: files of others have both
+		notice("--publish: has no effect with --network host: the container's ports are the host's already")
+		s.Ports, s.PublishAll = nil, false
 	case spec.NetworkNone:
 		return problem.Hint(errors.New("--publish: --network none has no way in"), "run: nook network create NAME; and add: --network NAME")
 	case spec.NetworkContainer, spec.NetworkPath:

@@ -82,7 +82,7 @@ func (o *PodFlags) Read(f *cmdutil.Factory) (spec.Pod, error) {
 	p.Security, p.Sysctls, p.ShmSize = s.Security, s.Sysctls, s.ShmSize
 	p.Hosts = s.Hosts
 	p.Network, p.PID, p.UTS, p.UserNS = s.Network, s.PID, s.UTS, s.UserNS
-	p.NetworkOptions, p.Networks, p.Ports, p.DNS = s.NetworkOptions, s.Networks, s.Ports, s.DNS
+	p.NetworkOptions, p.Networks, p.Ports, p.DNS, p.HostLoopback = s.NetworkOptions, s.Networks, s.Ports, s.DNS, s.HostLoopback
 	for name, mode := range map[string]string{"network": p.Network, "pid": p.PID, "uts": p.UTS} {
 		if _, joins := ocispec.Joined(mode); joins {
 			return p, fmt.Errorf("--%s %s: a pod cannot join a container's namespace; want private or host", name, mode)

@@ -20,7 +20,10 @@ func newPort(f *cmdutil.Factory) *cobra.Command {
 		Use:   "port [flags] CONTAINER [PORT[/PROTOCOL]]",
 		Short: "List the published ports of containers",
 		Long: `List the ports of a container that are published on the host, one a line, or where
-one of them is. It is an error if that one is not published.`,
+one of them is. It is an error if that one is not published.
+
+"port add" and "port rm" change what a running container publishes, until it ends.
+A container that is called add or rm goes by its id here.`,
 		Example: "  nook port web\n  nook port web 80/tcp",
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := f.State()
@@ -66,7 +69,11 @@ func allPorts(w io.Writer, c *state.Container, several bool) error { //nolint:re
 	if several {
 		prefix = c.Short() + "\t"
 	}
-	for _, p := range container.PublishedPorts(c, st) {
+	return printPorts(w, prefix, container.PublishedPorts(c, st))
+}
+
+func printPorts(w io.Writer, prefix string, ports []container.Published) error {
+	for _, p := range ports {
 		if _, err := fmt.Fprintf(w, "%s%s -> %s\n", prefix, p.Key(), p.Host); err != nil {
 			return err
 		}

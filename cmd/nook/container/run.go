@@ -12,6 +12,7 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/pkg/cgroups"
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -29,7 +30,10 @@ func newRun(f *cmdutil.Factory) *cobra.Command {
 		Long: `Run a command in a new container made from an image, and show it until it ends.
 
 The exit status is the command's: 128+n if signal n ended it, 126 if it cannot
-be executed, 127 if it does not exist. 125 is nook's own failure.`,
+be executed, 127 if it does not exist. 125 is nook's own failure.
+
+Sockets that a service manager opened for this command (LISTEN_FDS, LISTEN_PID and
+LISTEN_FDNAMES, see sd_listen_fds(3)) are passed on to the container's first process.`,
 		Example: "  nook run --rm -it docker.io/library/debian sh\n  nook run --rm -v .:/src -w /src golang go test ./...",
 		Args:    cmdutil.MinArgs(1, "an image"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,7 +64,7 @@ func (o *runOptions) run(ctx context.Context, f *cmdutil.Factory, args []string)
 }
 
 func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req container.Request, image string) error {
-	extra, err := preserved(req.Spec.PreserveFDs)
+	extra, sockets, err := handed(req.Spec)
 	if err != nil {
 		return err
 	}
@@ -77,14 +81,15 @@ func (o *runOptions) start(ctx context.Context, f *cmdutil.Factory, req containe
 		return err
 	}
 	o.tty, o.stdin, o.only = req.Spec.TTY, req.Spec.OpenStdin && streams == nil, req.Spec.Session.Attach
+	c := call{Request: &req, Secrets: secrets, Sockets: sockets}
 	if !o.detach {
-		err := o.show(ctx, f, call{Request: &req, Secrets: secrets}, extra)
+		err := o.show(ctx, f, c, extra)
 		if o.rmi {
 			err = errors.Join(err, removeImage(ctx, f, image))
 		}
 		return err
 	}
-	id, err := background(ctx, f, call{Request: &req, Secrets: secrets}, extra)
+	id, err := background(ctx, f, c, extra)
 	if err != nil {
 		return err
 	}
@@ -128,7 +133,7 @@ func hereNow(f *cmdutil.Factory) host {
 	if err != nil {
 		dir = "/" // only a relative path in a flag would notice
 	}
-	return host{dir: dir, args: f.Args, environ: f.Environ, stdin: f.In}
+	return host{dir: dir, args: f.Args, environ: f.Environ, stdin: f.In, notice: f.Notice}
 }
 
 // call is the Open frame: what the outer half asks the inner one for. Exactly one
@@ -140,6 +145,7 @@ type call struct {
 	Detach  bool            `json:"detach,omitempty"` // the outer half leaves when the command runs
 	// Secrets are those that only the user's session can read.
 	Secrets map[string][]byte `json:"secrets,omitempty"`
+	Sockets config.Sockets    `json:"sockets,omitzero"` // that a service manager opened for the container
 
 	find func() (cgroups.Host, error) // inside only
 }
@@ -149,4 +155,6 @@ type startCall struct {
 	Name string      `json:"name"`
 	Init bool        `json:"init,omitempty"` // all but the command
 	Size attach.Size `json:"size,omitzero"`
+
+	named bool // on the command line: descriptors that were handed down are for it
 }

@@ -111,6 +111,7 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 		ended(attach.Exit{ID: cont.ID})
 		return nil
 	}
+	o.Sockets = c.Sockets
 	if err := adoptExtra(cont.Spec, &o); err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func adoptExtra(c spec.Container, o *container.StartOptions) error {
 			next++
 		}
 	}
-	for range c.PreserveFDs {
+	for range o.Sockets.Count + c.PreserveFDs {
 		fd, err := sys.Adopt(next, "preserved descriptor")
 		if err != nil {
 			return err

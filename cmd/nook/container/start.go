@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -29,7 +31,10 @@ func newStart(f *cmdutil.Factory) *cobra.Command {
 		Short: "Start containers that were made before",
 		Long: `Start containers in the background and print what was asked for, one a line.
 With --attach show one until it ends; the exit status is then the container's, as
-with run. A container that runs is no error.`,
+with run. A container that runs is no error.
+
+Sockets that a service manager opened for this command (LISTEN_FDS) are passed on to
+the containers, as with run.`,
 		Example: "  nook start web db\n  nook start -ai shell",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.start(cmd.Context(), f, args)
@@ -63,7 +68,7 @@ func (o *startOptions) start(ctx context.Context, f *cmdutil.Factory, args []str
 		if st.Word == state.Paused {
 			return problem.Hint(fmt.Errorf("start %s: it is paused", c.Name), "run: nook unpause %s", c.Name)
 		}
-		return startAgain(ctx, f, c)
+		return startAs(ctx, f, c, startCall{Name: c.ID, named: true})
 	}))
 }
 
@@ -123,8 +128,12 @@ func (o *startOptions) show1(ctx context.Context, f *cmdutil.Factory, found []ta
 	if err != nil {
 		return err
 	}
+	files, sockets, err := handed(c.Spec)
+	if err != nil {
+		return err
+	}
 	o.tty, o.stdin = c.Spec.TTY, o.stdin && c.Spec.OpenStdin && streams == nil
-	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets}, streams)
+	return o.show(ctx, f, call{Start: &startCall{Name: c.ID}, Secrets: secrets, Sockets: sockets}, append(streams, files...))
 }
 
 // begin starts an initialized container and shows it.
@@ -148,12 +157,16 @@ func startable(c *state.Container) error {
 
 // startAgain starts c in the background.
 func startAgain(ctx context.Context, f *cmdutil.Factory, c *state.Container) error {
+	return startAs(ctx, f, c, startCall{Name: c.ID})
+}
+
+func startAs(ctx context.Context, f *cmdutil.Factory, c *state.Container, s startCall) error {
 	st, err := c.Status()
 	if err != nil {
 		return err
 	}
 	if st.Word != state.Initialized {
-		return startCalled(ctx, f, c, startCall{Name: c.ID})
+		return startCalled(ctx, f, c, s)
 	}
 	conn, err := container.Begin(c, monitor.Hello{Leave: true})
 	if err != nil {
@@ -177,8 +190,16 @@ func startCalled(ctx context.Context, f *cmdutil.Factory, c *state.Container, s 
 	if err == nil {
 		err = startRequired(ctx, f, c.Spec.Requires)
 	}
+	if err != nil {
+		return err
+	}
+	var files []*os.File
+	var sockets config.Sockets
+	if s.named {
+		files, sockets, err = handed(c.Spec)
+	}
 	if err == nil {
-		_, err = background(ctx, f, call{Start: &s, Secrets: secrets}, streams)
+		_, err = background(ctx, f, call{Start: &s, Secrets: secrets, Sockets: sockets}, append(streams, files...))
 	}
 	return err
 }

@@ -16,7 +16,11 @@ import (
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/monitor"
+	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/spec"
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/term"
 )
 
@@ -36,16 +40,50 @@ func (v *view) addView(f *pflag.FlagSet) {
 	f.BoolVar(&v.sigProxy, "sig-proxy", true, "pass signals on to the container")
 }
 
-// preserved returns descriptors 3 to 2+n, which must be open.
-func preserved(n int) ([]*os.File, error) {
+// handed returns the descriptors that c is to have when it starts: those that a service
+// manager opened, and those of --preserve-fds behind them.
+func handed(c spec.Container) ([]*os.File, config.Sockets, error) {
+	sockets, err := config.HandedDown()
+	if err != nil || sockets.Count == 0 && c.PreserveFDs == 0 {
+		return nil, sockets, err
+	}
+	if p := c.Restart.Policy; p != spec.RestartNo {
+		return nil, sockets, problem.Hint(fmt.Errorf("--restart %s: descriptors are passed on to one run alone", p), "leave restarts to who opens them: Restart= of its unit")
+	}
+	if sockets.Count > 0 && (c.Init || !ocispec.OwnPIDs(c)) {
+		return nil, sockets, problem.Hint(errors.New("--init, --pid: the command is not process 1, and would not take the sockets that are passed on"),
+			"leave them out, or unset LISTEN_FDS")
+	}
+	theirs, err := inherited(firstPreserved, sockets.Count)
+	if err != nil {
+		return nil, sockets, fmt.Errorf("$LISTEN_FDS %d: %w", sockets.Count, err)
+	}
+	files, err := preserved(c.PreserveFDs, firstPreserved+sockets.Count)
+	return append(theirs, files...), sockets, err
+}
+
+// firstPreserved is the first descriptor after the standard streams.
+const firstPreserved = 3
+
+// preserved returns n descriptors from first on, which must be open.
+func preserved(n, first int) ([]*os.File, error) {
 	if n < 0 {
 		return nil, fmt.Errorf("--preserve-fds %d: must not be negative", n)
 	}
-	var files []*os.File
-	for fd := 3; fd < 3+n; fd++ {
-		f := os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd)) //nolint:gosec // small
-		if _, err := f.Stat(); err != nil {
-			return nil, problem.Hint(fmt.Errorf("--preserve-fds %d: descriptor %d is not open", n, fd), "open it first: %d<FILE", fd)
+	files, err := inherited(first, n)
+	if err != nil {
+		return nil, problem.Hint(fmt.Errorf("--preserve-fds %d: %w", n, err), "open it first: %d<FILE", first+len(files))
+	}
+	return files, nil
+}
+
+// inherited returns n descriptors from first on; with an error, those before the one
+// that is not open.
+func inherited(first, n int) (files []*os.File, err error) {
+	for fd := first; fd < first+n; fd++ {
+		f, err := sys.Inherited(fd)
+		if err != nil {
+			return files, fmt.Errorf("descriptor %d is not open", fd)
 		}
 		files = append(files, f)
 	}

@@ -110,7 +110,7 @@ type result struct {
 var early chan result //nolint:gochecknoglobals // handed from init to the command
 
 func init() { //nolint:gochecknoinits // being early is this package's purpose
-	if !wanted(os.Args) {
+	if !wanted(os.Args) || config.AreHandedDown() { // those are to be given to it
 		return
 	}
 	early = make(chan result, 1)

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,13 +16,15 @@ import (
 
 	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cgroups/limits"
+	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/oci/state"
 	"github.com/nook-containers/nook/pkg/problem"
+	"github.com/nook-containers/nook/pkg/systemd"
 )
 
 // group makes the control group that the spec asks for, with its limits; nil where
 // it asks for none, or only for a place and no part of the tree is ours.
-func (b *building) group() (g *cgroups.Group, err error) {
+func (b *building) group(ctx context.Context) (g *cgroups.Group, err error) {
 	if b.spec.Linux == nil {
 		return nil, nil //nolint:nilnil // as said
 	}
@@ -39,6 +42,11 @@ func (b *building) group() (g *cgroups.Group, err error) {
 	}
 	if host.Base == "" && len(writes) == 0 {
 		return nil, nil //nolint:nilnil // as said
+	}
+	if host.Managed {
+		if host.Base, err = delegatedUnit(ctx, host); err != nil {
+			return nil, fmt.Errorf("linux.resources: %w", err)
+		}
 	}
 	if host.Base == "" {
 		return nil, problem.Hint(errors.New("linux.resources: no part of a cgroup v2 tree is yours"),
@@ -59,6 +67,34 @@ func (b *building) group() (g *cgroups.Group, err error) {
 		return nil, errors.Join(err, b.dropGroup(g))
 	}
 	return g, nil
+}
+
+// delegatedUnit is the directory of the unit of the user's systemd that this process
+// is in, if it was delegated; "" if not, or if there is nobody to ask.
+func delegatedUnit(ctx context.Context, host cgroups.Host) (string, error) {
+	var addresses []systemd.Address
+	for _, s := range config.ManagerSockets() {
+		addresses = append(addresses, systemd.Address(s))
+	}
+	m, err := systemd.Connect(ctx, addresses)
+	if errors.Is(err, systemd.ErrNone) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer m.Close()
+	for dir := host.Own; dir != host.Mount && dir != "/"; dir = filepath.Dir(dir) {
+		switch filepath.Ext(dir) {
+		case ".scope", ".service": // whatever is above it is the manager's
+			yes, err := m.Delegated(ctx, filepath.Base(dir))
+			if err != nil || !yes {
+				return "", err
+			}
+			return dir, nil
+		}
+	}
+	return "", nil
 }
 
 // dropGroup undoes group.

@@ -117,7 +117,7 @@ func (b *building) create(ctx context.Context) (_ *oci.Container, err error) {
 	if b.cfg.ExtraFiles, err = extraFiles(b.flags.preserveFDs); err != nil {
 		return nil, err
 	}
-	group, err := b.group()
+	group, err := b.group(ctx)
 	if err != nil {
 		return nil, err
 	}

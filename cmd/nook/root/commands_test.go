@@ -59,7 +59,7 @@ func leaves(root *cobra.Command) []leaf {
 		for _, sub := range c.Commands() {
 			visit(sub)
 		}
-		if c.HasSubCommands() || c.Name() == "help" {
+		if cmdutil.IsNoun(c) || c.Name() == "help" {
 			return
 		}
 		names := namesOf(c)

@@ -51,9 +51,11 @@ func objectOf(command string) (object, bool) {
 		switch verb {
 		case "inspect":
 			return many(containers)
-		case "exists", "diff":
+		case "exists", "diff", "port add", "port rm":
 			return one(containers)
 		}
+	case "port":
+		return one(containers)
 	}
 	switch verb {
 	case "inspect", "init", "kill", "logs", "mount", "pause", "restart", "rm", "start", "stats", "stop", "umount", "unmount", "unpause", "wait":
@@ -100,7 +102,7 @@ func completeArgs(f *cmdutil.Factory, cmd *cobra.Command) {
 	}
 	_, name, _ := strings.Cut(cmd.CommandPath(), " ")
 	o, ok := objectOf(name)
-	if !ok || cmd.HasSubCommands() || cmd.ValidArgsFunction != nil {
+	if !ok || cmdutil.IsNoun(cmd) || cmd.ValidArgsFunction != nil {
 		return
 	}
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {

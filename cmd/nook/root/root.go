@@ -48,7 +48,7 @@ func addCommands(f *cmdutil.Factory, cmd *cobra.Command, words []string) {
 // mistaken for those of the command in front of it.
 func unknown(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)
-	if err != nil || !cmd.HasSubCommands() || len(rest) == 0 {
+	if err != nil || !cmdutil.IsNoun(cmd) || len(rest) == 0 {
 		return nil //nolint:nilerr // cobra finds it again
 	}
 	if word := rest[0]; word != "" && word[0] != '-' && word[0] != '_' { // "__complete" is cobra's
