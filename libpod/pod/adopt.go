@@ -17,10 +17,8 @@ type Asked struct{ Network, IPC, PID, UTS, CgroupNS, UserNS, Hostname bool }
 // shares, and gets what the pod has for containers that ask for nothing else.
 func (p *Pod) Adopt(c *spec.Container, asked Asked) error {
 	c.Pod = p.ID
+	p.adoptGroup(c)
 	inherit(c, p.Spec)
-	if c.Cgroups != spec.CgroupsDisabled && c.Cgroups != spec.CgroupsSplit && c.CgroupParent == "" {
-		c.PodGroup = p.Group()
-	}
 	if p.InfraID == "" {
 		return nil
 	}
@@ -70,6 +68,13 @@ func (p *Pod) Adopt(c *spec.Container, asked Asked) error {
 		}
 	}
 	return p.adoptNames(c, asked)
+}
+
+// adoptGroup puts c's control group into the pod's, unless c has a choice of its own.
+func (p *Pod) adoptGroup(c *spec.Container) {
+	if c.Cgroups != spec.CgroupsDisabled && c.Cgroups != spec.CgroupsSplit && c.CgroupParent == "" {
+		c.PodGroup = p.Group()
+	}
 }
 
 // Group is the control group that those of the pod's containers are in; nil: none.

@@ -240,6 +240,13 @@ func TestAdopt(t *testing.T) {
 	if err := p.Adopt(&free, Asked{PID: true}); err != nil || free.PID != "host" {
 		t.Errorf("a namespace that is not shared: %q, %v", free.PID, err)
 	}
+	if c.PodGroup == nil {
+		t.Error("it has no part in the pod's control group")
+	}
+	apart := spec.Container{CgroupParent: "x"}
+	if err := p.Adopt(&apart, Asked{}); err != nil || apart.PodGroup != nil {
+		t.Errorf("its own choice of a control group: %+v, %v", apart.PodGroup, err)
+	}
 	once := spec.Container{Remove: true}
 	if err := p.Adopt(&once, Asked{}); err != nil || once.Restart.Policy != "" {
 		t.Errorf("--rm with a restart policy: %q, %v", once.Restart.Policy, err)
