@@ -7,18 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"time"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/events"
-	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/monitor"
-	"github.com/nook-containers/nook/libpod/netprog"
-	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
@@ -27,7 +20,6 @@ import (
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
-	"github.com/nook-containers/nook/pkg/oci/external"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
@@ -136,23 +128,6 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	return r, e.launch(ctx, r, cfg, o, &undo)
 }
 
-// launch makes the container's init, and lets the command run.
-func (e *Engine) launch(ctx context.Context, r *running, cfg oci.Config, o StartOptions, undo *cleanup.Stack) (err error) {
-	if r.proc, err = e.create(ctx, r.c, cfg); err != nil {
-		return err
-	}
-	undo.Push("kill the container", func() error { return kill(r.proc) })
-	r.streams.started(r.proc.Terminal(), o.Size)
-	return r.begin(ctx, o, undo)
-}
-
-func effectiveCaps(s *specs.Spec) []string {
-	if s.Process.Capabilities == nil {
-		return nil
-	}
-	return s.Process.Capabilities.Effective
-}
-
 // enterNetworks gets c addresses in its networks, and begins to plug it in; plugged
 // waits for that, once its first process is known.
 func (e *Engine) enterNetworks(ctx context.Context, c *state.Container, o StartOptions) (view netView, plugged func(pid int) error, err error) {
@@ -188,144 +163,6 @@ func tryLog(c *state.Container) error {
 	return w.Close()
 }
 
-// prepare waits for the networks, and puts all in place that tells of the command,
-// whose process pid is about to be.
-func (r *running) prepare(pid int, plugged func(pid int) error, o StartOptions, undo *cleanup.Stack) (err error) {
-	if err := plugged(pid); err != nil {
-		return err
-	}
-	if r.listen, err = monitor.Listen(r.c); err != nil {
-		return err
-	}
-	undo.Push("close the socket", r.listen.Close)
-	if r.first, err = sys.PidfdOpen(pid); err != nil {
-		return err
-	}
-	undo.Push("forget the process", r.first.Close)
-	if err := r.record(pid, o.Again); err != nil {
-		return err
-	}
-	r.run.Cgroup = o.Place.Dir()
-	r.run.Initialized, r.run.Ports = o.Hold != nil, o.Nets.ports()
-	if health.Test(r.c.Spec.Health, r.c.Image.Health) != nil {
-		if err := health.Write(r.c.RunDir(), health.NewChecker(health.Plan{}, r.run.Started).Report()); err != nil {
-			return err
-		}
-	}
-	// On disk before the command runs: a container that ran can never look as if
-	// it had not.
-	return r.c.WriteRun(r.run)
-}
-
-// begin lets the command run.
-func (r *running) begin(ctx context.Context, o StartOptions, undo *cleanup.Stack) error {
-	if err := r.openMounts(undo); err != nil {
-		return err
-	}
-	if err := errors.Join(writePID(o.PIDFile, r.run.PID), writePID(o.Monitor, os.Getpid())); err != nil {
-		return err
-	}
-	events.Tell(r.c, events.Init)
-	if o.Hold != nil {
-		if err := r.hold(ctx, o); err != nil {
-			return err
-		}
-	}
-	return r.command(o)
-}
-
-// command lets the command run, and takes what the monitor looks after then.
-func (r *running) command(o StartOptions) error {
-	switch {
-	case o.Again != nil:
-		events.Tell(r.c, events.Restart)
-	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
-		events.Tell(r.c, events.Attach)
-	}
-	if err := o.Commit(); err != nil {
-		return err
-	}
-	if err := r.proc.Start(); err != nil {
-		return err
-	}
-	r.group = o.Place.take()
-	r.nets, r.netProgram = o.Nets.take()
-	return nil
-}
-
-// openMounts gets hold of what tells the processes that the container's first one
-// leaves behind from others.
-func (r *running) openMounts(undo *cleanup.Stack) (err error) {
-	if ocispec.OwnPIDs(r.c.Spec) {
-		return nil // they end with it
-	}
-	if r.mounts, err = os.Open("/proc/" + strconv.Itoa(r.run.PID) + "/ns/mnt"); err != nil {
-		return err
-	}
-	undo.Push("forget the mount namespace", r.mounts.Close)
-	return nil
-}
-
-func writePID(path string, pid int) error {
-	if path == "" {
-		return nil
-	}
-	if err := writeNew(path, []byte(strconv.Itoa(pid)+"\n")); err != nil {
-		return fmt.Errorf("write pid file: %w", err)
-	}
-	return nil
-}
-
-func kill(p oci.Process) error {
-	err := p.Kill()
-	_, werr := p.Wait()
-	return errors.Join(err, werr)
-}
-
-// runtimeOf is the path of the OCI runtime that runs c, empty for our own. What holds a
-// pod's namespaces is our own alone.
-func (e *Engine) runtimeOf(c *state.Container) string {
-	if c.Spec.Infra {
-		return ""
-	}
-	return e.Runtime
-}
-
-func (e *Engine) create(ctx context.Context, c *state.Container, cfg oci.Config) (oci.Process, error) {
-	path := e.runtimeOf(c)
-	if path == "" && !inherits(c, cfg.Spec) {
-		return oci.Create(ctx, cfg)
-	}
-	then := cfg.Meanwhile
-	cfg.Meanwhile = nil
-	var p oci.Process
-	var err error
-	if path == "" {
-		p, err = oci.Create(ctx, cfg)
-	} else {
-		p, err = external.Create(ctx, path, filepath.Join(e.State.Run, "runtime"), cfg)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := then(p.Pid()); err != nil {
-		return nil, errors.Join(err, kill(p))
-	}
-	return p, nil
-}
-
-// inherits reports whether c has networks of its own in a network namespace that was
-// there before: its process is in that only when all is set up, and in the host's
-// until then.
-func inherits(c *state.Container, s *specs.Spec) bool {
-	if mode, _ := c.Spec.NetworkMode(); mode != spec.NetworkBridge && !netprog.Of(mode) {
-		return false
-	}
-	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
-		return n.Type == specs.NetworkNamespace && n.Path != ""
-	})
-}
-
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 	if e.scratch(c) {
 		dir := filepath.Join(c.Dir(), "root")
@@ -349,95 +186,6 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 		return nil, err
 	}
 	return &store.RootFS{Mount: dir}, nil
-}
-
-// buildSpec resolves what depends on the root file system and this host.
-func buildSpec(p place, o StartOptions) (*specs.Spec, error) {
-	c := p.c
-	in := ocispec.Input{ID: c.ID, Spec: p.joined.spec, Image: c.Image, Joined: p.joined.namespaces, Described: p.described}
-	ids, err := idMaps(c.Spec.UserNS)
-	if err != nil {
-		return nil, err
-	}
-	in.UIDs, in.GIDs = ociMap(ids.UIDs), ociMap(ids.GIDs)
-	acc, err := readAccounts(p.root.Mount)
-	if err != nil {
-		return nil, err
-	}
-	if in.User, err = resolveUser(userOf(c.Spec, in.Image), c.Spec.Groups, acc.with(c.Spec.Session.HostUsers)); err != nil {
-		return nil, err
-	}
-	if in.Host, err = hostFacts(ids.GIDs); err != nil {
-		return nil, err
-	}
-	if c.Spec.Privileged && !c.Spec.Security.NoHostDevices {
-		if in.Host.Devices, err = hostDevices(); err != nil {
-			return nil, err
-		}
-	}
-	if c.Spec.Hosts.HostsFile == spec.HostsImage {
-		if acc.hosts, err = readInRoot(p.root.Mount, "/etc/hosts"); err != nil {
-			return nil, err
-		}
-	}
-	if !c.Spec.Infra {
-		in.Files, err = generate(p.dir, in, acc, p.net)
-	}
-	if err != nil {
-		return nil, err
-	}
-	built, err := ocispec.Build(in)
-	if err != nil {
-		return nil, err
-	}
-	if c.Spec.TTY {
-		built.Process.ConsoleSize = &specs.Box{Height: uint(o.Size.Rows), Width: uint(o.Size.Cols)}
-	}
-	return built, nil
-}
-
-// userOf is who runs: asked for, else with keep-id the user, else the image's.
-func userOf(c spec.Container, img spec.ImageConfig) string {
-	switch {
-	case c.User != "":
-		return c.User
-	case c.UserNS.Mode == spec.UserNSKeepID:
-		uid, gid := keepIDs(c.UserNS)
-		return strconv.FormatUint(uint64(uid), 10) + ":" + strconv.FormatUint(uint64(gid), 10)
-	}
-	return img.User
-}
-
-// hostFacts reads what a spec needs of this host.
-func hostFacts(gids []userns.Extent) (ocispec.Host, error) {
-	name, err := os.Hostname()
-	if err != nil {
-		return ocispec.Host{}, err
-	}
-	if gids == nil {
-		shared, err := userns.Current()
-		if err != nil {
-			return ocispec.Host{}, err
-		}
-		gids = shared.GIDs
-	}
-	throttles, err := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")
-	return ocispec.Host{Hostname: name, MaxGID: maxID(gids), Masked: throttles}, err
-}
-
-// record adds what is known of a run as it begins.
-func (r *running) record(pid int, again *monitor.Handover) (err error) {
-	if r.run.Boot, err = state.BootID(); err != nil {
-		return err
-	}
-	if r.run.PIDStart, err = state.StartTime(pid); err != nil {
-		return err
-	}
-	r.run.PID, r.run.Started = pid, time.Now()
-	if again != nil {
-		r.run.Restarts = again.Restarts
-	}
-	return nil
 }
 
 // Run starts c, which this process holds, and looks after it until it has ended,
