@@ -46,9 +46,9 @@ func Dirs(configHome string) []string {
 // Resolve returns the edits that devices need together. Notices tell of parts that
 // are described but not there.
 func Resolve(dirs, devices []string) (out specs.ContainerEdits, notices []string, err error) {
-	cache, err := cdi.NewCache(cdi.WithSpecDirs(dirs...), cdi.WithAutoRefresh(false))
+	cache, err := read(dirs)
 	if err != nil {
-		return out, nil, fmt.Errorf("read CDI descriptions: %w", err)
+		return out, nil, err
 	}
 	seen := map[*cdi.Spec]bool{}
 	for _, name := range devices {
@@ -76,6 +76,21 @@ func Resolve(dirs, devices []string) (out specs.ContainerEdits, notices []string
 		notices = append(notices, fmt.Sprintf("the device is for groups %v of the host: to stay in yours add --group-add keep-groups", out.AdditionalGIDs))
 	}
 	return out, notices, nil
+}
+
+// read reads all descriptions. The library does not survive one with a null in a
+// list.
+func read(dirs []string) (c *cdi.Cache, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = problem.Hint(fmt.Errorf("read CDI descriptions: one is damaged: %v", v), "look at the files in %s", strings.Join(dirs, ", "))
+		}
+	}()
+	c, err = cdi.NewCache(cdi.WithSpecDirs(dirs...), cdi.WithAutoRefresh(false))
+	if err != nil {
+		return nil, fmt.Errorf("read CDI descriptions: %w", err)
+	}
+	return c, nil
 }
 
 // HostPath is where the host has a node.

@@ -63,3 +63,32 @@ func TestResolveErrors(t *testing.T) {
 		})
 	}
 }
+
+// Whatever a description says, its nodes are there, or it is refused.
+func FuzzResolve(f *testing.F) {
+	for _, seed := range []string{
+		description,
+		strings.Replace(description, `{"path": "/dev/zero"}`, "null", 1),
+		strings.Replace(description, `"devices": [`, `"devices": [null, `, 1),
+		strings.Replace(description, "/dev/zero", "../dev/zero", 1),
+		`{"cdiVersion": "0.6.0", "kind": "acme.com/gpu", "devices": [{"name": "all", "containerEdits": null}]}`,
+		"kind: [", "",
+	} {
+		f.Add(seed)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := os.WriteFile(filepath.Join(dir, "acme.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e, _, err := Resolve([]string{dir}, []string{"gpu=all"})
+		if err != nil {
+			return
+		}
+		for _, n := range e.DeviceNodes {
+			if _, err := os.Stat(HostPath(n)); err != nil {
+				t.Errorf("node %v: %v", n, err)
+			}
+		}
+	})
+}
