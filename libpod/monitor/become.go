@@ -44,7 +44,6 @@ type brief struct {
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
 	StopGrace                       time.Duration
-	Told                            bool // to end the container, already
 }
 
 // Become replaces this program by the stage that does what Serve does, on the
@@ -95,7 +94,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		b.NetProgram = m.NetProgram.Pid
 	}
 	if m.term != nil {
-		if b.Told, err = m.term.handOver(); err != nil {
+		if err := m.term.handOver(); err != nil {
 			return err
 		}
 	}
@@ -173,9 +172,6 @@ func serveBrief() error {
 	m, err := b.monitor()
 	if err != nil {
 		return err
-	}
-	if b.Told {
-		m.term.repeat()
 	}
 	time.AfterFunc(settled, sys.DropProgramPages)
 	run, restart := m.Serve(context.Background()) //nolint:forbidigo // the process is this stage

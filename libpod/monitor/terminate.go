@@ -27,6 +27,7 @@ const GiveUp = syscall.SIGUSR1
 type terminator struct {
 	signals chan os.Signal
 	told    atomic.Bool
+	kept    chan struct{} // closed when handOver is undone; nil: it has not been done
 }
 
 func newTerminator() *terminator {
@@ -45,31 +46,45 @@ func (m *Monitor) Heed() {
 		m.term = newTerminator()
 		return
 	}
-	// Again, where Become failed.
-	_ = kern.UnblockSignals() // a thread less that hears the signal is all that an error costs
-	signal.Notify(m.term.signals, syscall.SIGTERM)
-	signal.Notify(make(chan os.Signal, 1), GiveUp)
+	m.term.keep() // where Become failed
 }
 
-// handOver makes the calling thread, which is about to turn into the next program,
-// keep the signal for that, and reports whether it has come. To another thread it
-// can come later still: that ends this process, and is not lost.
-func (t *terminator) handOver() (told bool, err error) {
+// handOver makes the signal, from now on, wait at the calling thread, which is about
+// to turn into the next program: there it comes as soon as that heeds it. The kernel
+// may give it to another thread of this one, which passes it on.
+func (t *terminator) handOver() error {
 	signal.Ignore(GiveUp) // until the next program hears it
-	if err := kern.BlockSignal(syscall.SIGTERM); err != nil {
-		return false, fmt.Errorf("block signal: %w", err)
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		if err := kern.BlockSignal(sig); err != nil {
+			return fmt.Errorf("block signal: %w", err)
+		}
 	}
-	signal.Stop(t.signals) // has delivered what came
-	signal.Reset(syscall.SIGTERM)
-	return len(t.signals) > 0, nil
+	t.kept = make(chan struct{})
+	go t.pass(syscall.Gettid(), t.kept)
+	return nil
 }
 
-// repeat is for the program that took over: the signal came before.
-func (t *terminator) repeat() {
-	select {
-	case t.signals <- syscall.SIGTERM:
-	default: // it came again
+// pass gives the signal to a thread.
+func (t *terminator) pass(tid int, stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.signals:
+			_ = syscall.Tgkill(syscall.Getpid(), tid, syscall.SIGTERM) // it is there: it waits for execve
+		}
 	}
+}
+
+// keep undoes handOver where there was no next program.
+func (t *terminator) keep() {
+	if t.kept == nil {
+		return
+	}
+	close(t.kept)
+	t.kept = nil
+	_ = kern.UnblockSignals() // a thread less that hears the signal is all that an error costs
+	signal.Notify(make(chan os.Signal, 1), GiveUp)
 }
 
 // watch ends m's container when a signal comes, until it is stopped.
