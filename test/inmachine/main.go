@@ -16,7 +16,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
@@ -93,12 +92,6 @@ func inside(ctx context.Context, kind, payload string, args []string) (int, erro
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	err = fmt.Errorf("%w\nthe console's end:\n%s", err, tail(m.Console()))
+	err = fmt.Errorf("%w\nthe console's end:\n%s", err, machine.Tail(m.Console()))
 	return status, errors.Join(err, m.Close())
-}
-
-// tail returns the last lines of a text.
-func tail(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }

@@ -11,6 +11,15 @@ import (
 	"time"
 )
 
+// ErrEnded means that a machine ended while it was to run something.
+var ErrEnded = errors.New("the machine ended")
+
+// Tail returns the last lines of a console.
+func Tail(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+}
+
 // Test runs the scripts of a payload in m: first those that need no reboot, then,
 // if there are others, it reboots m and runs these. An error says which failed.
 func Test(ctx context.Context, m Machine, kind, payload string, out io.Writer) error {
@@ -27,6 +36,14 @@ func Test(ctx context.Context, m Machine, kind, payload string, out io.Writer) e
 		}
 	}
 	err = runScripts(ctx, m, kind, before, out)
+	if errors.Is(err, ErrEnded) {
+		// An emulator's machine may die under its host's load. What it has said is shown,
+		// and the scripts get another one, from the first to the last.
+		fmt.Fprintf(out, "%s: %v; once more. The console's end:\n%s\n", kind, err, Tail(m.Console()))
+		if err = m.Reboot(ctx); err == nil {
+			err = runScripts(ctx, m, kind, before, out)
+		}
+	}
 	if len(after) == 0 || ctx.Err() != nil {
 		return err
 	}

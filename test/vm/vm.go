@@ -186,7 +186,7 @@ func (v *VM) Run(ctx context.Context, c machine.Command) (int, error) {
 		case a, ok := <-v.answers:
 			switch {
 			case !ok:
-				return 0, errors.New("the machine ended")
+				return 0, machine.ErrEnded
 			case a.Done && a.Error != "":
 				return 0, errors.New(a.Error)
 			case a.Done:
