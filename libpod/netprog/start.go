@@ -17,6 +17,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec/ip"
 	"github.com/nook-containers/nook/pkg/sys"
 	backend "github.com/nook-containers/nook/slirp"
+	backendpasta "github.com/nook-containers/nook/slirp/pasta"
 	"github.com/nook-containers/nook/slirp/slirp4netns"
 )
 
@@ -59,7 +60,15 @@ func Start(ctx context.Context, p Program, dir string, pid int, ports []spec.Por
 		return nil, err
 	}
 	log := filepath.Join(dir, p.name()+".log")
-	ready, proc, err := run(path, append([]string{p.name()}, p.args(ports)...), log, dir, pid)
+	ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	if _, ok := p.(*pasta); ok {
+		backendpasta.Prepare(ns)
+	}
+	ready, proc, err := run(path, append([]string{p.name()}, p.args(ports)...), log, dir, ns)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", p.name(), err)
 	}
@@ -83,7 +92,7 @@ func Start(ctx context.Context, p Program, dir string, pid int, ports []spec.Por
 
 // run starts the program. ready is written to when it is ready, and closed when it
 // ends.
-func run(path string, args []string, log, dir string, pid int) (ready *os.File, proc *sys.Child, err error) {
+func run(path string, args []string, log, dir string, ns *os.File) (ready *os.File, proc *sys.Child, err error) {
 	var files []*os.File
 	defer func() {
 		for _, f := range files {
@@ -100,11 +109,7 @@ func run(path string, args []string, log, dir string, pid int) (ready *os.File, 
 	}
 	null, out := open(os.DevNull, os.O_RDONLY), open(log, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	at := open(dir, os.O_RDONLY|syscall.O_DIRECTORY)
-	ns, perr := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
-	if perr == nil {
-		files = append(files, ns)
-	}
-	if err = errors.Join(err, perr); err != nil {
+	if err != nil {
 		return nil, nil, err
 	}
 	ready, w, err := os.Pipe()
