@@ -90,7 +90,11 @@ func (g *gate) close() {
 // enter returns a member whose namespace to join, with userns.lock shared, or
 // nil, with userns.lock exclusive, where there is none.
 func (g *gate) enter(ctx context.Context) (*member, error) {
-	if err := wait(ctx, g.lock, sys.LockShared); err != nil {
+	err := sys.TryLockShared(g.lock) // as a rule nobody is in the way
+	if errors.Is(err, sys.ErrLocked) {
+		err = wait(ctx, g.lock, sys.LockShared)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if m, err := g.find(ctx); m != nil || err != nil {
@@ -99,7 +103,6 @@ func (g *gate) enter(ctx context.Context) (*member, error) {
 	if err := sys.Unlock(g.lock); err != nil {
 		return nil, err
 	}
-	var err error
 	if g.create, err = openLock(filepath.Join(g.dir, "userns.create")); err != nil {
 		return nil, err
 	}

@@ -51,12 +51,12 @@ func Serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside) error {
 func (c call) serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside, ended func(attach.Exit)) error {
 	f.FindsImages = c.Request != nil
 	e, closeEngine, err := f.Engine()
-	if err != nil {
-		return err
-	}
-	defer closeEngine()
 	return in.Continue(func(s *seed.Seed) error {
 		defer s.Close()
+		if err != nil {
+			return err
+		}
+		defer closeEngine()
 		c.seed = s
 		return c.do(ctx, f, e, in, ended)
 	})

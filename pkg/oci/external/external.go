@@ -24,12 +24,14 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/bundle"
 	"github.com/nook-containers/nook/pkg/statefile"
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -219,12 +221,54 @@ func (c *Container) Pid() int { return c.pid }
 // Terminal implements oci.Process.
 func (c *Container) Terminal() *os.File { return c.console }
 
+// startedAtOnce is how long the runtime may take to start a container that has ended.
+// Where it was killed before, crun would wait for ever to be read from.
+const startedAtOnce = 5 * time.Second
+
 // Start implements oci.Process.
 func (c *Container) Start() error {
-	if err := c.run(c.command(c.ctx, "start", c.id)); err != nil {
-		return c.classify(err)
+	ctx, giveUp := context.WithCancel(c.ctx)
+	defer giveUp()
+	ended, err := c.ended(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	done := make(chan error, 1)
+	go func() { done <- c.run(c.command(ctx, "start", c.id)) }()
+	select {
+	case err := <-done:
+		return c.classify(err)
+	case <-ended:
+	}
+	select {
+	case err := <-done:
+		return c.classify(err)
+	case <-time.After(startedAtOnce):
+		giveUp()
+		if err := <-done; err == nil {
+			return nil
+		}
+		return fmt.Errorf("runtime %s: start: the container has ended before", c.path)
+	}
+}
+
+// ended is closed when the container's first process has ended, unless ctx ends before.
+func (c *Container) ended(ctx context.Context) (<-chan struct{}, error) {
+	first, err := sys.PidfdOpen(c.pid)
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer first.Close()
+		for ctx.Err() == nil {
+			if sys.Ended(first, time.Second/10) {
+				close(ended)
+				return
+			}
+		}
+	}()
+	return ended, nil
 }
 
 // Kill implements oci.Process.
@@ -250,6 +294,9 @@ func (c *Container) Wait() (syscall.WaitStatus, error) {
 
 // classify recognises a command that can't run by what crun and runc say.
 func (c *Container) classify(err error) error {
+	if err == nil {
+		return nil
+	}
 	const cannotExec, notFound = 126, 127
 	msg := strings.ToLower(err.Error())
 	about := strings.Contains(msg, strings.ToLower(c.args0)) || strings.Contains(msg, "open executable")
