@@ -66,7 +66,7 @@ type running struct {
 	group   *cgroups.Group
 	nets    []*monitor.Net
 	// netProgram carries the network in place of nets; nil: none does.
-	netProgram *sys.Child
+	netProgram *monitor.Program
 	client     *starter // for whom a container that was held is started
 }
 

@@ -70,7 +70,7 @@ type Monitor struct {
 	Wait                            func() (syscall.WaitStatus, error)
 	Group                           *cgroups.Group // that the container is in; nil: none of its own
 	Nets                            []*Net         // that it is a member of
-	NetProgram                      *sys.Child     // a child that carries its network in place of Nets; nil: none
+	NetProgram                      *Program       // carries its network in place of Nets; nil: none
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -85,6 +85,7 @@ type Monitor struct {
 
 	term *terminator // what SIGTERM does to this process
 	keep *keeper     // of Nets, while it serves
+	prog *reviver    // of NetProgram, while it serves
 }
 
 // Listen makes the socket of a container.
@@ -115,6 +116,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	}
 	hub.Start()
 	m.keep = newKeeper(m.Nets, m.Run.PID, m.recordPorts)
+	m.prog = m.NetProgram.revive(ctx)
 	doctor := m.startDoctor(ctx)
 	if m.Listen != nil {
 		go m.accept(hub, doctor)
@@ -165,10 +167,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 // with whatever is left in it. It tells whether the kernel ran out of memory for it.
 func (m *Monitor) giveBack() (oom bool, err error) {
 	m.keep.end()
-	if p := m.NetProgram; p != nil {
-		_ = p.Kill() // it may have ended, which nobody has waited for yet
-		_, err = p.Wait()
-	}
+	m.prog.stop()
 	if m.Free != nil {
 		err = errors.Join(err, m.Free())
 	}
