@@ -77,7 +77,8 @@ func unshare(ctx context.Context, f *cmdutil.Factory, args []string, network str
 	if member != nil {
 		cmd.ExtraFiles = []*os.File{member} // becomes userns.MemberFD
 	}
-	start := cmd.Start
+	plain := func() error { return sys.PlainTimers(cmd.Start) }
+	start := plain
 	if network != "" {
 		s, err := f.State()
 		if err != nil {
@@ -88,7 +89,7 @@ func unshare(ctx context.Context, f *cmdutil.Factory, args []string, network str
 			return err
 		}
 		defer leave()
-		start = func() error { return sys.InNetNS(ns, cmd.Start) }
+		start = func() error { return sys.InNetNS(ns, plain) }
 	}
 	if err := start(); err != nil {
 		return notStarted(args[0], err)

@@ -131,9 +131,12 @@ func (p Plan) run(ns *os.File) (ready *os.File, proc *sys.Child, err error) {
 	}
 	files = append(files, w)
 	_ = os.Remove(filepath.Join(p.Dir, SocketName)) // of a run before
-	proc, err = sys.StartChild(p.Path, p.Args, &os.ProcAttr{
-		Dir: "/", Env: os.Environ(), Files: []*os.File{null, out, out, ns, w, at}, //nolint:forbidigo // handed on unread
-		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+	err = sys.PlainTimers(func() (err error) {
+		proc, err = sys.StartChild(p.Path, p.Args, &os.ProcAttr{
+			Dir: "/", Env: os.Environ(), Files: []*os.File{null, out, out, ns, w, at}, //nolint:forbidigo // handed on unread
+			Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+		})
+		return err
 	})
 	if err != nil {
 		_ = ready.Close()
