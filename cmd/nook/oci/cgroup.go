@@ -43,14 +43,8 @@ func (b *building) group(ctx context.Context) (g *cgroups.Group, err error) {
 	if host.Base == "" && len(writes) == 0 {
 		return nil, nil //nolint:nilnil // as said
 	}
-	if unit := host.Unit(); host.Managed && unit != "" {
-		yes, err := systemd.AskDelegated(ctx, managers(), filepath.Base(unit))
-		if err != nil {
-			return nil, fmt.Errorf("linux.resources: %w", err)
-		}
-		if yes {
-			host.Delegate()
-		}
+	if err := claimUnit(ctx, &host); err != nil {
+		return nil, fmt.Errorf("linux.resources: %w", err)
 	}
 	if host.Base == "" {
 		return nil, problem.Hint(errors.New("linux.resources: no part of a cgroup v2 tree is yours"),
@@ -71,6 +65,19 @@ func (b *building) group(ctx context.Context) (g *cgroups.Group, err error) {
 		return nil, errors.Join(err, b.dropGroup(g))
 	}
 	return g, nil
+}
+
+// claimUnit asks the user's systemd for the unit that this process is in.
+func claimUnit(ctx context.Context, host *cgroups.Host) error {
+	unit := host.Unit()
+	if !host.Managed || unit == "" {
+		return nil
+	}
+	yes, err := systemd.AskDelegated(ctx, managers(), filepath.Base(unit))
+	if err == nil && yes {
+		host.Delegate()
+	}
+	return err
 }
 
 // managers is where the user's systemd may be.

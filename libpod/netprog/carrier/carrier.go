@@ -30,9 +30,12 @@ import (
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
-// Descriptors of the program: the container's network namespace, the pipe that hears
-// when it is ready, and the directory for its socket.
-const NetNSFD, ReadyFD, DirFD = 3, 4, 5
+// Descriptors of the program.
+const (
+	NetNSFD = 3 // the container's network namespace
+	ReadyFD = 4 // the pipe that hears when it is ready
+	DirFD   = 5 // the directory for its socket
+)
 
 // SocketName is where slirp4netns listens for requests, in the directory.
 const SocketName = "slirp4netns"
