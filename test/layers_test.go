@@ -63,8 +63,9 @@ var layers = map[string][]string{
 	"libpod/health":          {"pkg/statefile", "libpod/spec"},
 	"libpod/netd":            {"pkg/sys", "pkg/bridge", "pkg/dns", "pkg/hostnet", "pkg/problem", "pkg/cleanup", "pkg/statefile", "slirp", "libpod/egress", "libpod/events", "libpod/spec", "libpod/state", "libpod/network", "libpod/netd"},
 	"libpod/netd/member":     {"pkg/sys", "libpod/spec"},
-	"libpod/netprog":         {"pkg/hostnet", "pkg/problem", "pkg/sys", "slirp", "libpod/netd/member", "libpod/network", "libpod/spec", "libpod/syntax"},
-	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/netd/member", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/netprog/carrier": {"pkg/sys"},
+	"libpod/netprog":         {"pkg/hostnet", "pkg/problem", "pkg/sys", "libpod/netd/member", "libpod/netprog/carrier", "libpod/network", "libpod/spec", "libpod/syntax"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/netd/member", "libpod/netprog/carrier", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
 	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/netd/member", "libpod/netprog", "libpod/network", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 

@@ -40,8 +40,8 @@ type Placement struct {
 // Place decides where a container gets its control group, and makes it where no
 // systemd is needed. What c asks for in vain is an error; everything else is left
 // out without a word.
-func Place(c spec.Container, id string, o Cgroups) (*Placement, error) {
-	host, err := o.host()
+func Place(ctx context.Context, c spec.Container, id string, o Cgroups) (*Placement, error) {
+	host, err := o.host(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func Place(c spec.Container, id string, o Cgroups) (*Placement, error) {
 
 // CheckPlace reports whether Place and Begin would refuse c.
 func CheckPlace(ctx context.Context, c spec.Container, o Cgroups) error {
-	host, err := o.host()
+	host, err := o.host(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -35,11 +36,25 @@ func FindGroups() func() (cgroups.Host, error) {
 	return find
 }
 
-func (o *Cgroups) host() (cgroups.Host, error) {
+// host is what this host has. The user's systemd is asked whether it has delegated the
+// unit that this is in, where its group says nothing; what it does not say, it has not.
+func (o *Cgroups) host(ctx context.Context) (h cgroups.Host, err error) {
 	if o.Find == nil {
-		return cgroups.Find()
+		h, err = cgroups.Find()
+	} else {
+		h, err = o.Find()
 	}
-	return o.Find()
+	unit := filepath.Base(h.Unit())
+	own := strings.HasPrefix(unit, groupPrefix) || strings.HasPrefix(unit, cgroups.Family) // made by nook, for containers
+	if err != nil || !h.Managed || o.Manager == ManagerSystemd || own || h.Unit() == "" {
+		return h, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, scopeWait)
+	defer cancel()
+	if yes, err := systemd.AskDelegated(ctx, o.Systemd, unit); err == nil && yes {
+		h.Delegate()
+	}
+	return h, nil
 }
 
 // Names of groups. Those of containers are ours to sweep.

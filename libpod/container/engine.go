@@ -87,7 +87,7 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 			err = errors.Join(err, e.forget(cfg.ID), c.Discard())
 		}
 	}()
-	if img != nil && !e.scratch(c) {
+	if img != nil {
 		if err := e.createLayer(c, img); err != nil {
 			return nil, err
 		}
@@ -264,15 +264,21 @@ func (e *Engine) scratch(c *state.Container) bool {
 	return c.Ephemeral() && c.ImageID != "" && c.Spec.UserNS.Mode == spec.UserNSHost && e.Layers.CanScratch()
 }
 
-// createLayer gives the container a writable layer on its image.
+// createLayer gives the container a writable layer on its image, unless it gets one
+// that the store knows nothing of when it starts.
 func (e *Engine) createLayer(c *state.Container, img *store.Image) error {
+	if e.scratch(c) {
+		c.Below = img.LayerDir()
+		return nil
+	}
 	ids, err := idMaps(c.Spec.UserNS)
 	if err != nil {
 		return err
 	}
-	return e.Layers.CreateContainer(c.ID, img.ID, store.ContainerOptions{
+	c.Layer, err = e.Layers.CreateContainer(c.ID, img.ID, store.ContainerOptions{
 		Volatile: c.Ephemeral(), UIDMap: storeMap(ids.UIDs), GIDMap: storeMap(ids.GIDs), Notice: e.Notice,
 	})
+	return err
 }
 
 // forget deletes a container's layer, if it has one, and the volumes that go with

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -25,7 +24,7 @@ func (e *Engine) FilesOf(c *state.Container) (*store.Files, error) {
 	case c.Spec.RootFS != "":
 		return store.DirFiles(c.Spec.RootFS)
 	case e.scratch(c):
-		return e.Layers.ScratchFiles(filepath.Join(c.Dir(), "root"), c.ImageID)
+		return e.Layers.ScratchFiles(scratchDir(c), c.ImageID)
 	}
 	return e.Layers.ContainerFiles(c.ID)
 }

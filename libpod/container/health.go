@@ -85,3 +85,16 @@ func CheckHealth(c *state.Container) (health.Answer, error) {
 	}
 	return checked.Answer, err
 }
+
+// tellHealth has the monitor of c, if it runs, read what its health check is now.
+func tellHealth(c *state.Container) error {
+	st, err := c.Status()
+	if err != nil || !st.Alive() {
+		return err // its next start reads it
+	}
+	_, err = askMonitor(c, monitor.Hello{Health: true})
+	if now, serr := c.Status(); err != nil && serr == nil && now.Monitor != st.Monitor {
+		return nil // it has ended
+	}
+	return err
+}

@@ -64,7 +64,7 @@ func (r *running) hold(ctx context.Context, o StartOptions) error {
 			continue
 		}
 		r.run.Initialized, r.run.Started = false, time.Now()
-		return r.c.WriteRun(r.run)
+		return errors.Join(r.c.Reload(), r.c.WriteRun(r.run)) // "update" may have changed how its health is checked
 	}
 }
 

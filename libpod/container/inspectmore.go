@@ -14,6 +14,7 @@ import (
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/store"
 )
 
 // InspectFiles is where a container is on disk, and what it is made with.
@@ -41,7 +42,7 @@ type InspectFiles struct {
 // InspectDriver says what keeps its files.
 type InspectDriver struct {
 	Name string
-	Data map[string]string // nil: only "image inspect" opens the store for it
+	Data map[string]string `json:",omitempty"` // its directories, of the overlay driver; those that there are now
 }
 
 // InspectSession is the part of Config about the surroundings of the command.
@@ -125,7 +126,7 @@ type InspectUlimit struct {
 func describeFiles(c *state.Container, st state.Status) (InspectFiles, error) {
 	out := InspectFiles{
 		ImageDigest: c.ImageDigest, Platform: "linux", StaticDir: c.Dir(), OCIRuntime: first(st.Run.Runtime, "nook"),
-		GraphDriver: InspectDriver{Name: c.Driver}, Dependencies: orEmpty(c.Spec.Requires), AppArmorProfile: c.Spec.Security.AppArmor,
+		GraphDriver: InspectDriver{c.Driver, layerDirs(c)}, Dependencies: orEmpty(c.Spec.Requires), AppArmorProfile: c.Spec.Security.AppArmor,
 	}
 	set, added, err := ocispec.Capabilities(ocispec.CapAdd(c.Spec), c.Spec.CapDrop)
 	if err != nil {
@@ -154,6 +155,24 @@ func describeFiles(c *state.Container, st state.Status) (InspectFiles, error) {
 		out.ResolvConfPath = "/etc/resolv.conf"
 	}
 	return out, nil
+}
+
+// layerDirs are where c's files are, which is known without opening the store. Only
+// "nook mount" and a full copy have them all at one place that others see.
+func layerDirs(c *state.Container) map[string]string {
+	var dirs store.Dirs
+	switch {
+	case c.Below != "":
+		dirs = store.ReadScratch(scratchDir(c), c.Below)
+	case c.Layer != "":
+		dirs = store.ReadDirs(c.Layer)
+	default:
+		return nil
+	}
+	if there, err := mountedAt(); err == nil && there[mountPoint(c)] {
+		dirs.Merged = mountPoint(c)
+	}
+	return dirs.Map()
 }
 
 func describeSession(c *state.Container) InspectSession {

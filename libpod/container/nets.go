@@ -18,7 +18,6 @@ import (
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/hostnet"
 	"github.com/nook-containers/nook/pkg/problem"
-	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // Nets are the networks of a container in the making. Their processes start, and
@@ -295,14 +294,14 @@ func (n *Nets) Close() error {
 
 // take hands the memberships, or the program in place of them, over to who looks after
 // the container.
-func (n *Nets) take() ([]*monitor.Net, *sys.Child) {
+func (n *Nets) take() ([]*monitor.Net, *monitor.Program) {
 	if n == nil {
 		return nil, nil
 	}
 	if n.running != nil {
-		p := n.running.Child
+		p := n.running
 		n.running = nil
-		return nil, p
+		return nil, &monitor.Program{Child: p.Child, Plan: p.Plan}
 	}
 	out := make([]*monitor.Net, 0, len(n.list))
 	for _, j := range n.list {

@@ -57,11 +57,17 @@ func rates(list []spec.DeviceAmount) []InspectRate {
 // Update changes what c is allowed, at once where it runs, and for its next start.
 // change is called on the record; what the kernel refuses is not recorded.
 func Update(c *state.Container, o Cgroups, change func(*spec.Container) error) error {
+	sameHealth := true
 	err := c.Change(func(cfg *state.Config) error {
 		now := cfg.Spec
 		now.Resources.Unified = maps.Clone(now.Resources.Unified)
 		if err := change(&now); err != nil {
 			return err
+		}
+		if sameHealth = reflect.DeepEqual(now.Health, cfg.Spec.Health); !sameHealth {
+			if err := checkHealth(now.Health, cfg.Image.Health); err != nil {
+				return err
+			}
 		}
 		if err := updateLive(c, cfg.Spec, now, o); err != nil {
 			return err
@@ -69,6 +75,9 @@ func Update(c *state.Container, o Cgroups, change func(*spec.Container) error) e
 		cfg.Spec = now
 		return nil
 	})
+	if err == nil && !sameHealth {
+		err = tellHealth(c)
+	}
 	if err != nil {
 		return fmt.Errorf("update %s: %w", c.Name, err)
 	}

@@ -67,7 +67,7 @@ type running struct {
 	group   *cgroups.Group
 	nets    []*monitor.Net
 	// netProgram carries the network in place of nets; nil: none does.
-	netProgram *sys.Child
+	netProgram *monitor.Program
 	client     *starter // for whom a container that was held is started
 }
 
@@ -164,9 +164,13 @@ func tryLog(c *state.Container) error {
 	return w.Close()
 }
 
+// scratchDir is where the files are that a container of run --rm writes, if the store
+// knows nothing of them.
+func scratchDir(c *state.Container) string { return filepath.Join(c.Dir(), "root") }
+
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 	if e.scratch(c) {
-		dir := filepath.Join(c.Dir(), "root")
+		dir := scratchDir(c)
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make root file system: %w", err)
 		}

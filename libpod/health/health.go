@@ -180,6 +180,14 @@ func NewChecker(p Plan, started time.Time) *Checker {
 	return &Checker{plan: p, started: started, startup: p.Startup != nil, report: Report{Version: spec.Version, Status: Starting}}
 }
 
+// Change has p decide from now on, of a container that runs: what is known stays. A
+// startup check that is over, or was not there, is not begun.
+func (c *Checker) Change(p Plan) {
+	c.plan, c.startupJustEnded = p, false
+	c.startup = c.startup && p.Startup != nil
+	c.trim()
+}
+
 // Report returns what is known.
 func (c *Checker) Report() Report {
 	r := c.report
@@ -271,6 +279,10 @@ func (c *Checker) keep(r Result) {
 	}
 	r.Output = strings.ToValidUTF8(r.Output, "\uFFFD")
 	c.report.Log = append(c.report.Log, r)
+	c.trim()
+}
+
+func (c *Checker) trim() {
 	if over := len(c.report.Log) - c.plan.LogCount; over > 0 {
 		c.report.Log = slices.Delete(c.report.Log, 0, over)
 	}

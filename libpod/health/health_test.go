@@ -157,3 +157,39 @@ func TestFile(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
+
+// TestChange: another plan goes on with what is known.
+func TestChange(t *testing.T) {
+	start := time.Unix(1000, 0)
+	plan := Plan{Check: Check{Interval: time.Minute}, Retries: 2, LogCount: 5, LogSize: 9}
+	c := NewChecker(plan, start)
+	fail := func(at time.Duration) string {
+		_, act := c.Done(Result{Start: start.Add(at), End: start.Add(at), ExitCode: 1}, false)
+		return act
+	}
+	for i := range 3 {
+		fail(time.Duration(i) * time.Minute)
+	}
+	if got := c.Report(); got.Status != Unhealthy || len(got.Log) != 3 {
+		t.Fatalf("%+v", got)
+	}
+	plan.Interval, plan.LogCount, plan.OnFailure = time.Second, 1, spec.HealthActKill
+	plan.Startup = &Check{}
+	c.Change(plan)
+	if got := c.Report(); got.Status != Unhealthy || got.FailingStreak != 2 || len(got.Log) != 1 {
+		t.Errorf("after a change: %+v", got)
+	}
+	if at, ok := c.Due(); !ok || !at.Equal(start.Add(2*time.Minute+time.Second)) {
+		t.Errorf("due at %v, %v", at, ok)
+	}
+	if act := fail(3 * time.Minute); act != spec.HealthActKill {
+		t.Errorf("act %q: a startup check began late", act)
+	}
+
+	plan.StartupSuccesses = 1
+	c = NewChecker(plan, start)
+	plan.Startup = nil
+	if c.Change(plan); c.Next().Interval != time.Second {
+		t.Error("the startup check that is gone goes on")
+	}
+}

@@ -25,14 +25,17 @@ type Hooks struct {
 	Told func(now Report, changed bool)
 	// Act does to the container what its health asks for.
 	Act func(what string)
+	// Planned hears that the check is another one from now on.
+	Planned func(Plan)
 	// Still reports whether the container's processes stand still now.
 	Still func() bool
 }
 
 // Run checks the container's health until ctx ends, whenever it is due and whenever
 // somebody asks. A container that stands still is not checked: nothing in it could
-// answer, and a check that it is stopped under says nothing either.
-func Run(ctx context.Context, c *Checker, asks <-chan Ask, h Hooks) {
+// answer, and a check that it is stopped under says nothing either. What comes from
+// plans is what is checked from then on.
+func Run(ctx context.Context, c *Checker, asks <-chan Ask, plans <-chan Plan, h Hooks) {
 	for {
 		var ask Ask
 		due, stop := alarm(c)
@@ -40,6 +43,11 @@ func Run(ctx context.Context, c *Checker, asks <-chan Ask, h Hooks) {
 		case <-ctx.Done():
 			stop()
 			return
+		case p := <-plans:
+			stop()
+			c.Change(p)
+			h.Planned(p)
+			continue
 		case ask = <-asks:
 		case <-due:
 		}

@@ -45,7 +45,7 @@ func recordPaused(t *testing.T, p Plan, during time.Duration, when ailing, asks 
 			say("answer %d %s %v", answer.Code, answer.Status, ok)
 		}()
 	}
-	Run(ctx, NewChecker(p, start), asked, Hooks{
+	Run(ctx, NewChecker(p, start), asked, nil, Hooks{
 		Exec: func(ctx context.Context, cmd []string) (int, string) {
 			at := time.Since(start)
 			select {

@@ -39,7 +39,7 @@ type brief struct {
 	Listen, Owner, Group            int
 	Kept                            []int // stay open until the end
 	Nets                            []netBrief
-	NetProgram                      int // a pid; 0: none
+	NetProgram                      *programBrief // nil: none
 	Pause                           time.Duration
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
@@ -90,8 +90,8 @@ func (m *Monitor) Become(kept ...*os.File) error {
 	if b.Nets, err = passOnNets(m.Nets); err != nil {
 		return err
 	}
-	if m.NetProgram != nil {
-		b.NetProgram = m.NetProgram.Pid
+	if p := m.NetProgram; p != nil {
+		b.NetProgram = &programBrief{p.Child.Pid, p.Plan}
 	}
 	if m.term != nil {
 		if err := m.term.handOver(); err != nil {
@@ -243,8 +243,8 @@ func (b *brief) monitor() (*Monitor, error) {
 		return nil, err
 	}
 	m.Wait = sys.ChildOf(b.Run.PID).Wait
-	if b.NetProgram != 0 {
-		m.NetProgram = sys.ChildOf(b.NetProgram)
+	if p := b.NetProgram; p != nil {
+		m.NetProgram = &Program{sys.ChildOf(p.PID), p.Plan}
 	}
 	return m, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,7 +41,8 @@ const probeGrace = 2 * time.Second
 // doctor looks after the container's health.
 type doctor struct {
 	m     *Monitor
-	plan  *health.Plan
+	plan  health.Plan      // the goroutine's of health.Run
+	plans chan health.Plan // the next one; has room for it
 	asks  chan health.Ask
 	gone  context.Context //nolint:containedctx // it is the container's life
 	end   context.CancelFunc
@@ -48,17 +50,16 @@ type doctor struct {
 	again bool // the container is to be started again; written before ended is closed
 }
 
-// startDoctor returns nil if the container has no health check.
-func (m *Monitor) startDoctor(ctx context.Context) *doctor {
-	plan := health.PlanOf(m.Container.Spec.Health, m.Container.Image.Health)
+// startDoctor returns nil if there is no health check.
+func (m *Monitor) startDoctor(ctx context.Context, plan *health.Plan, started time.Time) *doctor {
 	if plan == nil {
 		return nil
 	}
-	d := &doctor{m: m, plan: plan, asks: make(chan health.Ask), ended: make(chan struct{})}
+	d := &doctor{m: m, plan: *plan, plans: make(chan health.Plan, 1), asks: make(chan health.Ask), ended: make(chan struct{})}
 	d.gone, d.end = context.WithCancel(ctx)
 	go func() {
 		defer close(d.ended)
-		health.Run(d.gone, health.NewChecker(*plan, time.Now()), d.asks, health.Hooks{Exec: d.exec, Told: d.told, Act: d.act, Still: d.still})
+		health.Run(d.gone, health.NewChecker(*plan, started), d.asks, d.plans, health.Hooks{Exec: d.exec, Told: d.told, Act: d.act, Planned: d.planned, Still: d.still})
 	}()
 	return d
 }
@@ -72,6 +73,67 @@ func (d *doctor) stop() bool {
 	d.end()
 	<-d.ended
 	return d.again && !d.m.Container.Spec.Remove && !Stopped(d.m.Container)
+}
+
+// practice has the doctor of the container, who may change while it runs.
+type practice struct {
+	m    *Monitor
+	life context.Context //nolint:containedctx // it is the container's
+
+	mu     sync.Mutex
+	doctor *doctor // nil: there is no health check
+	sick   bool    // what a doctor said who left
+	closed bool
+}
+
+func (m *Monitor) openPractice(ctx context.Context) *practice {
+	c := m.Container
+	return &practice{m: m, life: ctx, doctor: m.startDoctor(ctx, health.PlanOf(c.Spec.Health, c.Image.Health), time.Now())}
+}
+
+// close ends it, and reports what stop does.
+func (p *practice) close() (sick bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return p.doctor.stop() || p.sick
+}
+
+// ask has the container checked now.
+func (p *practice) ask() (health.Answer, error) {
+	p.mu.Lock()
+	d := p.doctor
+	p.mu.Unlock()
+	return d.ask()
+}
+
+// change has the container checked as its record says now: after the check that is
+// going on, if there is one.
+func (p *practice) change() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errEnding
+	}
+	c := *p.m.Container // which others read meanwhile
+	if err := c.Reload(); err != nil {
+		return err
+	}
+	plan := health.PlanOf(c.Spec.Health, c.Image.Health)
+	switch {
+	case plan == nil:
+		p.sick = p.doctor.stop() || p.sick
+		p.doctor = nil
+	case p.doctor == nil:
+		p.doctor = p.m.startDoctor(p.life, plan, p.m.Run.Started)
+	default:
+		select {
+		case <-p.doctor.plans: // it has not got to that one
+		default:
+		}
+		p.doctor.plans <- *plan
+	}
+	return nil
 }
 
 // ask has the container checked now.
@@ -90,6 +152,9 @@ func (d *doctor) ask() (health.Answer, error) {
 	}
 	return health.Answer{}, errEnding
 }
+
+// planned is the hook of health.Run.
+func (d *doctor) planned(p health.Plan) { d.plan = p }
 
 // ErrNoHealthCheck means that nothing says how to check a container's health.
 var ErrNoHealthCheck = errors.New("has no health check")

@@ -40,13 +40,14 @@ const SocketName = "attach"
 // Hello is the Open frame of a client that attaches.
 type Hello struct {
 	NoStdin bool        `json:"noStdin,omitempty"`
-	Quiet   bool        `json:"quiet,omitempty"` // it wants to hear of the end only
-	Start   bool        `json:"start,omitempty"` // the container is initialized, and is to be started
-	Leave   bool        `json:"leave,omitempty"` // with Start, it goes when the command runs
-	Check   bool        `json:"check,omitempty"` // it wants a health check, and the Checked frame in answer
-	Size    attach.Size `json:"size,omitzero"`   // of its terminal; 0 by 0: it has none
-	Net     *NetCall    `json:"net,omitempty"`   // it wants this done, and the Answered frame
-	Ports   *PortCall   `json:"ports,omitempty"` // likewise
+	Quiet   bool        `json:"quiet,omitempty"`  // it wants to hear of the end only
+	Start   bool        `json:"start,omitempty"`  // the container is initialized, and is to be started
+	Leave   bool        `json:"leave,omitempty"`  // with Start, it goes when the command runs
+	Check   bool        `json:"check,omitempty"`  // it wants a health check, and the Checked frame in answer
+	Health  bool        `json:"health,omitempty"` // the record has another health check, and it wants the Answered frame
+	Size    attach.Size `json:"size,omitzero"`    // of its terminal; 0 by 0: it has none
+	Net     *NetCall    `json:"net,omitempty"`    // it wants this done, and the Answered frame
+	Ports   *PortCall   `json:"ports,omitempty"`  // likewise
 }
 
 // Checked is the Checked frame.
@@ -70,7 +71,7 @@ type Monitor struct {
 	Wait                            func() (syscall.WaitStatus, error)
 	Group                           *cgroups.Group // that the container is in; nil: none of its own
 	Nets                            []*Net         // that it is a member of
-	NetProgram                      *sys.Child     // a child that carries its network in place of Nets; nil: none
+	NetProgram                      *Program       // carries its network in place of Nets; nil: none
 	// Free gives back what the container has of images, before anybody hears of its
 	// end: who does may remove them. nil: nothing.
 	Free func() error
@@ -85,6 +86,7 @@ type Monitor struct {
 
 	term *terminator // what SIGTERM does to this process
 	keep *keeper     // of Nets, while it serves
+	prog *reviver    // of NetProgram, while it serves
 }
 
 // Listen makes the socket of a container.
@@ -115,15 +117,16 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	}
 	hub.Start()
 	m.keep = newKeeper(m.Nets, m.Run.PID, m.recordPorts)
-	doctor := m.startDoctor(ctx)
+	m.prog = m.NetProgram.revive(ctx)
+	doctors := m.openPractice(ctx)
 	if m.Listen != nil {
-		go m.accept(hub, doctor)
+		go m.accept(hub, doctors)
 	}
 	stopTimer := m.limitTime()
 	status, err := m.Wait()
 	stopTimer()
 	heeded()
-	sick := doctor.stop()
+	sick := doctors.close()
 	m.endAll() // they may hold the streams
 	hub.Drained()
 	lost := out.close()
@@ -165,10 +168,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 // with whatever is left in it. It tells whether the kernel ran out of memory for it.
 func (m *Monitor) giveBack() (oom bool, err error) {
 	m.keep.end()
-	if p := m.NetProgram; p != nil {
-		_ = p.Kill() // it may have ended, which nobody has waited for yet
-		_, err = p.Wait()
-	}
+	m.prog.stop()
 	if m.Free != nil {
 		err = errors.Join(err, m.Free())
 	}
@@ -226,7 +226,7 @@ func (m *Monitor) finish(run state.Run, restart bool, exit attach.Exit) attach.E
 // acceptPause is how long a client waits while the process can open nothing.
 const acceptPause = 100 * time.Millisecond
 
-func (m *Monitor) accept(hub *attach.Hub, d *doctor) {
+func (m *Monitor) accept(hub *attach.Hub, p *practice) {
 	for {
 		client, err := sys.Accept(m.Listen)
 		if errors.Is(err, os.ErrClosed) {
@@ -236,11 +236,11 @@ func (m *Monitor) accept(hub *attach.Hub, d *doctor) {
 			<-time.After(acceptPause)
 			continue
 		}
-		go m.greet(hub, d, client)
+		go m.greet(hub, p, client)
 	}
 }
 
-func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
+func (m *Monitor) greet(hub *attach.Hub, doctors *practice, client *os.File) {
 	conn := attach.New(client)
 	t, p, err := conn.Read()
 	var hello Hello
@@ -250,12 +250,17 @@ func (m *Monitor) greet(hub *attach.Hub, d *doctor, client *os.File) {
 	}
 	if hello.Check {
 		defer conn.Close()
-		answer, err := d.ask()
+		answer, err := doctors.ask()
 		checked := Checked{Answer: answer}
 		if err != nil {
 			checked.Error = err.Error()
 		}
 		_ = conn.WriteJSON(attach.Checked, checked) // it may have left
+		return
+	}
+	if hello.Health {
+		defer conn.Close()
+		_ = conn.WriteJSON(attach.Answered, answered(nil, doctors.change())) // it may have left
 		return
 	}
 	if hello.Net != nil {

@@ -235,6 +235,10 @@ func (s *server) do(conn *sys.PacketConn, joined **membership, r member.Request,
 		}
 	case member.Prepare:
 		err = s.prepare(r)
+	case member.Namespace:
+		if err = s.prepare(r); err == nil {
+			give = []*os.File{s.ns}
+		}
 	case member.Leave:
 		err = s.leave(*joined, r.Of)
 	case member.Publish, member.Unpublish:

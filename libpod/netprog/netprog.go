@@ -6,7 +6,7 @@
 // Who writes --network pasta or slirp4netns gets that program and no other, as with
 // podman: it makes an interface in the container's network namespace and carries its
 // packets. It is a child of the container's monitor, which ends it with the
-// container, and dies with the monitor. Nothing of networks that have a process of
+// container and starts it again if it dies before, and dies with the monitor. Nothing of networks that have a process of
 // their own (libpod/netd) is there: no names of other containers, no ports that come
 // and go.
 //

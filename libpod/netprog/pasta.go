@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nook-containers/nook/libpod/netprog/carrier"
 	"github.com/nook-containers/nook/libpod/network"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -104,7 +105,7 @@ var mapsGuest = sync.OnceValue(func() bool { //nolint:gochecknoglobals // one pr
 // mapsHost reports whether an address is mapped to the host for the container.
 func (p *pasta) mapsHost() bool { return !p.has("-6", "--ipv6-only") && mapsGuest() }
 
-// args is the command line; descriptors as in start. Without a word about them no
+// args is the command line; descriptors as in package carrier. Without a word about them no
 // port is forwarded, in neither direction, and the gateway is not the host.
 func (p *pasta) args(ports []spec.Port) []string {
 	args := []string{"--config-net"}
@@ -137,5 +138,5 @@ func (p *pasta) args(ports []spec.Port) []string {
 	if !p.has("-d", "--debug", "--trace", "-q", "--quiet") {
 		args = append(args, "--quiet")
 	}
-	return append(args, "--foreground", "--stderr", "--pid", fdPath(readyFD), "--netns-only", "--netns", fdPath(netnsFD))
+	return append(args, "--foreground", "--stderr", "--pid", fdPath(carrier.ReadyFD), "--netns-only", "--netns", fdPath(carrier.NetNSFD))
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nook-containers/nook/libpod/netprog/carrier"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -129,11 +130,11 @@ func (s *slirp) View() View {
 	return v
 }
 
-// args is the command line; descriptors as in start.
+// args is the command line; descriptors as in package carrier.
 func (s *slirp) args([]spec.Port) []string {
 	args := []string{
 		"--configure", "--mtu", strconv.Itoa(s.mtu), "--cidr", s.cidr.String(), "--enable-sandbox", "--enable-seccomp",
-		"--ready-fd", strconv.Itoa(readyFD), "--api-socket", fdPath(dirFD) + "/" + socketName,
+		"--ready-fd", strconv.Itoa(carrier.ReadyFD), "--api-socket", fdPath(carrier.DirFD) + "/" + carrier.SocketName,
 	}
 	if !s.loopback {
 		args = append(args, "--disable-host-loopback")
@@ -147,5 +148,5 @@ func (s *slirp) args([]spec.Port) []string {
 	if s.outbound6 != "" {
 		args = append(args, "--outbound-addr6="+s.outbound6)
 	}
-	return append(args, "--netns-type", "path", fdPath(netnsFD), "tap0")
+	return append(args, "--netns-type", "path", fdPath(carrier.NetNSFD), "tap0")
 }

@@ -75,6 +75,12 @@ func mergeEnv(lists ...[]string) []string {
 	return merged
 }
 
+// CheckUlimit refuses a limit of which the kernel knows nothing.
+func CheckUlimit(l spec.Ulimit) error {
+	_, err := buildRlimits([]spec.Ulimit{l})
+	return err
+}
+
 func buildRlimits(limits []spec.Ulimit) ([]specs.POSIXRlimit, error) {
 	var out []specs.POSIXRlimit
 	for _, l := range limits {

@@ -68,6 +68,8 @@ type Config struct {
 	ImageName   string           `json:"imageName,omitempty"`   // as resolved, fully qualified
 	ImageDigest string           `json:"imageDigest,omitempty"` // of its manifest
 	Driver      string           `json:"driver,omitempty"`      // of the store, which keeps its files; empty with a root directory
+	Layer       string           `json:"layer,omitempty"`       // directory of its writable layer in the store; empty where that is not in there
+	Below       string           `json:"below,omitempty"`       // directory of its image's top layer, then
 	Command     []string         `json:"command"`               // entrypoint and arguments after the image's defaults
 	Spec        spec.Container   `json:"spec"`
 	Image       spec.ImageConfig `json:"image,omitzero"` // what the image adds

@@ -32,8 +32,9 @@ type Host struct {
 	// empty: there is none.
 	Base string
 
-	// Managed says that Own belongs to a unit of the user's systemd, which has not
-	// delegated it: new groups are systemd's to make.
+	// Managed says that Own belongs to a unit of the user's systemd, and nothing says
+	// that it has delegated it: new groups are systemd's to make. A manager of a user
+	// may leave no mark, so that only it can tell; see Delegate.
 	Managed bool
 
 	root string // of the mount, in the terms of /proc/PID/cgroup
@@ -172,6 +173,21 @@ func (h *Host) claim(ours, delegated func(dir string) bool) {
 	}
 	h.Base, h.Managed = "", true
 }
+
+// Unit is the directory of the unit, NAME.scope or NAME.service, of the user's systemd
+// that Own is part of; empty: there is none. What is above it is the manager's.
+func (h *Host) Unit() string {
+	manager := userManager(h.Own)
+	for dir := h.Own; manager != "" && len(dir) > len(manager); dir = filepath.Dir(dir) {
+		if ext := filepath.Ext(dir); ext == ".scope" || ext == ".service" {
+			return dir
+		}
+	}
+	return ""
+}
+
+// Delegate says that Unit has been delegated, where its group does not tell.
+func (h *Host) Delegate() { h.Base, h.Managed = h.Unit(), false }
 
 // UnderManager reports whether Own is part of a unit of the user's systemd, delegated
 // or not.

@@ -62,3 +62,27 @@ func TestClaim(t *testing.T) {
 		})
 	}
 }
+
+// TestUnit finds the unit that a manager of the user can be asked about.
+func TestUnit(t *testing.T) {
+	const user = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service"
+	for own, want := range map[string]string{
+		user + "/app.slice/one.service":                   user + "/app.slice/one.service",
+		user + "/app.slice/one.service/nook-rest":         user + "/app.slice/one.service",
+		user + "/user.slice/nook-1.scope/monitor":         user + "/user.slice/nook-1.scope",
+		user + "/init.scope":                              user + "/init.scope",
+		user + "/app.slice":                               "",
+		user:                                              "",
+		"/sys/fs/cgroup/system.slice/cron.service":        "",
+		"/sys/fs/cgroup/user.slice/u.slice/session.scope": "",
+		"": "",
+	} {
+		h := Host{Own: own, Managed: true}
+		if got := h.Unit(); got != want {
+			t.Errorf("%s: %q, want %q", own, got, want)
+		}
+		if h.Delegate(); h.Managed || h.Base != want {
+			t.Errorf("%s delegated: %+v", own, h)
+		}
+	}
+}

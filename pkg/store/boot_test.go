@@ -16,7 +16,7 @@ func TestReboot(t *testing.T) {
 	id := put(t, s, twoLayers(t), "localhost/two:latest")
 	const volatile = "dead" + "00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee"
 	for name, v := range map[string]bool{cid: false, volatile[:64]: true} {
-		if err := s.CreateContainer(name, id, store.ContainerOptions{Volatile: v}); err != nil {
+		if _, err := s.CreateContainer(name, id, store.ContainerOptions{Volatile: v}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -40,7 +40,7 @@ func TestPowerCut(t *testing.T) {
 	o := store.Options{Root: filepath.Join(t.TempDir(), "root"), RunRoot: filepath.Join(t.TempDir(), "run"), BootID: "first"}
 	s := open(t, o)
 	id := put(t, s, twoLayers(t), "localhost/two:latest")
-	if err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: true}); err != nil {
+	if _, err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: true}); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -63,7 +63,7 @@ func TestPowerCut(t *testing.T) {
 	if dirs != 2 {
 		t.Errorf("%d layers on disk, want the image's 2", dirs)
 	}
-	if err := after.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
+	if _, err := after.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	root, _ := rootOf(t, after, cid)

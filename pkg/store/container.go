@@ -41,8 +41,9 @@ type idMaps struct {
 }
 
 // CreateContainer makes a writable layer on top of the image and a record that
-// keeps the image from being removed. id is the container's, 64 hex digits.
-func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) error {
+// keeps the image from being removed. id is the container's, 64 hex digits. It
+// returns the layer's directory, for ReadDirs.
+func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) (dir string, err error) {
 	opts := &storage.ContainerOptions{
 		Volatile:         o.Volatile,
 		IDMappingOptions: types.IDMappingOptions{HostUIDMapping: true, HostGIDMapping: true},
@@ -53,7 +54,7 @@ func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) error {
 	}
 	if len(o.UIDMap) > 0 || len(o.GIDMap) > 0 {
 		if err := s.mapOwners(imageID, o, opts); err != nil {
-			return fmt.Errorf("create container %s: %w", short(id), err)
+			return "", fmt.Errorf("create container %s: %w", short(id), err)
 		}
 	}
 	c, err := s.storage().CreateContainer(id, nil, imageID, "", "", opts)
@@ -65,18 +66,19 @@ func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) error {
 		if noSpace(err) {
 			err = problem.Hint(err, "the file system of %s is full; free some space with: nook rmi IMAGE", s.o.Root)
 		}
-		return err
+		return "", err
 	}
 	if err := s.checkOwners(c); err != nil {
-		return fmt.Errorf("create container %s: %w", short(id), errors.Join(err, s.DeleteContainer(id)))
+		return "", fmt.Errorf("create container %s: %w", short(id), errors.Join(err, s.DeleteContainer(id)))
 	}
+	dir = s.layerDir(c.LayerID)
 	if o.Volatile {
-		return nil
+		return dir, nil
 	}
 	if err := s.syncLayer(c.LayerID); err != nil {
-		return fmt.Errorf("create container %s: %w", short(id), errors.Join(err, s.DeleteContainer(id)))
+		return "", fmt.Errorf("create container %s: %w", short(id), errors.Join(err, s.DeleteContainer(id)))
 	}
-	return nil
+	return dir, nil
 }
 
 // mapOwners decides how files come to belong to mapped ids: fuse-overlayfs shows

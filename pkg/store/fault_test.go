@@ -38,7 +38,7 @@ func TestFullDisk(t *testing.T) {
 	o := small(t, "64m")
 	s := open(t, o)
 	kept := put(t, s, twoLayers(t), "localhost/kept:latest")
-	if err := s.CreateContainer(cid, kept, store.ContainerOptions{}); err != nil {
+	if _, err := s.CreateContainer(cid, kept, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	big := storetest.Image(t, nil, storetest.Tar(t, storetest.File{Name: "big", Body: strings.Repeat("x", 80<<20)}))
@@ -65,7 +65,7 @@ func TestFullDisk(t *testing.T) {
 			chunk /= 2
 		}
 	}
-	if err := s.CreateContainer("beef"+cid[4:], kept, store.ContainerOptions{}); !errors.Is(err, syscall.ENOSPC) || problem.HintOf(err) == "" {
+	if _, err := s.CreateContainer("beef"+cid[4:], kept, store.ContainerOptions{}); !errors.Is(err, syscall.ENOSPC) || problem.HintOf(err) == "" {
 		t.Errorf("create on a full disk: %v, hint %q", err, problem.HintOf(err))
 	}
 	s.Close()
@@ -307,7 +307,7 @@ func checkWhole(t *testing.T, dir string) {
 		if _, err := img.RawManifest(); err != nil {
 			t.Error(err)
 		}
-		if err := s.CreateContainer(cid, img.ID, store.ContainerOptions{Volatile: true}); err != nil {
+		if _, err := s.CreateContainer(cid, img.ID, store.ContainerOptions{Volatile: true}); err != nil {
 			t.Fatalf("image %s: %v", img.ID, err)
 		}
 		r, err := s.RootFS(cid)

@@ -158,19 +158,3 @@ func tagColon(name string) int {
 	}
 	return i
 }
-
-// GraphDriver tells where the image's files are, as inspect shows it.
-func (i *Image) GraphDriver() (name string, data map[string]string, err error) {
-	driver, err := i.st.GraphDriver()
-	if err != nil {
-		return "", nil, err
-	}
-	if i.TopLayer == "" {
-		return driver.String(), nil, nil
-	}
-	data, err = driver.Metadata(i.TopLayer)
-	if err != nil {
-		return "", nil, fmt.Errorf("image %s: %w: %w", short(i.ID), ErrDamaged, err)
-	}
-	return driver.String(), data, nil
-}

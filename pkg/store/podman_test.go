@@ -82,7 +82,7 @@ func TestPodman(t *testing.T) {
 	if theirs.ID != ours || theirs.Digest != img.Digest || theirs.Size != img.Size || !slices.Equal(theirs.Layers, img.Layers) || !slices.Equal(theirs.RepoDigests, img.RepoDigests) {
 		t.Errorf("podman stored %+v, we %+v", theirs, img)
 	}
-	if err := s.CreateContainer(cid, theirs.ID, store.ContainerOptions{}); err != nil {
+	if _, err := s.CreateContainer(cid, theirs.ID, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	root, r := rootOf(t, s, cid)

@@ -34,7 +34,7 @@ func TestFallbacks(t *testing.T) {
 			}
 			s := open(t, store.Options{Opts: []string{"nook.mount=" + tc.mount}})
 			id := put(t, s, twoLayers(t), "localhost/two:latest")
-			if err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
+			if _, err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			root, r := rootOf(t, s, cid)
@@ -55,7 +55,7 @@ func TestFallbacks(t *testing.T) {
 			}
 			// The image is as it was: another container sees the old content.
 			const other = "decaf000" + "decaf000decaf000decaf000decaf000decaf000decaf000decaf000decaf000"
-			if err := s.CreateContainer(other[:64], id, store.ContainerOptions{}); err != nil {
+			if _, err := s.CreateContainer(other[:64], id, store.ContainerOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			fresh, _ := rootOf(t, s, other[:64])
@@ -94,7 +94,7 @@ func TestMappedOwners(t *testing.T) {
 			id := put(t, s, twoLayers(t), "localhost/two:latest")
 			var notices []string
 			for range 2 {
-				err := s.CreateContainer(cid, id, store.ContainerOptions{UIDMap: maps, GIDMap: maps, Notice: func(n string) { notices = append(notices, n) }})
+				_, err := s.CreateContainer(cid, id, store.ContainerOptions{UIDMap: maps, GIDMap: maps, Notice: func(n string) { notices = append(notices, n) }})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -124,7 +124,7 @@ func TestMappedOwners(t *testing.T) {
 func TestVFS(t *testing.T) {
 	s := open(t, store.Options{Driver: "vfs"})
 	id := put(t, s, twoLayers(t), "localhost/two:latest")
-	if err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
+	if _, err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	root, r := rootOf(t, s, cid)
@@ -145,7 +145,7 @@ func TestManyLayers(t *testing.T) {
 		tars = append(tars, storetest.Tar(t, storetest.File{Name: "f" + itoa(i), Body: "x"}))
 	}
 	id := put(t, s, storetest.Image(t, nil, tars...), "localhost/many:latest")
-	if err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: true}); err != nil {
+	if _, err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: true}); err != nil {
 		t.Fatal(err)
 	}
 	root, _ := rootOf(t, s, cid)
@@ -157,7 +157,7 @@ func TestManyLayers(t *testing.T) {
 func TestNoLayers(t *testing.T) {
 	s := open(t, store.Options{})
 	id := put(t, s, storetest.Image(t, nil), "localhost/scratch:latest")
-	if err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
+	if _, err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	root, _ := rootOf(t, s, cid)

@@ -112,7 +112,7 @@ func TestPutAndMount(t *testing.T) {
 	s := open(t, store.Options{})
 	id := put(t, s, twoLayers(t), "localhost/two:latest")
 	for _, volatile := range []bool{false, true} {
-		if err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: volatile}); err != nil {
+		if _, err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: volatile}); err != nil {
 			t.Fatal(err)
 		}
 		root, how := rootOf(t, s, cid)

@@ -36,6 +36,19 @@ func listenUnix(path string, kind int) (*os.File, error) {
 // is ECONNREFUSED or ENOENT.
 func DialUnix(path string) (*os.File, error) { return dialUnix(path, unix.SOCK_STREAM) }
 
+// ShutdownWrite tells the other end of a connected socket that nothing more is written.
+func ShutdownWrite(f *os.File) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	if err := raw.Control(func(fd uintptr) { serr = unix.Shutdown(int(fd), unix.SHUT_WR) }); err != nil { //nolint:gosec // a descriptor
+		return err
+	}
+	return os.NewSyscallError("shutdown", serr)
+}
+
 // DialPackets is DialUnix for what ListenPackets made.
 func DialPackets(path string) (*os.File, error) { return dialUnix(path, unix.SOCK_SEQPACKET) }
 

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -91,6 +92,8 @@ func connect(ctx context.Context, a Address) (*Manager, error) {
 	m := &Manager{conn: conn, object: conn.Object(service, objectPath), bus: a.Bus}
 	if a.Bus {
 		err = m.present(ctx)
+	} else {
+		err = m.wake(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
@@ -108,6 +111,28 @@ func (kernelSays) FirstData() (name, resp []byte, st dbus.AuthStatus) {
 }
 
 func (kernelSays) HandleData([]byte) ([]byte, dbus.AuthStatus) { return nil, dbus.AuthError }
+
+// nudge is after what time without an answer a manager is asked again; it doubles.
+const nudge = 10 * time.Millisecond
+
+// wake makes sure that the manager answers. The first call follows the end of the
+// authentication without a pause, and one that is busy reads both at once: then it
+// (257, at least) leaves the call lying until it has something else to read.
+func (m *Manager) wake(ctx context.Context) error {
+	const enough = 32 // nobody waits that long
+	answers := make(chan *dbus.Call, enough)
+	for try := range enough {
+		m.object.GoWithContext(ctx, "org.freedesktop.DBus.Peer.Ping", 0, answers)
+		select {
+		case <-answers: // an error is an answer, and one of the connection comes again
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(nudge << min(try, 10)):
+		}
+	}
+	return errors.New("no answer")
+}
 
 // present makes sure that systemd is on the bus: other sessions have one too.
 func (m *Manager) present(ctx context.Context) error {
@@ -173,6 +198,20 @@ func (m *Manager) Delegated(ctx context.Context, unit string) (yes bool, err err
 		return false, fmt.Errorf("look at %s: %w", unit, err)
 	}
 	return yes, nil
+}
+
+// AskDelegated connects for the question whether unit is Delegated; false where there is
+// nobody to ask.
+func AskDelegated(ctx context.Context, addresses []Address, unit string) (bool, error) {
+	m, err := Connect(ctx, addresses)
+	if errors.Is(err, ErrNone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer m.Close()
+	return m.Delegated(ctx, unit)
 }
 
 // Scope is a scope to be made.

@@ -22,7 +22,8 @@ type fake struct {
 	answer  func(f *fake, m *dbus.Message) []any // an error is sent as one; nil: no answer
 	conn    net.Conn
 	serial  uint32
-	members []string
+	members []string // that were called, but Ping
+	sleeps  bool     // the first call is answered when there is another
 	done    chan struct{}
 }
 
@@ -77,6 +78,14 @@ func (f *fake) calls(in *bufio.Reader) {
 			return
 		}
 		member, _ := m.Headers[dbus.FieldMember].Value().(string)
+		if f.sleeps {
+			f.sleeps = false
+			continue
+		}
+		if member == "Ping" {
+			f.reply(m, ok)
+			continue
+		}
 		f.members = append(f.members, member)
 		if body := f.answer(f, m); body != nil {
 			f.reply(m, body)
@@ -257,6 +266,16 @@ func TestAttachAndControlGroup(t *testing.T) {
 	if err := m.Attach(t.Context(), "x.scope", "/c", 9); err != nil {
 		t.Error(err)
 	}
+	if s, err := m.ControlGroup(t.Context()); err != nil || s != "/user.slice/u" {
+		t.Errorf("got %q, %v", s, err)
+	}
+}
+
+// TestWake: a manager may leave the first call of a connection lying until the next.
+func TestWake(t *testing.T) {
+	f := listen(t, func(*fake, *dbus.Message) []any { return []any{dbus.MakeVariant("/user.slice/u")} })
+	f.sleeps = true
+	m := connectTo(t, f, false)
 	if s, err := m.ControlGroup(t.Context()); err != nil || s != "/user.slice/u" {
 		t.Errorf("got %q, %v", s, err)
 	}

@@ -368,7 +368,7 @@ func (o *createFlags) readIsolation(r *container.Request, h host) (err error) {
 		return err
 	}
 	for _, text := range o.ulimits {
-		u, err := syntax.Ulimit(text)
+		u, err := readUlimit(text)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -29,9 +28,12 @@ type healthFlags struct {
 	onFailure, logTo  string
 	logCount, logSize int
 	none              bool
+
+	set *pflag.FlagSet
 }
 
 func (h *healthFlags) add(f *pflag.FlagSet) {
+	h.set = f
 	f.StringVar(&h.cmd, "health-cmd", "", "command that checks the container's health: text for its shell, a JSON array, or none")
 	f.StringVar(&h.interval, "health-interval", health.DefaultInterval.String(), "time between two checks, or disable")
 	f.StringVar(&h.timeout, "health-timeout", health.DefaultTimeout.String(), "time after which a check is killed, and has failed")
@@ -50,132 +52,173 @@ func (h *healthFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&h.none, "no-healthcheck", false, "do not check the container's health, whatever the image says")
 }
 
-func (o *createFlags) readHealth(r *container.Request, h host) (err error) {
-	f, s, set := &o.health, &r.Spec.Health, o.set.Changed
-	if f.none {
+func (o *createFlags) readHealth(r *container.Request, h host) error {
+	if err := o.health.read(&r.Spec.Health, h.dir); err != nil {
+		return err
+	}
+	return checkHealthRestarts(r.Spec)
+}
+
+// checkHealthRestarts refuses a restart where there can be none.
+func checkHealthRestarts(c spec.Container) error {
+	restarts := c.Health.OnFailure == spec.HealthActRestart || c.Health.Startup != nil && c.Health.Startup.Retries > 0
+	switch {
+	case restarts && c.Remove:
+		return errors.New("--rm excludes --health-on-failure=restart and --health-startup-retries")
+	case restarts && logs.PassesThrough(c.Log.Driver):
+		return fmt.Errorf("--log-driver %s excludes --health-on-failure=restart and --health-startup-retries", c.Log.Driver)
+	}
+	return nil
+}
+
+// read puts what was typed into s, over what is there. dir is what paths begin at.
+func (h *healthFlags) read(s *spec.Health, dir string) (err error) {
+	if h.none {
 		for _, name := range []string{"health-cmd", "health-startup-cmd"} {
-			if set(name) {
+			if h.set.Changed(name) {
 				return fmt.Errorf("--no-healthcheck and --%s exclude each other", name)
 			}
 		}
 		*s = spec.Health{Test: []string{spec.HealthNone}}
 		return nil
 	}
-	if set("health-cmd") {
-		if s.Test, err = syntax.HealthCommand(f.cmd); err != nil {
+	if h.set.Changed("health-cmd") {
+		if s.Test, err = syntax.HealthCommand(h.cmd); err != nil {
 			return err
 		}
 	}
 	for _, step := range []func(*spec.Health) error{
-		o.healthTimes, o.healthStartup, o.healthAction, func(s *spec.Health) error { return o.healthLog(s, h) },
+		h.times, h.startup, h.action, func(s *spec.Health) error { return h.log(s, dir) },
 	} {
 		if err := step(s); err != nil {
 			return err
 		}
 	}
-	restarts := s.OnFailure == spec.HealthActRestart || s.Startup != nil && s.Startup.Retries > 0
-	switch {
-	case restarts && r.Spec.Remove:
-		return errors.New("--rm excludes --health-on-failure=restart and --health-startup-retries")
-	case restarts && logs.PassesThrough(r.Spec.Log.Driver):
-		return fmt.Errorf("--log-driver %s excludes --health-on-failure=restart and --health-startup-retries", r.Spec.Log.Driver)
-	}
 	return nil
 }
 
 // duration reads one flag if it was given.
-func (o *createFlags) duration(to *time.Duration, name, text string, least time.Duration) (err error) {
-	if o.set.Changed(name) {
+func (h *healthFlags) duration(to *time.Duration, name, text string, least time.Duration) (err error) {
+	if h.set.Changed(name) {
 		*to, err = syntax.HealthTime("--"+name, text, least)
 	}
 	return err
 }
 
-func (o *createFlags) healthTimes(s *spec.Health) (err error) {
-	f := &o.health
-	if o.set.Changed("health-interval") {
-		if s.Interval, err = syntax.HealthInterval("--health-interval", f.interval); err != nil {
+func (h *healthFlags) times(s *spec.Health) (err error) {
+	if h.set.Changed("health-interval") {
+		if s.Interval, err = syntax.HealthInterval("--health-interval", h.interval); err != nil {
 			return err
 		}
 	}
-	if o.set.Changed("health-retries") {
-		if s.Retries = f.retries; f.retries < 1 {
-			return fmt.Errorf("--health-retries %d: want at least 1", f.retries)
+	if h.set.Changed("health-retries") {
+		if s.Retries = h.retries; h.retries < 1 {
+			return fmt.Errorf("--health-retries %d: want at least 1", h.retries)
 		}
 	}
 	return errors.Join(
-		o.duration(&s.Timeout, "health-timeout", f.timeout, time.Millisecond),
-		o.duration(&s.StartPeriod, "health-start-period", f.startPeriod, 0),
-		o.duration(&s.StartInterval, "health-start-interval", f.startInterval, time.Millisecond),
+		h.duration(&s.Timeout, "health-timeout", h.timeout, time.Millisecond),
+		h.duration(&s.StartPeriod, "health-start-period", h.startPeriod, 0),
+		h.duration(&s.StartInterval, "health-start-interval", h.startInterval, time.Millisecond),
 	)
 }
 
-func (o *createFlags) healthStartup(s *spec.Health) (err error) {
-	f := &o.health
-	if !o.set.Changed("health-startup-cmd") {
-		for _, name := range []string{"interval", "timeout", "retries", "success"} {
-			if o.set.Changed("health-startup-" + name) {
-				return fmt.Errorf("--health-startup-%s needs --health-startup-cmd", name)
-			}
+func (h *healthFlags) startup(s *spec.Health) (err error) {
+	up := spec.HealthStartup{}
+	if s.Startup != nil {
+		up = *s.Startup
+	}
+	given := h.set.Changed("health-startup-cmd")
+	if given {
+		if up.Test, err = syntax.HealthCommand(h.startupCmd); err != nil {
+			return err
 		}
+		if up.Test[0] == spec.HealthNone {
+			s.Startup = nil
+			return nil
+		}
+	}
+	for _, name := range []string{"interval", "timeout", "retries", "success"} {
+		if !h.set.Changed("health-startup-" + name) {
+			continue
+		}
+		if given = true; up.Test == nil {
+			return fmt.Errorf("--health-startup-%s needs --health-startup-cmd", name)
+		}
+	}
+	if !given {
 		return nil
 	}
-	up := &spec.HealthStartup{Retries: f.startupRetries, Successes: f.startupSuccess}
-	if up.Test, err = syntax.HealthCommand(f.startupCmd); err != nil || up.Test[0] == spec.HealthNone {
-		return err
-	}
-	if o.set.Changed("health-startup-interval") {
-		if up.Interval, err = syntax.HealthInterval("--health-startup-interval", f.startupInterval); err != nil {
+	s.Startup = &up
+	if h.set.Changed("health-startup-interval") {
+		if up.Interval, err = syntax.HealthInterval("--health-startup-interval", h.startupInterval); err != nil {
 			return err
 		}
 	}
-	for name, n := range map[string]int{"retries": f.startupRetries, "success": f.startupSuccess} {
-		if n < 0 {
-			return fmt.Errorf("--health-startup-%s %d: must not be negative", name, n)
-		}
-	}
-	s.Startup = up
-	return o.duration(&up.Timeout, "health-startup-timeout", f.startupTimeout, time.Millisecond)
+	return errors.Join(
+		h.number(&up.Retries, "health-startup-retries", h.startupRetries),
+		h.number(&up.Successes, "health-startup-success", h.startupSuccess),
+		h.duration(&up.Timeout, "health-startup-timeout", h.startupTimeout, time.Millisecond),
+	)
 }
 
-func (o *createFlags) healthAction(s *spec.Health) error {
-	switch f := o.health.onFailure; f {
+// number reads one flag if it was given.
+func (h *healthFlags) number(to *int, name string, n int) error {
+	if !h.set.Changed(name) {
+		return nil
+	}
+	if n < 0 {
+		return fmt.Errorf("--%s %d: must not be negative", name, n)
+	}
+	*to = n
+	return nil
+}
+
+func (h *healthFlags) action(s *spec.Health) error {
+	if !h.set.Changed("health-on-failure") {
+		return nil
+	}
+	switch h.onFailure {
 	case "none":
+		s.OnFailure = spec.HealthActNothing
 	case spec.HealthActKill, spec.HealthActRestart, spec.HealthActStop:
-		s.OnFailure = f
+		s.OnFailure = h.onFailure
 	default:
-		return fmt.Errorf("--health-on-failure %q: want none, kill, restart or stop", f)
+		return fmt.Errorf("--health-on-failure %q: want none, kill, restart or stop", h.onFailure)
 	}
 	return nil
 }
 
-func (o *createFlags) healthLog(s *spec.Health, h host) error {
-	f := &o.health
+func (h *healthFlags) log(s *spec.Health, dir string) error {
 	for _, n := range []struct {
 		name string
-		from *int
+		from int
 		to   **int
-	}{{"health-max-log-count", &f.logCount, &s.LogCount}, {"health-max-log-size", &f.logSize, &s.LogSize}} {
-		if *n.from < 0 {
-			return fmt.Errorf("--%s %s: must not be negative", n.name, strconv.Itoa(*n.from))
-		}
-		if o.set.Changed(n.name) {
-			*n.to = n.from
+	}{{"health-max-log-count", h.logCount, &s.LogCount}, {"health-max-log-size", h.logSize, &s.LogSize}} {
+		if h.set.Changed(n.name) {
+			*n.to = new(int)
+			if err := h.number(*n.to, n.name, n.from); err != nil {
+				return err
+			}
 		}
 	}
-	switch f.logTo {
+	if !h.set.Changed("health-log-destination") {
+		return nil
+	}
+	switch h.logTo {
 	case "local":
+		s.LogTo = spec.HealthLogLocal
 		return nil
 	case spec.HealthLogEvents:
-		s.LogTo = f.logTo
+		s.LogTo = h.logTo
 		return nil
 	}
-	s.LogTo = f.logTo
+	s.LogTo = h.logTo
 	if !filepath.IsAbs(s.LogTo) {
-		s.LogTo = filepath.Join(h.dir, s.LogTo)
+		s.LogTo = filepath.Join(dir, s.LogTo)
 	}
 	if fi, err := os.Stat(s.LogTo); err != nil || !fi.IsDir() {
-		return problem.Hint(fmt.Errorf("--health-log-destination %s: no such directory; want local, events_logger or a directory", f.logTo), "run: mkdir -p %s", s.LogTo)
+		return problem.Hint(fmt.Errorf("--health-log-destination %s: no such directory; want local, events_logger or a directory", h.logTo), "run: mkdir -p %s", s.LogTo)
 	}
 	return nil
 }

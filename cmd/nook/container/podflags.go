@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -103,6 +104,10 @@ func (o *PodFlags) readGroup(p *spec.Pod) error {
 		return err
 	}
 	p.OwnGroups = !o.shareParent
+	return checkGroup(p)
+}
+
+func checkGroup(p *spec.Pod) error {
 	if p.OwnGroups && (p.CgroupParent != "" || !reflect.DeepEqual(p.Resources, spec.Resources{})) {
 		return errors.New("--share-parent=false: limits and --cgroup-parent are those of the control group that the containers share")
 	}
@@ -157,6 +162,44 @@ func (o *PodFlags) checkNetwork(p *spec.Pod) error {
 		}
 	}
 	p.Network, p.Networks = spec.NetworkNone, nil
+	return nil
+}
+
+// PodCloneFlags are the flags of "pod clone" about what the new pod has of its own.
+type PodCloneFlags struct {
+	limits resourceFlags
+	ids    idFlags
+	parent string
+	set    *pflag.FlagSet
+}
+
+// Add defines the flags.
+func (o *PodCloneFlags) Add(f *pflag.FlagSet) {
+	o.set = f
+	o.limits.addPod(f)
+	o.ids.add(f)
+	f.StringVar(&o.parent, "cgroup-parent", "", "where the pod's control group is made: NAME.slice where systemd makes it, else a directory below yours")
+}
+
+// Change puts what was typed into p, over what the other pod has.
+func (o *PodCloneFlags) Change(p *spec.Pod) error {
+	p.Resources.Unified = maps.Clone(p.Resources.Unified)
+	if err := o.limits.read(&p.Resources); err != nil {
+		return err
+	}
+	if o.set.Changed("cgroup-parent") {
+		p.CgroupParent = o.parent
+	}
+	if err := checkGroup(p); err != nil {
+		return err
+	}
+	before := p.UserNS
+	if err := o.ids.read(&p.UserNS, o.set); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(before, p.UserNS) && !p.Infra {
+		return errors.New("--uidmap, --gidmap, --subuidname, --subgidname: the pod has no infra container, which would hold the user namespace")
+	}
 	return nil
 }
 

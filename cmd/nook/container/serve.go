@@ -165,7 +165,7 @@ func prepare(ctx context.Context, f *cmdutil.Factory, id string, c spec.Containe
 		return nil, err
 	}
 	opts.Find = o.FindGroups
-	place, err := container.Place(c, id, opts)
+	place, err := container.Place(ctx, c, id, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ type Inspect struct {
 // GraphDriver says where the image's files are.
 type GraphDriver struct {
 	Name string
-	Data map[string]string
+	Data map[string]string `json:",omitempty"` // its directories, of the overlay driver; those that there are
 }
 
 // RootFS lists the digests of the layers' tar streams.

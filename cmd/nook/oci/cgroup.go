@@ -43,10 +43,8 @@ func (b *building) group(ctx context.Context) (g *cgroups.Group, err error) {
 	if host.Base == "" && len(writes) == 0 {
 		return nil, nil //nolint:nilnil // as said
 	}
-	if host.Managed {
-		if host.Base, err = delegatedUnit(ctx, host); err != nil {
-			return nil, fmt.Errorf("linux.resources: %w", err)
-		}
+	if err := claimUnit(ctx, &host); err != nil {
+		return nil, fmt.Errorf("linux.resources: %w", err)
 	}
 	if host.Base == "" {
 		return nil, problem.Hint(errors.New("linux.resources: no part of a cgroup v2 tree is yours"),
@@ -69,32 +67,26 @@ func (b *building) group(ctx context.Context) (g *cgroups.Group, err error) {
 	return g, nil
 }
 
-// delegatedUnit is the directory of the unit of the user's systemd that this process
-// is in, if it was delegated; "" if not, or if there is nobody to ask.
-func delegatedUnit(ctx context.Context, host cgroups.Host) (string, error) {
-	var addresses []systemd.Address
+// claimUnit asks the user's systemd for the unit that this process is in.
+func claimUnit(ctx context.Context, host *cgroups.Host) error {
+	unit := host.Unit()
+	if !host.Managed || unit == "" {
+		return nil
+	}
+	yes, err := systemd.AskDelegated(ctx, managers(), filepath.Base(unit))
+	if err == nil && yes {
+		host.Delegate()
+	}
+	return err
+}
+
+// managers is where the user's systemd may be.
+func managers() []systemd.Address {
+	var out []systemd.Address
 	for _, s := range config.ManagerSockets() {
-		addresses = append(addresses, systemd.Address(s))
+		out = append(out, systemd.Address(s))
 	}
-	m, err := systemd.Connect(ctx, addresses)
-	if errors.Is(err, systemd.ErrNone) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	defer m.Close()
-	for dir := host.Own; dir != host.Mount && dir != "/"; dir = filepath.Dir(dir) {
-		switch filepath.Ext(dir) {
-		case ".scope", ".service": // whatever is above it is the manager's
-			yes, err := m.Delegated(ctx, filepath.Base(dir))
-			if err != nil || !yes {
-				return "", err
-			}
-			return dir, nil
-		}
-	}
-	return "", nil
+	return out
 }
 
 // dropGroup undoes group.

@@ -19,7 +19,7 @@ func TestImports(t *testing.T) {
 	}
 	got := strings.Fields(string(out))
 	want := []string{
-		module + "libpod/attach", module + "libpod/events", module + "libpod/health", module + "libpod/monitor", module + "libpod/netd/member", module + "libpod/pod", module + "libpod/spec", module + "libpod/state",
+		module + "libpod/attach", module + "libpod/events", module + "libpod/health", module + "libpod/monitor", module + "libpod/netd/member", module + "libpod/netprog/carrier", module + "libpod/pod", module + "libpod/spec", module + "libpod/state",
 		module + "libpod/volume", module + "pkg/filetree",
 		module + "pkg/cgroups", module + "pkg/logs", module + "pkg/problem", module + "pkg/statefile", module + "pkg/sys",
 		module + "cmd/nook/stage", module + "pkg/oci/hooks", module + "pkg/oci/plan", module + "pkg/oci/stage",

@@ -13,37 +13,50 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
 )
 
 func newUnshare(f *cmdutil.Factory) *cobra.Command {
+	var network string
 	cmd := &cobra.Command{
-		Use:   "unshare [COMMAND [ARG...]]",
+		Use:   "unshare [flags] [COMMAND [ARG...]]",
 		Short: "Run a command as root of your user namespace",
 		Long: `Run a command, or your shell, as root of the user namespace that containers use:
 files show the owners that they have in containers, and mounts that the command
 makes are its own. CONTAINERS_GRAPHROOT and CONTAINERS_RUNROOT say where the
 store is.
 
+With --rootless-netns the command is in the network namespace of a network, whose
+process is started if it does not run: there are the bridge (nook0 of the default
+network), an interface for each container, and tap0, where the gateway is, with
+names and the way outside. Nothing in there has an address: tools as tcpdump, bridge
+and ip see all and reach nothing. To reach containers too, give the bridge a free
+address of the network: ip address add ADDRESS/BITS dev nook0
+
 The exit status is the command's: 128+n if signal n ended it, 126 if it cannot
 be executed, 127 if it does not exist. 125 is nook's own failure.`,
-		Example: "  nook unshare chown 33:33 www\n  nook unshare sh -c 'ls $(nook mount web)'",
+		Example: "  nook unshare chown 33:33 www\n  nook unshare sh -c 'ls $(nook mount web)'\n  nook unshare --rootless-netns tcpdump -i nook0",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !f.Inside {
 				return f.InForeground(cmd.Context())
 			}
-			return unshare(cmd.Context(), f, args)
+			return unshare(cmd.Context(), f, args, network)
 		},
 	}
+	cmd.Flags().StringVar(&network, "rootless-netns", "", "with the network namespace of `NETWORK`; without a name, of the default one")
+	cmd.Flags().Lookup("rootless-netns").NoOptDefVal = spec.DefaultNetwork
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
 
 // unshare stays the command's parent, because this process keeps the namespace:
-// it is a member as long as it lives.
-func unshare(ctx context.Context, f *cmdutil.Factory, args []string) error {
+// it is a member as long as it lives. The command is in the namespace of the network
+// of that name, if there is one.
+func unshare(ctx context.Context, f *cmdutil.Factory, args []string, network string) error {
 	if len(args) == 0 {
 		args = []string{config.Shell(f.Environ)}
 	}
@@ -64,7 +77,21 @@ func unshare(ctx context.Context, f *cmdutil.Factory, args []string) error {
 	if member != nil {
 		cmd.ExtraFiles = []*os.File{member} // becomes userns.MemberFD
 	}
-	if err := sys.PlainTimers(cmd.Start); err != nil {
+	plain := func() error { return sys.PlainTimers(cmd.Start) }
+	start := plain
+	if network != "" {
+		s, err := f.State()
+		if err != nil {
+			return err
+		}
+		ns, leave, err := container.NetworkNamespace(s, network)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		start = func() error { return sys.InNetNS(ns, plain) }
+	}
+	if err := start(); err != nil {
 		return notStarted(args[0], err)
 	}
 	defer cmdutil.Foreground(func(s syscall.Signal) error { return cmd.Process.Signal(s) })()

@@ -50,6 +50,7 @@ const (
 	Publish   = "publish"   // add Ports
 	Unpublish = "unpublish" // remove Ports, as the answer to Join or Publish had them
 	Show      = "show"      // the network as it is; needs no membership
+	Namespace = "namespace" // Prepare, and the answer has the network's namespace with it
 )
 
 // MaxMessage bounds a message, in bytes.
@@ -59,8 +60,8 @@ const MaxMessage = 128 << 10
 type Request struct {
 	Version int           `json:"version"`
 	Op      string        `json:"op"`
-	Network *spec.Network `json:"network,omitempty"` // Prepare, Join
-	Store   Store         `json:"store,omitzero"`    // Prepare, Join
+	Network *spec.Network `json:"network,omitempty"` // Prepare, Namespace, Join
+	Store   Store         `json:"store,omitzero"`    // Prepare, Namespace, Join
 	Member  *Member       `json:"member,omitempty"`  // Join
 	Of      string        `json:"of,omitempty"`      // Publish, Unpublish and Leave of a connection that did not join: the member's id
 	Ports   []spec.Port   `json:"ports,omitempty"`
