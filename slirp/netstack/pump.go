@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -26,13 +25,22 @@ const maxPeek = 1 << 20
 // tcp_orphan_retries).
 const lingerFor = 60 * time.Second
 
+// hostConn is the host's end of a flow: a *forward.Conn, or a client.
+type hostConn interface {
+	SyscallConn() (syscall.RawConn, error)
+	SetReadDeadline(t time.Time) error
+	CloseWrite() error
+	Close() error
+	Reset() error
+}
+
 // A pump moves bytes between an endpoint of the stack and a socket of the host,
 // until both directions have ended or one is reset.
 type pump struct {
 	net  *network
 	ep   tcpip.Endpoint
 	wq   *waiter.Queue
-	conn *net.TCPConn
+	conn hostConn
 	raw  syscall.RawConn
 
 	aborted sync.Once
@@ -42,7 +50,7 @@ type pump struct {
 }
 
 // pump runs a flow until it ends, or ctx does. It owns ep and conn.
-func (n *network) pump(ctx context.Context, ep tcpip.Endpoint, wq *waiter.Queue, conn *net.TCPConn) {
+func (n *network) pump(ctx context.Context, ep tcpip.Endpoint, wq *waiter.Queue, conn hostConn) {
 	p := &pump{net: n, ep: ep, wq: wq, conn: conn, in: make(chan struct{}), out: make(chan struct{})}
 	p.endIn = sync.OnceFunc(func() { close(p.in) })
 	p.endOut = sync.OnceFunc(func() { close(p.out) })
@@ -117,8 +125,7 @@ func (t *tcpFlows) remove(p *pump) {
 // abort resets both sides.
 func (p *pump) abort() {
 	p.aborted.Do(func() {
-		_ = p.conn.SetLinger(0)
-		_ = p.conn.Close()
+		_ = p.conn.Reset()
 		p.ep.Abort()
 	})
 }
