@@ -36,6 +36,7 @@ const (
 type receiver interface {
 	datagram(v *view, parts [2][]byte)
 	echo(v *view, parts [2][]byte)
+	flush() // no datagram comes next
 }
 
 // link is the stack's end of the TAP. It implements stack.LinkEndpoint and
@@ -152,6 +153,9 @@ func (r *reader) frames(fd int) error {
 	for {
 		n, err := sys.Readv(fd, r.bufs)
 		if err != nil {
+			r.link.recv.flush()
+		}
+		if err != nil {
 			return err
 		}
 		if n == 0 {
@@ -179,6 +183,9 @@ func (l *link) frame(head []byte, big *buffer.View, size int) bool {
 	}
 	l.stats.framesIn.Add(1)
 	v := l.filter.classify(head[:min(size, headLen)], size)
+	if v.kind != datagram {
+		l.recv.flush()
+	}
 	switch v.kind {
 	case notOurs:
 	case malformed:
