@@ -63,7 +63,7 @@ func (r running) Close() error {
 }
 
 // serve runs netstack on descriptor 4 until it is interrupted, as package netd
-// does: with one processor until a guest opens a flow.
+// does: with one processor until there is work for more.
 func serve() {
 	var cfg slirp.Config
 	if err := json.Unmarshal([]byte(os.Getenv(serveVar)), &cfg); err != nil {
@@ -78,11 +78,8 @@ func serve() {
 			panic(err)
 		}
 	}
-	hurry := sync.OnceFunc(func() { runtime.GOMAXPROCS(min(4, runtime.NumCPU())) })
-	cfg.Egress = func(context.Context, slirp.Flow) slirp.Verdict {
-		hurry()
-		return slirp.Allow
-	}
+	cfg.Busy = sync.OnceFunc(func() { runtime.GOMAXPROCS(min(4, runtime.NumCPU())) })
+	cfg.Egress = func(context.Context, slirp.Flow) slirp.Verdict { return slirp.Allow }
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt)
 	n, err := netstack.Backend{}.Start(context.Background(), slirp.Link{TAP: []*os.File{os.NewFile(4, "tap")}}, cfg)
