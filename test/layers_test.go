@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"pkg/store":         {"pkg/archive", "pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
 	"pkg/oci":           {"pkg/oci", "pkg/cgroups", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
 	"pkg/oci/plan":      {},
+	"pkg/oci/seed":      {"pkg/oci/plan", "pkg/sys"},
 	"pkg/oci/caps":      {},
 	"pkg/proctab":       {"pkg/sys", "pkg/oci/caps"},
 	"pkg/cgroups":       {"pkg/cgroups", "pkg/doctor", "pkg/sys", "pkg/problem"},
@@ -68,7 +69,7 @@ var layers = map[string][]string{
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends
-	"cmd/nook/launch": {"pkg/sys", "pkg/config", "userns"},
+	"cmd/nook/launch": {"pkg/sys", "pkg/config", "pkg/oci/seed", "userns", "libpod/attach"},
 	"cmd/nook/stage":  {"libpod/monitor", "pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
 	"cmd":             {"cmd/", "libpod", "userns", "slirp/forward", "pkg/"},
 	"test":            {"cmd/", "pkg/", "test/"},

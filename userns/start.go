@@ -88,9 +88,11 @@ type starter struct {
 // child's end of the socket.
 func (s *starter) fork(end *os.File) *sys.NSFork {
 	return &sys.NSFork{
-		Path:  s.Path,
-		Args:  s.Args,
-		Env:   s.env,
+		Path:       s.Path,
+		Args:       s.Args,
+		Env:        s.env,
+		EaseTimers: true,
+
 		Files: append([]*os.File{s.Stdin, s.Stdout, s.Stderr, end}, s.Files...),
 	}
 }

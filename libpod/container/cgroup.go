@@ -14,7 +14,7 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cgroups/limits"
-	"github.com/nook-containers/nook/pkg/oci"
+	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/systemd"
 )
@@ -272,14 +272,14 @@ func (p *Placement) Wait(c spec.Container) error {
 	return nil
 }
 
-// home is the group's directory, to be in for the container's init, of which seed is
+// home is the group's directory, to be in for the container's init, of which s is
 // the beginning; nil where there is no group. Only after Wait.
-func (p *Placement) home(seed *oci.Seed) *os.File {
+func (p *Placement) home(s *seed.Seed) *os.File {
 	if p == nil || p.group == nil {
 		return nil
 	}
-	if p.moved && seed != nil {
-		seed.Moved(p.group.File())
+	if p.moved && s != nil {
+		s.Moved(p.group.File())
 	}
 	return p.group.File()
 }

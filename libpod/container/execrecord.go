@@ -35,9 +35,9 @@ type execRecord struct {
 
 const execFile = "exec.json"
 
-// recordExec writes it beside the container's other files of this boot. Secrets
-// that are variables are left out: no file has them.
-func recordExec(cfg oci.Config, asked spec.Container, place *Placement) error {
+// newExecRecord is the record of a container that is about to be made. Secrets that are
+// variables are left out: no file has them.
+func newExecRecord(cfg oci.Config, asked spec.Container, place *Placement) execRecord {
 	p := *cfg.Spec.Process
 	p.Env = slices.DeleteFunc(slices.Clone(p.Env), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
@@ -50,7 +50,12 @@ func recordExec(cfg oci.Config, asked spec.Container, place *Placement) error {
 	if cfg.Cgroup != nil {
 		r.Cgroup, r.Unit, r.Limited = place.Dir(), place.Unit(), place.Wanted(asked)
 	}
-	if err := statefile.WriteVolatile(filepath.Join(cfg.Bundle, execFile), r); err != nil {
+	return r
+}
+
+// write puts r beside the container's other files of this boot.
+func (r execRecord) write(bundle string) error {
+	if err := statefile.WriteVolatile(filepath.Join(bundle, execFile), r); err != nil {
 		return fmt.Errorf("record how to join the container: %w", err)
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
+	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
@@ -34,7 +35,7 @@ type StartOptions struct {
 	Streams [3]*os.File    // of a container whose log driver passes them through
 	Extra   []*os.File     // become descriptors 3 and up of the container
 	Sockets config.Sockets // the first of Extra, that a service manager opened
-	Seed    *oci.Seed      // an init in the container's namespaces; nil: made when it is needed
+	Seed    *seed.Seed     // an init in the container's namespaces; nil: made when it is needed
 	Place   *Placement     // its control group; nil: none
 	Nets    *Nets          // its networks, being started; nil: none
 	// FindGroups is Cgroups.Find, for who makes Place.
@@ -120,11 +121,11 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		Filter: filter.program, ExtraFiles: o.Extra, KillWithParent: true, Reaper: c.Spec.Init, Pause: c.Spec.Infra,
 		KeepGroups: c.Spec.Session.KeepGroups || !userns.CanSetGroups(), Seed: o.Seed, Cgroup: o.Place.home(o.Seed),
 	}
-	if err := recordExec(cfg, c.Spec, o.Place); err != nil {
-		return nil, err
-	}
+	record := newExecRecord(cfg, c.Spec, o.Place)
 	ociSpec.Process.Env = listens(ociSpec.Process.Env, o.Sockets) // which are nothing to commands that join
-	cfg.Meanwhile = func(pid int) error { return r.prepare(pid, plugged, o, &undo) }
+	cfg.Meanwhile = func(pid int) error {
+		return errors.Join(record.write(dir), r.prepare(pid, plugged, o, &undo))
+	}
 	return r, e.launch(ctx, r, cfg, o, &undo)
 }
 

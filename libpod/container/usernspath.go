@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nook-containers/nook/libpod/spec"
-	"github.com/nook-containers/nook/pkg/oci"
+	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
@@ -73,15 +73,15 @@ func cause(err error) error {
 func idsOf(ns *os.File) (userns.Map, error) {
 	runtime.LockOSThread() // the process ends with it
 	defer runtime.UnlockOSThread()
-	seed, err := oci.SowIn(ns)
+	s, err := seed.Sow(0, []sys.Namespace{{File: ns, Type: sys.NewUser}}, nil) // for its map alone
 	if failed, ok := errors.AsType[*sys.NSForkError](err); ok && failed.Err == syscall.EINVAL {
 		return userns.Map{}, userns.ErrNoRoot
 	}
 	if err != nil {
 		return userns.Map{}, err
 	}
-	m, err := userns.Of(seed.PID())
-	return m, errors.Join(err, seed.Close())
+	m, err := userns.Of(s.PID())
+	return m, errors.Join(err, s.Close())
 }
 
 // openUserNS opens the namespace at the path that the request names.

@@ -88,6 +88,20 @@ func (b *blueprint) namespaces(_ *Config, linux *specs.Linux) error {
 	return nil
 }
 
+// CloneFlags are the CLONE_NEW* flags that the init of a container with these
+// namespaces is born with. Paths of existing namespaces are an error: they may have to
+// be joined before.
+func CloneFlags(namespaces []specs.LinuxNamespace) (uintptr, error) {
+	b := &blueprint{}
+	if err := b.namespaces(nil, &specs.Linux{Namespaces: namespaces}); err != nil {
+		return 0, err
+	}
+	if len(b.join) > 0 {
+		return 0, fmt.Errorf("linux.namespaces: %s: not new", b.join[0].path)
+	}
+	return b.clone, nil
+}
+
 func nsFlag(t specs.LinuxNamespaceType) (int, error) {
 	switch t {
 	case specs.PIDNamespace:

@@ -16,6 +16,7 @@ import (
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/oci/seccomp"
+	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -73,7 +74,7 @@ func Enter(t Target) (_ *Entrant, err error) {
 	sync := os.NewFile(uintptr(theirs), "sync")
 	defer sync.Close()
 	pid, err := fork(&sys.NSFork{
-		Args: []string{plan.EnterName}, Env: initEnv(), Cgroup: t.Cgroup, Join: join, Hide: true, Ambient: true,
+		Args: []string{plan.EnterName}, Env: seed.InitEnv(), Cgroup: t.Cgroup, Join: join, Hide: true, Ambient: true, EaseTimers: true,
 		Files: []*os.File{nil, nil, nil, plan.SyncFD: sync, plan.PlanFD: e.plan},
 	})
 	if err != nil {
@@ -87,7 +88,7 @@ func Enter(t Target) (_ *Entrant, err error) {
 // fork starts f with our own program, read-only: on a mount if that can be made,
 // else as a sealed copy, which costs reading the file.
 func fork(f *sys.NSFork) (pid int, err error) {
-	f.Path, err = os.Readlink(selfPath)
+	f.Path, err = os.Readlink(seed.SelfPath)
 	if err != nil {
 		return 0, fmt.Errorf("find own program: %w", err)
 	}
@@ -97,7 +98,7 @@ func fork(f *sys.NSFork) (pid int, err error) {
 		return pid, err
 	}
 	f.ReadOnly = false
-	if f.Program, err = copiedSelf(); err != nil {
+	if f.Program, err = seed.Copy(); err != nil {
 		return 0, err
 	}
 	defer f.Program.Close()
@@ -242,7 +243,7 @@ func (e *Entrant) launch(c *ExecConfig) (_ *launch, err error) {
 		blueprint: &blueprint{plan: plan.Plan{
 			Gate: plan.NoFD, Held: plan.NoFD, SelfProc: plan.NoFD, KillWithParent: e.target.KillWithParent,
 		}},
-		seed: &Seed{init: e.init, plan: e.plan},
+		init: e.init, text: e.plan,
 	}
 	for _, step := range []func(*Config, *specs.Linux) error{l.process, l.limits, l.settings} {
 		if err := step(l.cfg, &specs.Linux{}); err != nil {

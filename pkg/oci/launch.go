@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/oci/seccomp"
+	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -24,7 +25,9 @@ type launch struct {
 	files []*os.File      // for init, by the numbers that the plan has for them
 	early []sys.Namespace // to join before init exists
 	null  *os.File
-	seed  *Seed
+	init  *Container
+	text  *os.File   // where init reads its plan
+	seed  *seed.Seed // what init grew from; nil: it was entered
 	undo  cleanup.Stack
 }
 
@@ -186,25 +189,30 @@ func (l *launch) close() { _ = l.undo.Run() } // descriptors nobody reads any mo
 
 // sow takes the caller's seed where that has the right namespaces, or makes one.
 func (l *launch) sow() (err error) {
-	if s := l.cfg.Seed; s != nil && s.clone == l.blueprint.clone && len(l.early) == 0 && s.cgroup == l.cfg.Cgroup {
-		l.seed = s.take()
+	clone, cgroup := l.blueprint.clone, l.cfg.Cgroup
+	if l.cfg.Seed.Fits(clone, l.early, cgroup) {
+		l.seed = l.cfg.Seed.Take()
+	} else if l.seed, err = seed.Sow(clone, l.early, cgroup); err != nil {
+		return err
 	}
-	if l.seed == nil {
-		l.seed, err = sow(l.blueprint.clone, l.early, l.cfg.Cgroup)
-	}
-	return err
+	l.init, l.text = &Container{PID: l.seed.PID(), proc: l.seed.Child, sync: l.seed.Sync}, l.seed.Plan
+	return nil
 }
 
 // brief gives init what it waits for: its ids, its descriptors and the plan.
 func (l *launch) brief() error {
-	p, init := &l.blueprint.plan, l.seed.init
+	p, init := &l.blueprint.plan, l.init
+	var err error
+	if p.TimerSlack, err = sys.TimerSlack(); err != nil {
+		return fmt.Errorf("find out timer slack: %w", err)
+	}
 	if p.NewUser {
 		if err := writeMaps(init.PID, l.cfg.Spec.Linux); err != nil {
 			return err
 		}
 	}
 	if p.Process.Reaper {
-		p.Process.SelfFD = l.give(l.seed.self)
+		p.Process.SelfFD = l.give(l.seed.Self)
 	}
 	if err := l.filter(p); err != nil {
 		return err
@@ -216,7 +224,7 @@ func (l *launch) brief() error {
 	if len(data) > plan.MaxSize {
 		return fmt.Errorf("encode plan: %d bytes are more than %d", len(data), plan.MaxSize)
 	}
-	if _, err := l.seed.plan.Write(data); err != nil {
+	if _, err := l.text.Write(data); err != nil {
 		return fmt.Errorf("write plan: %w", err)
 	}
 	for files := range slices.Chunk(l.files, kern.MaxRights) {

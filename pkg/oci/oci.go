@@ -32,6 +32,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/oci/seccomp"
+	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -94,7 +95,7 @@ type Config struct {
 
 	// Seed becomes the container where its namespaces are those of Spec and it is
 	// in Cgroup; else it is of no use. nil: Create starts an init itself.
-	Seed *Seed
+	Seed *seed.Seed
 }
 
 // Process is a container, whichever runtime made it.
@@ -172,7 +173,7 @@ func Create(ctx context.Context, c Config) (_ *Container, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.seed.Close()) }()
-	ctr := l.seed.init
+	ctr := l.init
 	stop := context.AfterFunc(ctx, func() { _ = ctr.proc.Kill() }) // ends the wait below
 	defer stop()
 	if err := l.brief(); err != nil {
@@ -189,12 +190,12 @@ func Create(ctx context.Context, c Config) (_ *Container, err error) {
 		return nil, err
 	}
 	if merr != nil {
-		return nil, merr
+		return nil, errors.Join(merr, ctr.closeConsole())
 	}
+	l.seed.Used()
 	if c.Gate != nil {
 		ctr.closeSync()
 	}
-	l.seed.init = nil
 	return ctr, nil
 }
 
@@ -285,10 +286,14 @@ func (c *Container) discard() error {
 	if _, werr := c.Wait(); err == nil {
 		err = werr
 	}
-	if c.Console != nil {
-		c.Console.Close()
+	return errors.Join(err, c.closeConsole())
+}
+
+func (c *Container) closeConsole() error {
+	if c.Console == nil {
+		return nil
 	}
-	return err
+	return c.Console.Close()
 }
 
 func (c *Container) closeSync() {

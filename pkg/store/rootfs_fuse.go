@@ -40,7 +40,7 @@ func (s *Store) mountFuseAt(l *layout) (*os.File, error) {
 	cmd := exec.Command(program, "-o", fuseOptions(l), l.merged) //nolint:noctx // returns as soon as it has mounted
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Stdout, cmd.Stderr = log, log // a file: the daemon may keep a pipe open
-	if err := cmd.Run(); err != nil {
+	if err := sys.PlainTimers(cmd.Run); err != nil {
 		return nil, fmt.Errorf("%s: %w%s", program, err, said(log))
 	}
 	return sys.Detach(l.merged)

@@ -24,7 +24,24 @@ type Child struct {
 func ChildOf(pid int) *Child { return &Child{Pid: pid} }
 
 // StartChild is os.StartProcess, but for Env: nil is an empty environment.
-func StartChild(path string, argv []string, attr *os.ProcAttr) (*Child, error) {
+func StartChild(path string, argv []string, attr *os.ProcAttr) (c *Child, err error) {
+	err = PlainTimers(func() error {
+		c, err = startChild(path, argv, attr)
+		return err
+	})
+	return c, err
+}
+
+// StartSelf is StartChild for path being this program: NSFork.EaseTimers.
+func StartSelf(path string, argv []string, attr *os.ProcAttr) (c *Child, err error) {
+	err = easeTimers(func() error {
+		c, err = startChild(path, argv, attr)
+		return err
+	})
+	return c, err
+}
+
+func startChild(path string, argv []string, attr *os.ProcAttr) (*Child, error) {
 	fds := make([]uintptr, len(attr.Files))
 	for i, f := range attr.Files {
 		fds[i] = ^uintptr(0)

@@ -67,6 +67,10 @@ type NSFork struct {
 	// the memory of this process.
 	Hide bool
 
+	// EaseTimers gives the child kern.EasyTimerSlack while it boots. It is to give it
+	// up then, in its first thread, by kern.SetTimerSlack(0).
+	EaseTimers bool
+
 	// Cgroup is an open cgroup v2 directory to start the child in
 	// (CLONE_INTO_CGROUP, Linux 5.7); nil: this process's.
 	Cgroup *os.File
@@ -128,10 +132,16 @@ func (f *NSFork) Start() (*NSChild, error) {
 		r.Close()
 		return nil, fmt.Errorf("nsfork: %w", err)
 	}
-	pid, errno := c.prog.fork()
-	if errno != 0 {
+	var pid int
+	if err := PlainTimers(func() error {
+		var errno syscall.Errno
+		if pid, errno = c.prog.fork(); errno != 0 {
+			return &NSForkError{Step: "clone", Err: errno}
+		}
+		return nil
+	}); err != nil {
 		r.Close()
-		return nil, &NSForkError{Step: "clone", Err: errno}
+		return nil, err
 	}
 	return &NSChild{Pid: pid, pipe: r, ops: c.prog.ops}, nil
 }

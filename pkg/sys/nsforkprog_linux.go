@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
 // Values of a report's first word that are not positions in the program.
@@ -261,6 +263,9 @@ func (c *compiler) files(f *NSFork) error {
 }
 
 func (c *compiler) exec(f *NSFork) error {
+	if f.EaseTimers {
+		c.op("prctl PR_SET_TIMERSLACK", unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, kern.EasyTimerSlack)
+	}
 	argv, err := c.cstrings(f.Args)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"github.com/nook-containers/nook/cmd/nook/launch"
@@ -106,9 +107,18 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A mistake in registries.conf shows when it matters, in the pull; until then the
+	// defaults serve.
+	registries := sync.OnceValue(func() regconf.Registries {
+		cfg, _ := regconf.LoadRegistries()
+		return cfg
+	})
+	if f.FindsImages {
+		go registries()
+	}
 	return store.Open(store.Options{
 		Root: root, RunRoot: runRoot,
-		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: candidates,
+		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: func(name string) []string { return image.Candidates(name, registries()) },
 		MoreIDs: userns.MoreIDs, Notice: f.Notice,
 		Changed: func(what store.Change, id, name string) { events.TellImage(st, string(what), id, name) },
 	})
@@ -139,13 +149,6 @@ func (f *Factory) StoreDirs() (root, runRoot string, err error) {
 		runRoot, err = filepath.Abs(f.Globals.RunRoot)
 	}
 	return root, runRoot, err
-}
-
-// candidates resolves a short name as a pull would. A mistake in registries.conf
-// shows when it matters, in the pull; until then the defaults serve.
-func candidates(name string) []string {
-	cfg, _ := regconf.LoadRegistries()
-	return image.Candidates(name, cfg)
 }
 
 // externalRuntime checks --runtime.

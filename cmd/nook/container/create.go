@@ -66,15 +66,11 @@ func makeContainer(ctx context.Context, f *cmdutil.Factory, req container.Reques
 	if err := container.CheckPlace(ctx, req.Spec, groups); err != nil {
 		return "", err
 	}
-	engine, err := f.Launch(ctx, nil)
+	engine, conn, err := (&call{Request: &req}).ask(ctx, f, nil)
 	if err != nil {
 		return "", err
 	}
-	conn := attach.New(engine.Control)
 	defer conn.Close()
-	if err := conn.WriteJSON(attach.Open, call{Globals: f.Globals, Request: &req}); err != nil {
-		return "", fmt.Errorf("talk to the engine: %w", err)
-	}
 	forward, _ := (&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(monitor.GiveUp) }, nil)
 	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: forward}).Run(conn)
 	return exit.ID, outcome(exit, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
@@ -147,7 +148,9 @@ type call struct {
 	Secrets map[string][]byte `json:"secrets,omitempty"`
 	Sockets config.Sockets    `json:"sockets,omitzero"` // that a service manager opened for the container
 
-	find func() (cgroups.Host, error) // inside only
+	// Inside only.
+	find func() (cgroups.Host, error)
+	seed *seed.Seed // of the container, where it was begun early
 }
 
 // startCall starts a container that exists.

@@ -3,11 +3,10 @@ package container
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/cmd/nook/launch"
@@ -17,26 +16,15 @@ import (
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/logs"
+	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
 // Serve is the inner half: it does what the Open frame asks and reports the end in
 // the Exited frame.
-func Serve(ctx context.Context, f *cmdutil.Factory) error {
-	// Keys typed at the user's terminal are the outer half's business.
-	if err := sys.Setsid(); err != nil {
-		return err
-	}
-	control, err := sys.Adopt(launch.ControlFD, "control socket")
-	if err != nil {
-		return err
-	}
-	conn := attach.New(control)
-	find := container.FindGroups()
+func Serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside) error {
+	find, conn := container.FindGroups(), in.Conn
 	t, payload, err := conn.Read()
-	if errors.Is(err, io.EOF) {
-		return nil // the command line was wrong
-	}
 	if err != nil || t != attach.Open {
 		return fmt.Errorf("read the request: frame type %d: %w", t, err)
 	}
@@ -45,18 +33,33 @@ func Serve(ctx context.Context, f *cmdutil.Factory) error {
 		return fmt.Errorf("read the request: %w", err)
 	}
 	f.Globals, c.find = c.Globals, find
-	ctx, giveUp := signal.NotifyContext(ctx, monitor.GiveUp)
-	defer giveUp()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, monitor.GiveUp)
+	defer stop()
 	// The outer half may be gone: then nobody is told.
 	ended := func(exit attach.Exit) {
 		f.Silence() // the outer half's streams must not stay open behind it
 		_ = conn.WriteJSON(attach.Exited, exit)
 	}
-	if err := c.do(ctx, f, conn, control, ended); err != nil {
+	if err := c.serve(ctx, f, in, ended); err != nil {
 		ended(container.Failure(err))
 	}
 	_ = conn.Close() // the monitor, or the client, may have done so
 	return nil
+}
+
+// serve does what needs no container while its init is being started.
+func (c call) serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside, ended func(attach.Exit)) error {
+	f.FindsImages = c.Request != nil
+	e, closeEngine, err := f.Engine()
+	if err != nil {
+		return err
+	}
+	defer closeEngine()
+	return in.Continue(func(s *seed.Seed) error {
+		defer s.Close()
+		c.seed = s
+		return c.do(ctx, f, e, in, ended)
+	})
 }
 
 // commit is for StartOptions. A client that gives up later is not heard, and finds
@@ -69,13 +72,13 @@ func commit(ctx context.Context) func() error {
 }
 
 // do reports the end through ended, or returns why there was no beginning.
-func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, control *os.File, ended func(attach.Exit)) (err error) {
-	o := container.StartOptions{Commit: commit(ctx), Started: f.Silence, Ended: ended, Control: control, FindGroups: c.find, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
+func (c call) do(ctx context.Context, f *cmdutil.Factory, e *container.Engine, in *launch.Inside, ended func(attach.Exit)) (err error) {
+	o := container.StartOptions{Commit: commit(ctx), Started: f.Silence, Ended: ended, Control: in.Control, FindGroups: c.find, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
 	if o.Resume, err = json.Marshal(resume{f.Globals, c.Secrets}); err != nil {
 		return err
 	}
 	if c.Request != nil && c.Request.Run {
-		o.Filter = container.StartFilter(c.Request.Spec)
+		o.Seed, o.Filter = c.seed, container.StartFilter(c.Request.Spec)
 		c.Request.ID = container.NewID()
 		done, err := prepare(ctx, f, c.Request.ID, c.Request.Spec, &o)
 		if err != nil {
@@ -83,16 +86,11 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 		}
 		defer done()
 	}
-	e, closeEngine, err := f.Engine()
-	if err != nil {
-		return err
-	}
-	defer closeEngine()
 	var cont *state.Container
 	if c.Start != nil {
 		o.Size = c.Start.Size
 		if c.Start.Init {
-			o.Hold = conn
+			o.Hold = in.Conn
 		}
 		var done func()
 		if cont, done, err = c.Start.take(ctx, f, e, &o); err == nil {
@@ -115,7 +113,7 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, conn *attach.Conn, con
 	if err := adoptExtra(cont.Spec, &o); err != nil {
 		return err
 	}
-	e.Run(ctx, cont, conn, o)
+	e.Run(ctx, cont, in.Conn, o)
 	return nil
 }
 
@@ -158,7 +156,7 @@ func (s *startCall) take(ctx context.Context, f *cmdutil.Factory, e *container.E
 }
 
 // prepare starts what a container needs and what depends on its request alone: its
-// control group, and the first process in its namespaces. What c must not run
+// control group, and the first process in its namespaces, unless o.Seed is one. What c must not run
 // without is there when prepare returns, before anything else is made; done drops
 // what was not used.
 func prepare(ctx context.Context, f *cmdutil.Factory, id string, c spec.Container, o *container.StartOptions) (done func(), err error) {
@@ -178,7 +176,7 @@ func prepare(ctx context.Context, f *cmdutil.Factory, id string, c spec.Containe
 	}
 	o.Place = place
 	if f.Globals.Runtime == "" {
-		o.Seed = container.Sow(c, place)
+		o.Seed = container.Sow(c, place, o.Seed)
 	}
 	st, err := f.State()
 	if err != nil {

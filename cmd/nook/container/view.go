@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
+	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
 	"github.com/nook-containers/nook/libpod/monitor"
@@ -101,16 +103,11 @@ func (v *view) show(ctx context.Context, f *cmdutil.Factory, c call, extra []*os
 			c.setSize(s)
 		}
 	}
-	c.Globals = f.Globals
-	engine, err := f.Launch(ctx, extra)
+	engine, conn, err := c.ask(ctx, f, extra)
 	if err != nil {
 		return err
 	}
-	conn := attach.New(engine.Control)
 	defer conn.Close()
-	if err := conn.WriteJSON(attach.Open, c); err != nil {
-		return fmt.Errorf("talk to the engine: %w", err)
-	}
 	return v.watch(f, conn, func() { _ = engine.Process.Signal(monitor.GiveUp) }) // it may have ended
 }
 
@@ -170,18 +167,36 @@ func size(f *cmdutil.Factory) (attach.Size, error) {
 // background starts the inner half with c and returns the container's id as soon
 // as its command runs.
 func background(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.File) (id string, err error) {
-	c.Globals, c.Detach = f.Globals, true
-	engine, err := f.Launch(ctx, extra)
+	c.Detach = true
+	engine, conn, err := c.ask(ctx, f, extra)
 	if err != nil {
 		return "", err
 	}
-	conn := attach.New(engine.Control)
 	defer conn.Close()
-	if err := conn.WriteJSON(attach.Open, c); err != nil {
-		return "", fmt.Errorf("talk to the engine: %w", err)
-	}
 	(&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(monitor.GiveUp) }, nil)
 	return awaitStarted(f, conn)
+}
+
+// ask starts the inner half, with the descriptors extra, and tells it c.
+func (c *call) ask(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*launch.Engine, *attach.Conn, error) {
+	c.Globals = f.Globals
+	request, err := json.Marshal(c) // while it is being started
+	if err != nil {
+		return nil, nil, err
+	}
+	var clone uintptr
+	if c.Request != nil && c.Request.Run && c.Globals.Runtime == "" {
+		clone = container.SeedFlags(c.Request.Spec)
+	}
+	engine, err := f.Launch(ctx, extra)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn := attach.New(engine.Control)
+	if err := launch.Ask(conn, clone, request); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("talk to the engine: %w", err), conn.Close())
+	}
+	return engine, conn, nil
 }
 
 // awaitStarted waits until the command of a container runs, and returns its id.

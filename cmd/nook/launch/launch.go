@@ -9,6 +9,9 @@
 // other packages and parses its flags. A command line that turns out to be wrong
 // drops the process, which ends in silence.
 //
+// That process does the same: its init enters the namespace and starts the first
+// process of the container, which boots meanwhile.
+//
 // It imports little, since only packages that are initialised before it delay it.
 package launch
 
@@ -21,6 +24,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/kern"
 	"github.com/nook-containers/nook/userns"
 )
 
@@ -110,6 +114,13 @@ type result struct {
 var early chan result //nolint:gochecknoglobals // handed from init to the command
 
 func init() { //nolint:gochecknoinits // being early is this package's purpose
+	if len(os.Args) > 0 && (os.Args[0] == LaunchName || os.Args[0] == EngineName) {
+		_ = kern.SetTimerSlack(0) // what makes this fail made it needless
+	}
+	if len(os.Args) > 0 && os.Args[0] == LaunchName {
+		begin()
+		return
+	}
 	if !wanted(os.Args) || config.AreHandedDown() { // those are to be given to it
 		return
 	}

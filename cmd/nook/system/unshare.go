@@ -14,6 +14,7 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
 )
 
@@ -63,7 +64,7 @@ func unshare(ctx context.Context, f *cmdutil.Factory, args []string) error {
 	if member != nil {
 		cmd.ExtraFiles = []*os.File{member} // becomes userns.MemberFD
 	}
-	if err := cmd.Start(); err != nil {
+	if err := sys.PlainTimers(cmd.Start); err != nil {
 		return notStarted(args[0], err)
 	}
 	defer cmdutil.Foreground(func(s syscall.Signal) error { return cmd.Process.Signal(s) })()

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -20,14 +21,14 @@ const (
 // goroutine that ends locked takes its thread with it.
 func runUnified(cmd *exec.Cmd) error {
 	if isCgroup2(cgroupRoot) || !isCgroup2(unifiedRoot) {
-		return cmd.Run()
+		return sys.PlainTimers(cmd.Run)
 	}
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		err := enterUnified()
 		if err == nil {
-			err = cmd.Run()
+			err = sys.PlainTimers(cmd.Run)
 		}
 		done <- err
 	}()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nook-containers/nook/pkg/oci/plan"
+	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -57,8 +58,11 @@ func Run(h *plan.Hook, state *plan.State) error {
 	if env == nil {
 		env = []string{} // nil would pass on our own
 	}
-	p, err := os.StartProcess(h.Path, args, &os.ProcAttr{Dir: "/", Env: env, Files: []*os.File{stdin, null, stderr}})
-	if err != nil {
+	var p *os.Process
+	if err := sys.PlainTimers(func() (err error) {
+		p, err = os.StartProcess(h.Path, args, &os.ProcAttr{Dir: "/", Env: env, Files: []*os.File{stdin, null, stderr}})
+		return err
+	}); err != nil {
 		return err
 	}
 	return wait(p, h.Timeout, stderr)

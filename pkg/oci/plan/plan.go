@@ -54,6 +54,8 @@ type Plan struct {
 	NewUser bool `json:",omitempty"`
 	// KillWithParent makes the death of the parent's thread kill init.
 	KillWithParent bool `json:",omitempty"`
+	// TimerSlack is the command's, in nanoseconds: prctl(2), PR_SET_TIMERSLACK.
+	TimerSlack uint64
 	// Gate is a listening socket on which init, once ready, accepts the
 	// connection that starts it, in place of the Go message; else NoFD.
 	Gate int

@@ -172,6 +172,9 @@ func (s *setup) adopt(files []int) error {
 
 // enter completes the namespaces and makes this process their root.
 func (s *setup) enter() error {
+	if err := kern.SetTimerSlack(s.TimerSlack); err != nil {
+		return at("set", "timer slack", err)
+	}
 	if s.KillWithParent {
 		if err := kern.DieWithParent(); err != nil {
 			return at("arm", "parent-death signal", err)

@@ -1,4 +1,4 @@
-package oci
+package seed
 
 import (
 	"fmt"
@@ -8,7 +8,8 @@ import (
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
-const selfPath = "/proc/self/exe"
+// SelfPath is this program, whatever its name is by now (proc(5)).
+const SelfPath = "/proc/self/exe"
 
 // selfExe opens this program in a way that keeps /proc/PID/exe of a process
 // running from it unwritable, whoever owns the file (CVE-2019-5736): on a
@@ -18,13 +19,13 @@ func selfExe() (*os.File, error) {
 	if f, err := mountedSelf(); err == nil {
 		return f, nil
 	}
-	return copiedSelf()
+	return Copy()
 }
 
 // mountedSelf fails where this process may not mount, or where its program can't
 // be reached by name in its mount namespace.
 func mountedSelf() (*os.File, error) {
-	fd, err := kern.CloneTree(kern.AtCwd, selfPath)
+	fd, err := kern.CloneTree(kern.AtCwd, SelfPath)
 	if err != nil { // started in another mount namespace: go by name, and compare
 		if fd, err = cloneByName(); err != nil {
 			return nil, err
@@ -34,11 +35,11 @@ func mountedSelf() (*os.File, error) {
 		kern.Close(fd)
 		return nil, err
 	}
-	return os.NewFile(uintptr(fd), selfPath), nil
+	return os.NewFile(uintptr(fd), SelfPath), nil
 }
 
 func cloneByName() (int, error) {
-	name, err := os.Readlink(selfPath)
+	name, err := os.Readlink(SelfPath)
 	if err != nil {
 		return -1, err
 	}
@@ -46,7 +47,7 @@ func cloneByName() (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	self, err := os.Stat(selfPath)
+	self, err := os.Stat(SelfPath)
 	if err == nil {
 		var got os.FileInfo
 		if got, err = os.Stat(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil && !os.SameFile(self, got) {
@@ -60,8 +61,9 @@ func cloneByName() (int, error) {
 	return fd, nil
 }
 
-func copiedSelf() (*os.File, error) {
-	exe, err := os.Open(selfPath)
+// Copy is a sealed copy of this program in memory.
+func Copy() (*os.File, error) {
+	exe, err := os.Open(SelfPath)
 	if err != nil {
 		return nil, fmt.Errorf("open own program: %w", err)
 	}

@@ -1,4 +1,7 @@
-package oci
+// Package seed starts the init of a container of which nothing but the namespaces is
+// known. It boots, which takes milliseconds, while its parent finds out the rest; the
+// parent may itself still be booting, hence the few imports.
+package seed
 
 import (
 	"errors"
@@ -8,74 +11,42 @@ import (
 	"strconv"
 	"syscall"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
-// A Seed is the init of a container of which only the namespaces are known. It
-// boots, which takes milliseconds, while its parent finds out the rest. Used by
-// Create or not, it must be closed.
+// A Seed is such an init, waiting to be briefed. Used or not, it must be closed.
 type Seed struct {
-	init  *Container
-	clone uintptr  // CLONE_NEW* flags that it was made with
-	self  *os.File // the program that it runs, where nobody can write to it
-	plan  *os.File // it reads this when it is told to go on
+	Child *sys.Child // the init; nil when it is used
+	Sync  int        // our end of its socket, or plan.NoFD
+	Plan  *os.File   // it reads this when it is told to go on
+	Self  *os.File   // the program that it runs, where nobody can write to it
 
+	clone  uintptr
 	cgroup *os.File // that it is in; nil: ours
 }
 
-// Sow starts an init in namespaces of its own, for Config.Seed. Paths of existing
-// namespaces are an error. What Config.KillWithParent says about the calling
-// thread holds for Sow too. cgroup is that of Config.
-func Sow(namespaces []specs.LinuxNamespace, cgroup *os.File) (*Seed, error) {
-	b := &blueprint{}
-	if err := b.namespaces(nil, &specs.Linux{Namespaces: namespaces}); err != nil {
-		return nil, err
-	}
-	if len(b.join) > 0 {
-		return nil, fmt.Errorf("linux.namespaces: %s: a seed joins none", b.join[0].path)
-	}
-	return sow(b.clone, nil, cgroup)
-}
-
-// SowIn starts an init in the user namespace that ns is open on and in no other, for
-// its caller to look at. Nobody is root in a namespace without an id 0, which is
-// EINVAL.
-func SowIn(ns *os.File) (*Seed, error) {
-	return sow(0, []sys.Namespace{{File: ns, Type: kern.NewUser}}, nil)
-}
-
-// PID of the init; 0 where it is gone.
-func (s *Seed) PID() int {
-	if s == nil || s.init == nil {
-		return 0
-	}
-	return s.init.PID
-}
-
-// Moved tells that somebody has moved the init to cgroup.
-func (s *Seed) Moved(cgroup *os.File) { s.cgroup = cgroup }
-
-// sow starts init, which waits to be briefed. Nothing of the container is
-// inherited by it: Briefed, it gets what it needs over its socket.
-func sow(clone uintptr, join []sys.Namespace, cgroup *os.File) (_ *Seed, err error) {
-	s := &Seed{clone: clone, cgroup: cgroup}
+// Sow starts an init that is born in new namespaces, CLONE_NEW* flags in clone, in
+// those of join, and in cgroup; nil is the caller's. Nothing of the container is
+// inherited by it: it gets what it needs over its socket. It is killed when the
+// calling thread ends, which the caller has locked (prctl(2), PR_SET_PDEATHSIG), once
+// it has been told so.
+func Sow(clone uintptr, join []sys.Namespace, cgroup *os.File) (_ *Seed, err error) {
+	s := &Seed{Sync: plan.NoFD, clone: clone, cgroup: cgroup}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.self, err = selfExe(); err != nil {
+	if s.Self, err = selfExe(); err != nil {
 		return nil, err
 	}
 	fd, err := kern.Memfd("plan", nil)
 	if err != nil {
 		return nil, fmt.Errorf("make file for the plan: %w", err)
 	}
-	s.plan = os.NewFile(uintptr(fd), "plan")
+	s.Plan = os.NewFile(uintptr(fd), "plan")
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -87,39 +58,57 @@ func sow(clone uintptr, join []sys.Namespace, cgroup *os.File) (_ *Seed, err err
 	}
 	sync := os.NewFile(uintptr(theirs), "sync")
 	defer sync.Close()
-	f := sprout{clone: clone, join: join, cgroup: cgroup, files: []*os.File{null, null, null, plan.SyncFD: sync, plan.PlanFD: s.plan}}
-	p, err := f.start(s.self)
-	if err != nil {
+	f := sprout{clone: clone, join: join, cgroup: cgroup, files: []*os.File{null, null, null, plan.SyncFD: sync, plan.PlanFD: s.Plan}}
+	if s.Child, err = f.start(s.Self); err != nil {
 		kern.Close(ours)
 		return nil, fmt.Errorf("clone container init: %w", err)
 	}
-	s.init = &Container{PID: p.Pid, proc: p, sync: ours}
+	s.Sync = ours
 	return s, nil
 }
 
-// take moves what s has to a new Seed; nil where nothing is left.
-func (s *Seed) take() *Seed {
-	if s.init == nil {
-		return nil
+// PID of the init; 0 where it is used or there is none.
+func (s *Seed) PID() int {
+	if s == nil || s.Child == nil {
+		return 0
 	}
+	return s.Child.Pid
+}
+
+// Fits reports whether the init is what Sow would make.
+func (s *Seed) Fits(clone uintptr, join []sys.Namespace, cgroup *os.File) bool {
+	return s.PID() != 0 && s.clone == clone && len(join) == 0 && s.cgroup == cgroup
+}
+
+// Moved tells that somebody has moved the init to cgroup.
+func (s *Seed) Moved(cgroup *os.File) { s.cgroup = cgroup }
+
+// Take moves what s has to a new Seed.
+func (s *Seed) Take() *Seed {
 	t := *s
-	*s = Seed{}
+	*s = Seed{Sync: plan.NoFD}
 	return &t
 }
 
+// Used leaves the init and its socket to the caller. The rest is still to be closed.
+func (s *Seed) Used() { s.Child, s.Sync = nil, plan.NoFD }
+
 // Close ends an init that was not used. It may be called more than once, and on
 // nil.
-func (s *Seed) Close() error {
+func (s *Seed) Close() (err error) {
 	if s == nil {
 		return nil
 	}
-	t := *s
-	*s = Seed{}
-	var err error
-	if t.init != nil {
-		err = t.init.discard()
+	t := s.Take()
+	kern.Close(t.Sync)
+	if t.Child != nil {
+		if err = t.Child.Kill(); errors.Is(err, os.ErrProcessDone) {
+			err = nil
+		}
+		_, werr := t.Child.Wait()
+		err = errors.Join(err, werr)
 	}
-	for _, f := range []*os.File{t.self, t.plan} {
+	for _, f := range []*os.File{t.Self, t.Plan} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}
@@ -135,9 +124,9 @@ type sprout struct {
 	files  []*os.File
 }
 
-// initEnv keeps the Go runtime of the stage small: it lives for milliseconds,
+// InitEnv keeps the Go runtime of the stage small: it lives for milliseconds,
 // on one thread, and never has enough garbage to collect.
-func initEnv() []string { return []string{"GOGC=off", "GOMAXPROCS=1"} }
+func InitEnv() []string { return []string{"GOGC=off", "GOMAXPROCS=1"} }
 
 func (f *sprout) start(self *os.File) (*sys.Child, error) {
 	exe, err := kern.Dup(int(self.Fd()), f.freeFD())
@@ -161,16 +150,16 @@ func (f *sprout) startNew(program string) (*sys.Child, error) {
 	if f.cgroup != nil {
 		attr.UseCgroupFD, attr.CgroupFD = true, int(f.cgroup.Fd())
 	}
-	return sys.StartChild(program, []string{plan.InitName}, &os.ProcAttr{Env: initEnv(), Files: f.files, Sys: attr})
+	return sys.StartSelf(program, []string{plan.InitName}, &os.ProcAttr{Env: InitEnv(), Files: f.files, Sys: attr})
 }
 
 // startJoined starts init where some can only be joined before it exists.
 func (f *sprout) startJoined(program string) (*sys.Child, error) {
 	fork := &sys.NSFork{
-		Path: program, Args: []string{plan.InitName}, Env: initEnv(), Files: f.files, Cgroup: f.cgroup,
+		Path: program, Args: []string{plan.InitName}, Env: InitEnv(), Files: f.files, Cgroup: f.cgroup,
 		Join: f.join, Unshare: f.clone, Ambient: true,
 		// Others in a pid namespace that is joined see it from its first moment on.
-		Hide: true,
+		Hide: true, EaseTimers: true,
 	}
 	fork.BecomeRoot = slices.ContainsFunc(f.join, func(n sys.Namespace) bool { return n.Type == kern.NewUser })
 	c, err := fork.Start()
