@@ -2,7 +2,6 @@ package netstack_test
 
 import (
 	"io"
-	"net"
 	"sync/atomic"
 	"testing"
 
@@ -41,7 +40,7 @@ func TestBusy(t *testing.T) {
 			}
 			go func() {
 				_, _ = from.Write(make([]byte, c.size))
-				_ = from.(*net.TCPConn).CloseWrite()
+				_ = from.(interface{ CloseWrite() error }).CloseWrite() //nolint:forcetypeassert // a TCP connection
 			}()
 			if n, err := io.Copy(io.Discard, to); n != int64(c.size) || err != nil {
 				t.Fatalf("%d bytes, %v", n, err)

@@ -35,7 +35,7 @@ func TestDialWaits(t *testing.T) {
 func TestDialLater(t *testing.T) {
 	const late = "198.51.100.78"
 	l := slirptest.Server().Listen(t, "tcp", "0.0.0.0:0")
-	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
+	port := l.Addr().(*net.TCPAddr).AddrPort().Port() //nolint:forcetypeassert // a TCP listener
 	time.AfterFunc(100*time.Millisecond, func() {
 		if err := slirptest.Server().Configure(func(nl *inet.Netlink) error {
 			return nl.AddAddr("up1", netip.MustParsePrefix(late+"/32"))
