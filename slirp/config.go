@@ -37,6 +37,10 @@ type Config struct {
 	// Ports are published from the start; if one can't be, Start fails.
 	Ports []Port
 
+	// Busy is called when an in-process backend has work for more than one processor:
+	// bulk data, or many connections. Often, by many goroutines. nil: nobody cares.
+	Busy func() `json:"-"`
+
 	// Limits bound what guests can make the process use.
 	Limits Limits
 
@@ -134,6 +138,9 @@ func (c Config) WithDefaults() Config {
 				c.DNSAddrs = append(c.DNSAddrs, s.Gateway)
 			}
 		}
+	}
+	if c.Busy == nil {
+		c.Busy = func() {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

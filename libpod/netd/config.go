@@ -16,11 +16,7 @@ import (
 // config is the stack's of the network that r is about.
 func (s *server) config(r member.Request) slirp.Config {
 	c := s.rules(r)
-	egress := c.Egress
-	c.Egress = func(ctx context.Context, f slirp.Flow) slirp.Verdict {
-		s.hurry()
-		return egress(ctx, f)
-	}
+	c.Busy = s.hurry
 	return c
 }
 

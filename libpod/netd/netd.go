@@ -37,6 +37,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/events"
@@ -60,8 +61,8 @@ const (
 	noteAfter = 20 * time.Millisecond
 )
 
-// processors bounds how many the process uses at one time, once it has work: a flow
-// needs two at most, and each more costs memory for as long as the process runs.
+// processors bounds how many the process uses at one time, while there is work for
+// more than one: a flow needs two at most, and each more costs memory.
 const processors = 4
 
 // server is the process.
@@ -82,8 +83,8 @@ type server struct {
 	conns    int                    // being served
 	idle     *time.Timer
 	settle   *time.Timer
-	frames   uint64 // from the guests, when it was last asked
-	hurry    func() // there is work for more than one processor
+	frames   uint64      // from the guests, when it was last asked
+	hurried  atomic.Bool // there is work for more than one processor
 	notes    *time.Timer
 	log      *slog.Logger
 	done     chan struct{} // closed when the process ends
@@ -108,8 +109,7 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	s := &server{
 		dir: dir, listen: listen, ctx: ctx, members: map[string]*membership{}, guests: newGuests(),
 		inherits: make(chan struct{}), done: make(chan struct{}),
-		hurry: sync.OnceFunc(func() { runtime.GOMAXPROCS(min(processors, runtime.NumCPU())) }),
-		log:   slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	s.notes = time.AfterFunc(grace, s.writeNote)
 	s.idle = time.AfterFunc(grace, s.rest)
@@ -120,6 +120,15 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	case <-ctx.Done(): // told to end: members start another
 	}
 	return s.close()
+}
+
+// hurry lets the process use more than one processor, until it is calm.
+func (s *server) hurry() {
+	if s.hurried.Load() || s.hurried.Swap(true) {
+		return
+	}
+	runtime.GOMAXPROCS(min(processors, runtime.NumCPU()))
+	s.settle.Reset(quiet)
 }
 
 // calm gives back the memory that only a start needs, once the guests are done with
@@ -137,6 +146,9 @@ func (s *server) calm() {
 	s.mu.Unlock()
 	if busy {
 		return
+	}
+	if s.hurried.Swap(false) {
+		runtime.GOMAXPROCS(1)
 	}
 	// The first collection costs more memory, for good, than the start leaves to be
 	// collected.

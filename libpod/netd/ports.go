@@ -60,9 +60,6 @@ func publicPorts(ports []slirp.Port) []spec.Port {
 
 // publish opens ports for m, all or none of them.
 func (s *server) publish(m *membership, ports []spec.Port) (err error) {
-	if len(ports) > 0 {
-		s.hurry()
-	}
 	have := len(m.ports)
 	defer func() {
 		if err != nil {

@@ -8,24 +8,12 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/problem/remedy"
 	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 )
-
-// DialTCP opens a connection to dst, waiting at most wait. Keep-alive is off:
-// probes are the affair of the two ends, and an idle guest must cost nothing.
-func DialTCP(ctx context.Context, dst netip.AddrPort, wait time.Duration) (*net.TCPConn, error) {
-	d := net.Dialer{Timeout: wait, KeepAlive: -1}
-	c, err := d.DialContext(ctx, "tcp", dst.String())
-	if err != nil {
-		return nil, err
-	}
-	return c.(*net.TCPConn), nil //nolint:forcetypeassert // the network is tcp
-}
 
 // DialUDP opens a socket that sends to and receives from dst only, and reports
 // every ICMP error about it.

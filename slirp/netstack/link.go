@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,10 @@ const (
 	// buffers, so a guest that sends small segments could make it hold many times what
 	// it counts.
 	bigFrame = 16 << 10
+
+	// looks is how often a reader that finds no frame lets the others have their turns
+	// and looks again before it sleeps: what they wrote made a guest answer by then.
+	looks = 1
 )
 
 // receiver is what the link gives IP datagrams and echo requests to that need no
@@ -36,6 +41,7 @@ const (
 type receiver interface {
 	datagram(v *view, parts [2][]byte)
 	echo(v *view, parts [2][]byte)
+	flush() // no datagram comes next
 }
 
 // link is the stack's end of the TAP. It implements stack.LinkEndpoint and
@@ -149,11 +155,21 @@ type reader struct {
 
 // frames handles what there is to read, until an error, EAGAIN as a rule.
 func (r *reader) frames(fd int) error {
+	left := looks
 	for {
 		n, err := sys.Readv(fd, r.bufs)
 		if err != nil {
+			r.link.recv.flush()
+		}
+		if sys.WouldBlock(err) && left > 0 {
+			left--
+			runtime.Gosched()
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		left = looks
 		if n == 0 {
 			return io.ErrUnexpectedEOF
 		}
@@ -179,6 +195,9 @@ func (l *link) frame(head []byte, big *buffer.View, size int) bool {
 	}
 	l.stats.framesIn.Add(1)
 	v := l.filter.classify(head[:min(size, headLen)], size)
+	if v.kind != datagram {
+		l.recv.flush()
+	}
 	switch v.kind {
 	case notOurs:
 	case malformed:

@@ -92,6 +92,7 @@ type network struct {
 
 	tcp   tcpFlows
 	udp   udpFlows
+	batch batch
 	ping  pingFlows
 	dns   *forward.Gate
 	ports ports

@@ -146,29 +146,32 @@ func (p *published) acceptTCP(l *net.TCPListener) {
 	}
 }
 
+// accepted is a client's connection.
+type accepted struct{ *net.TCPConn }
+
+// Reset closes the connection with a reset.
+func (a accepted) Reset() error { return errors.Join(a.SetLinger(0), a.Close()) }
+
 // serve connects a client with the guest. The client is already accepted, so a
 // guest that refuses means a reset.
 func (p *published) serve(c *net.TCPConn) {
 	n := p.net
 	client := c.RemoteAddr().(*net.TCPAddr).AddrPort() //nolint:forcetypeassert // a TCP connection's
 	from, to := forward.Inner(n.cfg, p.port, client)
-	fail := func() {
-		_ = c.SetLinger(0)
-		_ = c.Close()
-	}
+	conn := accepted{c}
 	if !n.tcp.open.Enter(to.Addr()) {
 		n.stats.tcp.limited.Add(1)
-		fail()
+		_ = conn.Reset()
 		return
 	}
 	defer n.tcp.open.Leave(to.Addr())
 	ep, wq, err := n.callGuest(p.ctx, from, to)
 	if err != nil {
 		n.stats.tcp.failed.Add(1)
-		fail()
+		_ = conn.Reset()
 		return
 	}
-	n.pump(p.ctx, ep, wq, c)
+	n.pump(p.ctx, ep, wq, conn)
 }
 
 // inner is a connection that waits for a guest to accept it.

@@ -159,8 +159,7 @@ func (n *network) tcpRequest(r *tcp.ForwarderRequest) {
 	}
 	ep, wq := n.accept(r)
 	if ep == nil {
-		_ = conn.SetLinger(0)
-		_ = conn.Close()
+		_ = conn.Reset()
 		n.stats.tcp.failed.Add(1)
 		return
 	}

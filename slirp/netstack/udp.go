@@ -51,6 +51,8 @@ type udpFlow struct {
 	back func(payload []byte) // to the client of a published port
 	done func()               // called once, when the flow has ended
 
+	single bool // it is of no use to batch; guarded by batch.mu
+
 	ready   atomic.Bool
 	early   [][]byte // guarded by udpFlows.mu, until ready
 	last    atomic.Int64
@@ -146,7 +148,7 @@ func (n *network) fromGuest(key udpKey, parts [2][]byte) {
 	u.mu.RUnlock()
 	switch {
 	case f != nil && f.ready.Load():
-		n.sendOut(f, parts)
+		n.toHost(f, parts)
 	case f != nil:
 		n.keepEarly(f, parts)
 	case n.isDNS(key.remote):

@@ -71,11 +71,8 @@ func (b Backend) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (
 		link.Name = "tap0"
 	}
 	Prepare(link.NetNS)
-	files := []*os.File{link.NetNS}
-	if link.UserNS != nil {
-		files = append(files, link.UserNS)
-	}
-	proc, err := child.Start(b.path(), b.args(link, cfg), files...)
+	// Since 2024 pasta closes every descriptor above 2 that it inherits.
+	proc, err := child.StartStd(b.path(), b.args(link, cfg), link.NetNS, link.UserNS)
 	if err != nil {
 		return nil, err
 	}
@@ -152,11 +149,11 @@ func (b Backend) args(link slirp.Link, cfg slirp.Config) []string {
 	}
 	args = append(args, portArgs(cfg.Ports)...)
 	if link.UserNS != nil {
-		args = append(args, "--userns", "/proc/self/fd/4")
+		args = append(args, "--userns", "/proc/self/fd/1")
 	} else {
 		args = append(args, "--netns-only")
 	}
-	return append(args, "--netns", "/proc/self/fd/3")
+	return append(args, "--netns", "/proc/self/fd/0")
 }
 
 // portArgs spells published ports: pasta(1), -t and -u.

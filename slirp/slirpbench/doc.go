@@ -1,4 +1,4 @@
 // Package slirpbench measures the network backends side by side in the namespaces
-// of slirptest: go test -bench . ./slirp/slirpbench. It prints ratios and asserts
-// nothing; what is not installed is left out. iperf3 does the sending.
+// of slirptest: make bench, or go test -bench . -benchtime 1x ./slirp/slirpbench.
+// It prints ratios and asserts nothing; what is not installed is left out.
 package slirpbench

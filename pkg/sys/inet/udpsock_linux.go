@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,17 +39,59 @@ func DropErrors(fd int) (n int) {
 // Send sends p as one datagram on the connected socket fd without waiting.
 func Send(fd int, p []byte) error {
 	return retryEINTR(func() error {
-		return unix.Sendto(fd, p, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		return errnoOf(errno)
 	})
 }
 
-// RecvFD receives one datagram from fd without waiting.
-func RecvFD(fd int, p []byte) (n int, err error) {
-	err = retryEINTR(func() (err error) {
-		n, _, err = unix.Recvfrom(fd, p, unix.MSG_DONTWAIT)
-		return err
+// SendSegments sends p without waiting as datagrams of size bytes, the last perhaps
+// shorter, which the kernel cuts as late as it can (UDP_SEGMENT, udp(7)). Where
+// NoSegments reports that it cannot, nothing is sent.
+func SendSegments(fd int, p []byte, size int) error {
+	var control struct {
+		unix.Cmsghdr
+		size uint16
+		_    [6]byte
+	}
+	control.Level, control.Type, control.size = unix.SOL_UDP, unix.UDP_SEGMENT, uint16(size) //nolint:gosec // a datagram's
+	control.SetLen(unix.CmsgLen(2))
+	iov := unix.Iovec{Base: unsafe.SliceData(p)}
+	iov.SetLen(len(p))
+	msg := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&control))}
+	msg.SetIovlen(1)
+	msg.SetControllen(unix.CmsgSpace(2))
+	return retryEINTR(func() error {
+		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		return errnoOf(errno)
 	})
-	return max(n, 0), err
+}
+
+// NoSegments reports whether SendSegments failed because the kernel, the device or
+// the route cannot do it.
+func NoSegments(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.EOPNOTSUPP)
+}
+
+// errnoOf is errno as an error, nil for 0.
+func errnoOf(errno unix.Errno) error {
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// RecvFD receives one datagram from fd, into p that is not empty, without waiting.
+func RecvFD(fd int, p []byte) (n int, err error) {
+	err = retryEINTR(func() error {
+		r, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+		n = int(r) //nolint:gosec // at most len(p)
+		return errnoOf(errno)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // PacketInfoLen is enough room for the control messages of a socket that has

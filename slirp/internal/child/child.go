@@ -33,9 +33,27 @@ type Process struct {
 func Start(path string, args []string, files ...*os.File) (*Process, error) {
 	cmd := exec.Command(path, args...) //nolint:noctx // the caller ends it
 	cmd.ExtraFiles = files
+	return start(cmd)
+}
+
+// StartStd is Start for a program that closes every other descriptor: it has in as
+// its standard input and, unless that is nil, out as its output.
+func StartStd(path string, args []string, in, out *os.File) (*Process, error) {
+	cmd := exec.Command(path, args...) //nolint:noctx // the caller ends it
+	cmd.Stdin = in
+	if out != nil {
+		cmd.Stdout = out
+	}
+	return start(cmd)
+}
+
+func start(cmd *exec.Cmd) (*Process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	tail := &tail{max: 4096}
-	cmd.Stdout, cmd.Stderr = tail, tail
+	cmd.Stderr = tail
+	if cmd.Stdout == nil {
+		cmd.Stdout = tail
+	}
 	p := &Process{name: cmd.Path, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
@@ -51,7 +69,7 @@ func Start(path string, args []string, files ...*os.File) (*Process, error) {
 		p.ended(cmd.Wait(), tail)
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("run %s: %w", path, err)
+		return nil, fmt.Errorf("run %s: %w", cmd.Path, err)
 	}
 	return p, nil
 }
