@@ -47,7 +47,7 @@ func Start(ctx context.Context, p Program, dir string, pid int, ports []spec.Por
 	plan := carrier.Plan{Path: path, Args: append([]string{p.name()}, p.args(ports)...), Dir: dir, PID: pid}
 	switch p := p.(type) {
 	case *pasta:
-		plan.NoDAD = true // see slirp/pasta, Prepare
+		plan.SkipDAD = true
 	case *slirp:
 		if plan.Requests, err = p.publish(ports); err != nil {
 			return nil, err

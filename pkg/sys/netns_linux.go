@@ -43,3 +43,12 @@ func onOwnThread(fn func() error) error {
 	}()
 	return <-done
 }
+
+// SkipDAD has interfaces made in ns later use their addresses at once, without asking
+// whether another has them (accept_dad, ip-sysctl). Such a question has no sender, and
+// pasta of 2023 takes the sender of whatever it read last for its guest: answers went
+// nowhere, and one of 20 IPv6 connections of the first second stood still for ever.
+// Without IPv6, or where /proc is read-only, nothing is done.
+func SkipDAD(ns *os.File) {
+	_ = InNetNS(ns, func() error { return WriteProc("/proc/sys/net/ipv6/conf/default/accept_dad", "0") })
+}

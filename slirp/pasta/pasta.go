@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
@@ -70,7 +69,7 @@ func (b Backend) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (
 	if link.Name == "" {
 		link.Name = "tap0"
 	}
-	Prepare(link.NetNS)
+	sys.SkipDAD(link.NetNS)
 	// Since 2024 pasta closes every descriptor above 2 that it inherits.
 	proc, err := child.StartStd(b.path(), b.args(link, cfg), link.NetNS, link.UserNS)
 	if err != nil {
@@ -81,15 +80,6 @@ func (b Backend) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
-}
-
-// Prepare has interfaces made in ns later use their addresses at once, without asking
-// whether another has them. Such a question has no sender, and pasta of 2023 takes the
-// sender of whatever it read last for the guest: answers went nowhere, and one of 20
-// IPv6 connections of the first second stood still for ever. Without IPv6, or where
-// /proc is read-only, nothing is done.
-func Prepare(ns *os.File) {
-	_ = sys.InNetNS(ns, func() error { return sys.WriteProc("/proc/sys/net/ipv6/conf/default/accept_dad", "0") })
 }
 
 // unsupported reports everything in cfg that pasta can't do.

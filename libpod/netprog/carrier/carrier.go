@@ -49,13 +49,11 @@ const (
 
 // Plan says how the program is run.
 type Plan struct {
-	Path string   // of the program
-	Args []string // argv
-	Dir  string   // of the container for this boot: log and socket
-	PID  int      // of the container's first process
-	// NoDAD has new interfaces use their addresses without asking whether others
-	// have them.
-	NoDAD    bool      `json:",omitempty"`
+	Path     string    // of the program
+	Args     []string  // argv
+	Dir      string    // of the container for this boot: log and socket
+	PID      int       // of the container's first process
+	SkipDAD  bool      `json:",omitempty"` // sys.SkipDAD
 	Requests []Request `json:",omitempty"` // for its socket, once it is ready
 }
 
@@ -76,8 +74,8 @@ func (p Plan) Start(ctx context.Context) (_ *sys.Child, err error) {
 		return nil, err
 	}
 	defer ns.Close()
-	if p.NoDAD { // without IPv6, or where /proc is read-only, nothing is done
-		_ = sys.InNetNS(ns, func() error { return sys.WriteProc("/proc/sys/net/ipv6/conf/default/accept_dad", "0") })
+	if p.SkipDAD {
+		sys.SkipDAD(ns)
 	}
 	ready, proc, err := p.run(ns)
 	if err != nil {
@@ -134,12 +132,9 @@ func (p Plan) run(ns *os.File) (ready *os.File, proc *sys.Child, err error) {
 	}
 	files = append(files, w)
 	_ = os.Remove(filepath.Join(p.Dir, SocketName)) // of a run before
-	err = sys.PlainTimers(func() (err error) {
-		proc, err = sys.StartChild(p.Path, p.Args, &os.ProcAttr{
-			Dir: "/", Env: os.Environ(), Files: []*os.File{null, out, out, ns, w, at}, //nolint:forbidigo // handed on unread
-			Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
-		})
-		return err
+	proc, err = sys.StartChild(p.Path, p.Args, &os.ProcAttr{
+		Dir: "/", Env: os.Environ(), Files: []*os.File{null, out, out, ns, w, at}, //nolint:forbidigo // handed on unread
+		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
 		_ = ready.Close()
