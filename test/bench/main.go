@@ -76,6 +76,7 @@ func (b *bench) main() (err error) {
 	if err := b.setUp(); err != nil {
 		return err
 	}
+	defer b.end()
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	if err := b.idle(tw); err != nil {
 		return err
@@ -90,6 +91,20 @@ func (b *bench) main() (err error) {
 		}
 	}
 	return tw.Flush()
+}
+
+// end removes the containers that the last row left.
+func (b *bench) end() {
+	for _, c := range b.both("rm -f -a -t 0", "") {
+		if !b.have[c.tool] {
+			continue
+		}
+		cmd := exec.Command("sh", "-c", c.line)
+		cmd.Dir = b.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %s: %v: %s\n", c.line, err, out)
+		}
+	}
 }
 
 func (b *bench) wants(row string) bool { return b.only == nil || b.only.MatchString(row) }
