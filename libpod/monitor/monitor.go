@@ -87,6 +87,7 @@ type Monitor struct {
 	term *terminator // what SIGTERM does to this process
 	keep *keeper     // of Nets, while it serves
 	prog *reviver    // of NetProgram, while it serves
+	oom  *cgroups.OOMWatch
 }
 
 // Listen makes the socket of a container.
@@ -119,6 +120,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	m.keep = newKeeper(m.Nets, m.Run.PID, m.recordPorts)
 	m.prog = m.NetProgram.revive(ctx)
 	doctors := m.openPractice(ctx)
+	m.watchMemory()
 	if m.Listen != nil {
 		go m.accept(hub, doctors)
 	}
@@ -148,9 +150,6 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	_ = m.Container.Reload() // it may have another restart policy by now
 	restart = (sick || again(m.Container, run)) && !m.term.told.Load()
 	run.Again = restart
-	if oom {
-		events.Tell(m.Container, events.OOM)
-	}
 	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
 	events.Tell(m.Container, events.Cleanup)
 	if m.Container.Spec.Remove {
@@ -176,7 +175,19 @@ func (m *Monitor) giveBack() (oom bool, err error) {
 		return false, err
 	}
 	kills, gerr := cgroups.OOMKills(m.Group.Dir())
-	return kills > 0, errors.Join(err, gerr, m.Group.Remove())
+	return kills > 0, errors.Join(err, gerr, m.oom.Close(), m.Group.Remove())
+}
+
+// oomPause is how often, at most, it is told that the kernel runs out of memory for a
+// container.
+const oomPause = 100 * time.Millisecond
+
+// watchMemory tells when the kernel kills processes of the container for want of
+// memory. Where that can't be watched, inspect has it all the same.
+func (m *Monitor) watchMemory() {
+	if m.Group != nil {
+		m.oom, _ = cgroups.WatchOOM(m.Group.Dir(), oomPause, func() { events.Tell(m.Container, events.OOM) })
+	}
 }
 
 // recordPorts puts it on disk what is published. The keeper calls it, one at a time,

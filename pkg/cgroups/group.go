@@ -22,10 +22,8 @@ const (
 	killFile    = "cgroup.kill"
 	available   = "cgroup.controllers"
 	subtree     = "cgroup.subtree_control"
-	memoryOOM   = "memory.events"
 	eventFrozen = "frozen"
 	eventAlive  = "populated"
-	eventOOM    = "oom_kill"
 )
 
 // Family begins the names of groups that go with the last group in them.
@@ -294,19 +292,6 @@ func await(dir, key string, want uint64, limit time.Duration) error {
 			return err
 		}
 	}
-}
-
-// OOMKills counts the processes of the group that the kernel killed for want of
-// memory; 0 where nothing counts them.
-func OOMKills(dir string) (uint64, error) {
-	if dir == "" {
-		return 0, nil
-	}
-	s, err := read(dir, memoryOOM)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	return flat(s)[eventOOM], err
 }
 
 // Processes returns the pids in a group and below it, as this process sees them.

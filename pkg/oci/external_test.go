@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/external"
@@ -133,5 +134,63 @@ func TestExternalTerminal(t *testing.T) {
 	<-done
 	if err != nil || st.ExitStatus() != 4 || out.String() != "/dev/pts/0\r\n" {
 		t.Errorf("status %#x, %v, output %q", st, err, out.String())
+	}
+}
+
+// fakeRuntime is a runtime of a few lines: its container sleeps, and start kills that
+// before it does what the last lines say.
+func fakeRuntime(t *testing.T, start string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "runtime")
+	script := `#!/bin/sh
+while test $# -gt 0; do case $1 in
+--root) root=$2; shift ;;
+--pid-file) file=$2; shift ;;
+--version) exit ;;
+create | start | delete) verb=$1 ;;
+esac; id=$1; shift; done
+case $verb in
+delete) rm -r "$root/$id"; exit ;;
+create) mkdir -p "$root/$id"; sleep 1000 </dev/null >/dev/null 2>&1 & echo $! | tee "$root/$id/pid" >"$file"; exit ;;
+esac
+kill -9 "$(cat "$root/$id/pid")"
+` + start
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A container may be killed between create and start. crun then waits for it for
+// ever; others say what is wrong, and one that was just quick enough is right.
+func TestExternalStartOfEnded(t *testing.T) {
+	for name, tc := range map[string]struct{ start, want string }{
+		"hangs":    {"exec sleep 1000", "the container has ended before"},
+		"fails":    {"echo >&2; exit 3", "start: exit status 3"},
+		"succeeds": {"exit 0", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := t.TempDir()
+			c, err := external.Create(t.Context(), fakeRuntime(t, tc.start), state, sh(t, "true").cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			started := make(chan error, 1)
+			go func() { started <- c.Start() }()
+			select {
+			case err = <-started:
+			case <-time.After(time.Minute):
+				t.Fatal("start waits for a container that has ended")
+			}
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+			if st, err := c.Wait(); err != nil || st.Signal() != syscall.SIGKILL {
+				t.Errorf("status %#x, %v", st, err)
+			}
+			if left, err := filepath.Glob(filepath.Join(state, "*", "*")); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %q, %v", left, err)
+			}
+		})
 	}
 }

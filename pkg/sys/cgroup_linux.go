@@ -28,6 +28,22 @@ func AwaitNotice(f *os.File, wait time.Duration) error {
 	return nil
 }
 
+// Notices calls look at once and whenever the kernel says that f, a file of cgroupfs
+// that notifies, has changed since look read it (File.ReadAt), until f is closed. It
+// needs no thread meanwhile, nor an inotify instance: a user has only so many of
+// those, and the runtime's poller takes any file that os.Open opened and poll(2) can
+// wait for (kernfs ends an edge-triggered wait of epoll with each change).
+func Notices(f *os.File, look func()) error {
+	raw, err := f.SyscallConn()
+	if err == nil {
+		err = raw.Read(func(uintptr) bool { look(); return false })
+	}
+	if err != nil {
+		return fmt.Errorf("wait for changes of %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
 // BlockDevice returns the number of the block device that path is a node of.
 func BlockDevice(path string) (major, minor int64, err error) {
 	var st unix.Stat_t
