@@ -58,6 +58,10 @@ func (p *Pod) Adopt(c *spec.Container, asked Asked) error {
 				return problem.Hint(fmt.Errorf("--host-loopback: pod %s shares its network with all its containers", p.Name),
 					"say it for the pod: nook pod create --host-loopback ...")
 			}
+			if len(c.Egress) > 0 {
+				return problem.Hint(fmt.Errorf("--egress: pod %s shares its network with all its containers", p.Name),
+					"say it for the network: nook network create --egress ... NAME; nook pod create --network NAME")
+			}
 			c.Networks, c.NetworkOptions = nil, nil
 			if c.DNS.IsZero() {
 				c.DNS = p.Spec.DNS

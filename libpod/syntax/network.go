@@ -41,7 +41,7 @@ func Network(text string) (NetworkArg, error) {
 	case spec.NetworkContainer, spec.NetworkPath, spec.NetworkPasta, spec.NetworkSlirp:
 		return arg, arg.elsewhere(text, rest, hasRest)
 	case "pod":
-		return arg, bad(kind, text, "pods are not there yet")
+		return arg, bad(kind, text, "a container of a pod has the pod's network without being told: --pod NAME")
 	case spec.NetworkBridge, "default", "private":
 		mode = spec.DefaultNetwork
 	}

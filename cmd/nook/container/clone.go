@@ -10,13 +10,16 @@ import (
 
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/ocispec"
+	"github.com/nook-containers/nook/libpod/pod"
+	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/syntax"
 	"github.com/nook-containers/nook/pkg/problem"
 )
 
 type cloneOptions struct {
-	name                string
+	name, pod           string
 	run, destroy, force bool
 	limits              resourceFlags
 }
@@ -42,6 +45,7 @@ both; anonymous ones are made anew.`,
 	fl.BoolVar(&o.run, "run", false, "start it")
 	fl.BoolVar(&o.destroy, "destroy", false, "remove the other container, once the new one is made")
 	fl.BoolVarP(&o.force, "force", "f", false, "with --destroy, also if it runs")
+	fl.StringVar(&o.pod, "pod", "", "pod to be in, by name or id (default: the other's); what does not go with its namespaces is lost")
 	o.limits.add(fl)
 	return cmd
 }
@@ -117,7 +121,53 @@ func (o *cloneOptions) request(s state.Store, c *state.Container, args []string)
 	if err := o.limits.read(&r.Spec.Resources); err != nil {
 		return r, err
 	}
+	if err := o.intoPod(s, &r.Spec); err != nil {
+		return r, err
+	}
 	return r, syntax.Name(r.Spec.Name)
+}
+
+// intoPod is about --pod.
+func (o *cloneOptions) intoPod(s state.Store, c *spec.Container) error {
+	if o.pod == "" {
+		return nil
+	}
+	pods := pod.Of(s)
+	p, err := pods.Lookup(o.pod)
+	if errors.Is(err, pod.ErrNotFound) {
+		err = problem.Hint(err, "run: nook pod create %s", o.pod)
+	}
+	if err != nil || p.ID == c.Pod {
+		return err
+	}
+	var from *pod.Pod
+	if c.Pod != "" {
+		if from, err = pods.Lookup(c.Pod); err != nil {
+			return err
+		}
+	}
+	if err := container.IntoPod(c, p, from); err != nil {
+		return err
+	}
+	return checkOwners(s, c, p)
+}
+
+// checkOwners looks at namespaces of other containers that are not the pod's.
+func checkOwners(s state.Store, c *spec.Container, p *pod.Pod) error {
+	for kind, mode := range map[string]string{"network": c.Network, "ipc": c.IPC, "pid": c.PID, "uts": c.UTS, "cgroup": c.CgroupNS} {
+		id, ok := ocispec.Joined(mode)
+		if !ok || id == p.InfraID {
+			continue
+		}
+		other, err := s.Lookup(id)
+		if err != nil {
+			return fmt.Errorf("its %s namespace: %w", kind, err)
+		}
+		if owner(other) != owner(&state.Container{Config: state.Config{Spec: *c}}) {
+			return fmt.Errorf("its %s namespace is that of %s, which is not of the user namespace that pod %s has", kind, other.Name, p.Name)
+		}
+	}
+	return nil
 }
 
 // check refuses what can't be cloned.
