@@ -26,8 +26,11 @@ type List[R any] struct {
 	Headings map[string]string
 	// NoHeading leaves the line of titles out.
 	NoHeading bool
-	// JSON makes what --format json prints of the rows; nil: the rows.
+	// JSON makes what --format json prints of the rows; nil: a list of what Object
+	// makes of each.
 	JSON func(rows []R) any
+	// Object makes what {{json .}} prints of a row; nil: the row.
+	Object func(row R) any
 }
 
 // Render prints rows as the value of --format says:
@@ -51,6 +54,7 @@ func Render[R any](w io.Writer, format string, l List[R], rows []R) error {
 	if err != nil {
 		return err
 	}
+	t.Funcs(objectJSON(l.Object))
 	var out bytes.Buffer
 	if table && !l.NoHeading {
 		out.WriteString(heading(text, t, l.Headings) + "\n")
@@ -76,11 +80,31 @@ func Render[R any](w io.Writer, format string, l List[R], rows []R) error {
 func (l List[R]) text(format string) (text string, table bool) {
 	table = format == "" || format == "table"
 	if rest, ok := strings.CutPrefix(format, "table "); ok {
-		table, format = true, rest
-	} else if table {
+		return columns(unescape(rest)), true
+	}
+	if table {
 		format = l.Default
 	}
 	return unescape(format), table
+}
+
+// columns makes spaces outside of actions separate columns, as podman does.
+func columns(text string) string {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(text, "{{")
+		b.WriteString(strings.ReplaceAll(before, " ", "\t"))
+		if !ok {
+			return b.String()
+		}
+		action, after, closed := strings.Cut(rest, "}}")
+		b.WriteString("{{" + action)
+		if !closed {
+			return b.String() // a mistake that the parser finds
+		}
+		b.WriteString("}}")
+		text = after
+	}
 }
 
 // CheckFormat finds a mistake in the value of --format before there are rows.
@@ -96,17 +120,18 @@ func CheckFormat[R any](format string, l List[R]) error {
 
 // Printer prints values one by one as they come: with "json" a line of JSON each,
 // else a line of the template.
-func Printer[R any](w io.Writer, format string, toJSON func(R) any) (func(R) error, error) {
+func Printer[R any](w io.Writer, format string, object func(R) any) (func(R) error, error) {
 	format = strings.TrimSpace(format)
-	if format == "json" || format == "{{json .}}" {
+	if format == "json" {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
-		return func(r R) error { return enc.Encode(toJSON(r)) }, nil
+		return func(r R) error { return enc.Encode(object(r)) }, nil
 	}
 	t, err := parseFormat(unescape(format), reflect.TypeFor[R]())
 	if err != nil {
 		return nil, err
 	}
+	t.Funcs(objectJSON(object))
 	return func(r R) error {
 		var line bytes.Buffer
 		if err := t.Execute(&line, r); err != nil {
@@ -123,9 +148,16 @@ func WriteJSON(w io.Writer, v any) error { return writeJSON(w, v) }
 
 func renderJSON[R any](w io.Writer, l List[R], rows []R) error {
 	var v any = rows
-	if l.JSON != nil {
+	switch {
+	case l.JSON != nil:
 		v = l.JSON(rows)
-	} else if rows == nil {
+	case l.Object != nil:
+		list := make([]any, 0, len(rows))
+		for _, r := range rows {
+			list = append(list, l.Object(r))
+		}
+		v = list
+	case rows == nil:
 		v = []R{}
 	}
 	return writeJSON(w, v)
@@ -195,6 +227,19 @@ func functions() template.FuncMap {
 	}
 }
 
+// objectJSON is the function json where a row has an object.
+func objectJSON[R any](object func(R) any) template.FuncMap {
+	if object == nil {
+		return nil
+	}
+	return template.FuncMap{"json": func(v any) (string, error) {
+		if row, ok := v.(R); ok {
+			v = object(row)
+		}
+		return toJSON(v)
+	}}
+}
+
 func toJSON(v any) (string, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -260,7 +305,8 @@ func heading(text string, t *template.Template, headings map[string]string) stri
 	same := func(v any, _ ...any) any { return v }
 	keep := template.FuncMap{
 		"json": same, "lower": same, "upper": same, "title": same,
-		"join": same, "truncate": same, "pad": same, "split": same, "println": same,
+		"printf": func(_ string, v ...any) string { return strings.TrimSpace(fmt.Sprintln(v...)) },
+		"join":   same, "truncate": same, "pad": same, "split": same, "println": same,
 	}
 	var b bytes.Buffer
 	ht, err := template.New("heading").Funcs(keep).Parse(text)

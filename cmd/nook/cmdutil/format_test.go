@@ -28,6 +28,8 @@ func TestRender(t *testing.T) {
 		{"default", "", "ROW ID           SIZE\nabc              5\nlong-identifier  70\n", list},
 		{"no heading", "", "abc              5\nlong-identifier  70\n", quiet},
 		{"table", "table {{.Size}}\t{{.ID}}", "SIZE        ROW ID\n5           abc\n70          long-identifier\n", list},
+		{"spaces", "table {{ .Size }} {{.ID}}", "SIZE        ROW ID\n5           abc\n70          long-identifier\n", list},
+		{"spaces in an action", `table {{printf "%s of %d" .ID .Size}} {{.Size}}`, "ROW ID SIZE            SIZE\nabc of 5               5\nlong-identifier of 70  70\n", list},
 		{"bare table", "table", "ROW ID           SIZE\nabc              5\nlong-identifier  70\n", list},
 		{"template", `{{.ID}}\t{{.Size}}`, "abc\t5\nlong-identifier\t70\n", list},
 		{"functions", `{{json .Names}} {{join .Names "+"}} {{upper .ID | truncate}}`, "", list},
@@ -101,3 +103,29 @@ func FuzzRender(f *testing.F) {
 		_ = Render(&bytes.Buffer{}, format, List[*row]{Default: "{{.ID}}"}, []*row{{ID: "abc", Names: []string{"x"}}})
 	})
 }
+
+// A row whose fields are methods is an object in JSON all the same.
+func TestRenderObject(t *testing.T) {
+	list := List[method]{Default: "{{.ID}}", Object: func(m method) any { return map[string]int{"id": m.n} }}
+	for format, want := range map[string]string{
+		"{{json .}}":         "{\"id\":1}\n{\"id\":2}\n",
+		" {{ json . }} ":     "{\"id\":1}\n{\"id\":2}\n",
+		"{{. | json}}":       "{\"id\":1}\n{\"id\":2}\n",
+		"{{json .ID}}":       "\"n\"\n\"n\"\n",
+		"json":               "[\n    {\n        \"id\": 1\n    },\n    {\n        \"id\": 2\n    }\n]\n",
+		"x{{json .}}{{.ID}}": "x{\"id\":1}n\nx{\"id\":2}n\n",
+	} {
+		var out bytes.Buffer
+		if err := Render(&out, format, list, []method{{1}, {2}}); err != nil || out.String() != want {
+			t.Errorf("%s: %q, %v", format, &out, err)
+		}
+	}
+	var none bytes.Buffer
+	if err := Render(&none, "json", list, nil); err != nil || none.String() != "[]\n" {
+		t.Errorf("no rows: %q, %v", &none, err)
+	}
+}
+
+type method struct{ n int }
+
+func (m method) ID() string { return "n" }

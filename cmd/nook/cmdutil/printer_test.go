@@ -10,6 +10,7 @@ func TestPrinter(t *testing.T) {
 	for format, want := range map[string]string{
 		"json":           "\"x=<1>\"\n\"x=2\"\n",
 		"{{json .}}":     "\"x=<1>\"\n\"x=2\"\n",
+		" {{ json . }}":  "\"x=<1>\"\n\"x=2\"\n",
 		`{{.ID}}\t{{.}}`: "<1>\t{<1>}\n2\t{2}\n",
 	} {
 		var out bytes.Buffer

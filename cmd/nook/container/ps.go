@@ -202,7 +202,7 @@ func (o *psOptions) list() cmdutil.List[psRow] {
 		Default:   columns,
 		Headings:  psHeadings(),
 		NoHeading: o.noHeading,
-		JSON:      func(rows []psRow) any { return jsonRows(rows) },
+		Object:    psRow.object,
 	}
 }
 
@@ -240,17 +240,13 @@ type psJSON struct {
 	psMore
 }
 
-func jsonRows(rows []psRow) []psJSON {
-	out := make([]psJSON, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, psJSON{
-			AutoRemove: r.AutoRemove(), Command: r.c.Container.Command, Created: r.c.Created.Unix(), CreatedAt: r.CreatedHuman(),
-			Exited: r.Exited(), ExitedAt: unix(r.ExitedAt()), ExitCode: r.ExitCode(), ID: r.c.ID, Image: r.Image(), ImageID: r.ImageID(),
-			Labels: r.c.Labels(), Mounts: r.targets(), Names: []string{r.c.Name}, Networks: networkNames(r.c), Pid: r.Pid(),
-			StartedAt: unix(r.StartedAt()), State: r.State(), Status: r.Status(), Restarts: r.Restarts(), IsInfra: r.IsInfra(), Pod: r.c.Spec.Pod, PodName: r.pod, psMore: r.more(),
-		})
+func (r psRow) object() any {
+	return psJSON{
+		AutoRemove: r.AutoRemove(), Command: r.c.Container.Command, Created: r.c.Created.Unix(), CreatedAt: r.CreatedHuman(),
+		Exited: r.Exited(), ExitedAt: unix(r.ExitedAt()), ExitCode: r.ExitCode(), ID: r.c.ID, Image: r.Image(), ImageID: r.ImageID(),
+		Labels: r.c.Labels(), Mounts: r.targets(), Names: []string{r.c.Name}, Networks: networkNames(r.c), Pid: r.Pid(),
+		StartedAt: unix(r.StartedAt()), State: r.State(), Status: r.Status(), Restarts: r.Restarts(), IsInfra: r.IsInfra(), Pod: r.c.Spec.Pod, PodName: r.pod, psMore: r.more(),
 	}
-	return out
 }
 
 // unix is seconds since 1970, or 0 for never.

@@ -71,7 +71,7 @@ func (o *statsOptions) render(f *cmdutil.Factory, rows []StatsRow) error {
 	return cmdutil.Render(f.Out, o.Format, cmdutil.List[StatsRow]{
 		Default:  "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}\t{{.CPUTime}}\t{{.AvgCPU}}",
 		Headings: StatsHeadings(),
-		JSON:     func(rows []StatsRow) any { return statsJSON(rows) },
+		Object:   StatsRow.object,
 	}, rows)
 }
 
@@ -89,13 +89,9 @@ type statsRecord struct {
 	PIDs       string `json:"pids"`
 }
 
-func statsJSON(rows []StatsRow) []statsRecord {
-	out := make([]statsRecord, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, statsRecord{
-			ID: r.ID(), Name: r.Name(), CPUTime: r.CPUTime(), CPUPercent: r.CPUPerc(), AvgCPU: r.AvgCPU(), MemUsage: r.MemUsage(),
-			MemPercent: r.MemPerc(), NetIO: r.NetIO(), BlockIO: r.BlockIO(), PIDs: r.PIDs(),
-		})
+func (r StatsRow) object() any {
+	return statsRecord{
+		ID: r.ID(), Name: r.Name(), CPUTime: r.CPUTime(), CPUPercent: r.CPUPerc(), AvgCPU: r.AvgCPU(), MemUsage: r.MemUsage(),
+		MemPercent: r.MemPerc(), NetIO: r.NetIO(), BlockIO: r.BlockIO(), PIDs: r.PIDs(),
 	}
-	return out
 }

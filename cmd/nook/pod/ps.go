@@ -3,6 +3,7 @@ package pod
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -86,7 +87,7 @@ func (o *psOptions) run(f *cmdutil.Factory) error {
 			"ContainerStatuses": "STATUS", "Namespace": "NAMESPACES",
 		},
 		NoHeading: o.noHeading,
-		JSON:      func(rows []row) any { return jsonRows(rows) },
+		Object:    row.object,
 	}, rows)
 }
 
@@ -169,7 +170,7 @@ func (r row) ContainerNames() string    { return join(r.each(name)) }
 func (r row) ContainerStatuses() string { return join(r.each(word)) }
 func (r row) Cgroup() string            { return libcontainer.PodCgroupParent(r.p.Spec, r.members) }
 func (r row) Namespace() string         { return strings.Join(r.p.Spec.Share, ",") }
-func (r row) Networks() string          { return "" }
+func (r row) Networks() string          { return join(r.networks()) }
 func (r row) Restarts() int             { return restarts(r.members) }
 func (r row) Labels() string            { return labels(r.p.Spec.Labels) }
 
@@ -228,19 +229,29 @@ type memberJSON struct {
 	RestartCount int
 }
 
-func jsonRows(rows []row) []podJSON {
-	out := make([]podJSON, 0, len(rows))
-	for _, r := range rows {
-		p := podJSON{
-			Containers: []memberJSON{}, Created: r.p.Created, ID: r.p.ID, InfraID: r.p.InfraID, Name: r.p.Name,
-			Networks: []string{}, Status: r.Status(), Labels: r.p.Spec.Labels, Cgroup: r.Cgroup(),
-		}
-		for _, m := range r.members {
-			p.Containers = append(p.Containers, memberJSON{m.ID, m.Name, m.Word, m.Run.Restarts})
-		}
-		out = append(out, p)
+func (r row) object() any {
+	p := podJSON{
+		Containers: []memberJSON{}, Created: r.p.Created, ID: r.p.ID, InfraID: r.p.InfraID, Name: r.p.Name,
+		Networks: r.networks(), Status: r.Status(), Labels: map[string]string{}, Cgroup: r.Cgroup(),
 	}
-	return out
+	maps.Copy(p.Labels, r.p.Spec.Labels)
+	for _, m := range r.members {
+		p.Containers = append(p.Containers, memberJSON{m.ID, m.Name, m.Word, m.Run.Restarts})
+	}
+	return p
+}
+
+// networks are those that the infra container is in now.
+func (r row) networks() []string {
+	names := []string{}
+	for _, m := range r.members {
+		for _, u := range m.Spec.Networks {
+			if m.Spec.Infra {
+				names = append(names, u.Name)
+			}
+		}
+	}
+	return names
 }
 
 type test = func(row) bool

@@ -82,7 +82,7 @@ func (o *statsOptions) render(f *cmdutil.Factory, rows []container.StatsRow, pod
 	return cmdutil.Render(f.Out, o.Format, cmdutil.List[statsRow]{
 		Default:  "{{.Pod}}\t{{.CID}}\t{{.Name}}\t{{.CPU}}\t{{.MemUsage}}\t{{.Mem}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDS}}",
 		Headings: headings,
-		JSON:     func(rows []statsRow) any { return statsJSON(rows) },
+		Object:   statsRow.object,
 	}, all)
 }
 
@@ -102,13 +102,9 @@ type statsRecord struct {
 	CPU, MemUsage, MemUsageBytes, Mem, NetIO, BlockIO, PIDS, Pod, CID, Name string
 }
 
-func statsJSON(rows []statsRow) []statsRecord {
-	out := make([]statsRecord, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, statsRecord{
-			CPU: r.CPU(), MemUsage: r.MemUsage(), MemUsageBytes: r.MemUsageBytes(), Mem: r.Mem(), NetIO: r.NetIO(), BlockIO: r.BlockIO(),
-			PIDS: r.PIDS(), Pod: r.Pod(), CID: r.CID(), Name: r.Name(),
-		})
+func (r statsRow) object() any {
+	return statsRecord{
+		CPU: r.CPU(), MemUsage: r.MemUsage(), MemUsageBytes: r.MemUsageBytes(), Mem: r.Mem(), NetIO: r.NetIO(), BlockIO: r.BlockIO(),
+		PIDS: r.PIDS(), Pod: r.Pod(), CID: r.CID(), Name: r.Name(),
 	}
-	return out
 }

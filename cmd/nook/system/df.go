@@ -112,12 +112,8 @@ type kindJSON struct {
 func kindList() cmdutil.List[kindRow] {
 	return cmdutil.List[kindRow]{
 		Default: "{{.Type}}\t{{.Total}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
-		JSON: func(rows []kindRow) any {
-			var out []kindJSON
-			for _, r := range rows {
-				out = append(out, kindJSON{r.kind, r.total, r.active, r.bytes, r.free, r.total, r.Size(), r.Reclaimable()})
-			}
-			return out
+		Object: func(r kindRow) any {
+			return kindJSON{r.kind, r.total, r.active, r.bytes, r.free, r.total, r.Size(), r.Reclaimable()}
 		},
 	}
 }
