@@ -263,6 +263,8 @@ func (f *Factory) inside(ctx context.Context, watch func(*launch.Engine) (stop f
 		return err
 	}
 	switch {
+	case st.Signaled() && st.Signal() == syscall.SIGPIPE:
+		return errUnread // nobody reads its output any more, nor would read of that
 	case st.Signaled():
 		return fmt.Errorf("engine: %s", sys.ExitText(st))
 	case st.ExitStatus() > 0:

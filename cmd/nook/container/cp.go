@@ -26,7 +26,8 @@ read from standard input or written to standard output.
 
 A directory goes into a DST that is a directory, and becomes a DST that does not
 exist. SRC/. stands for what is in the directory. Files become the container's
-root's, or yours; links are copied as links.`,
+root's, or yours. Where SRC is a link, what it leads to is copied, under the link's
+name, as podman does; links in a directory are copied as links.`,
 		Example: "  nook cp web:/etc/nginx .\n  nook cp site/. web:/srv/www\n  tar c conf | nook cp - web:/etc",
 		Args:    cmdutil.ExactArgs(2, "a source and a destination"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +44,7 @@ root's, or yours; links are copied as links.`,
 	}
 	fl := cmd.Flags()
 	fl.BoolVarP(&o.Archive, "archive", "a", false, "keep owners")
-	fl.BoolVarP(&o.FollowLink, "follow-link", "L", false, "copy what SRC leads to if it is a link")
+	fl.BoolVarP(&o.FollowLink, "follow-link", "L", true, "copy what SRC leads to if it is a link; =false: the link, as Docker does without the flag")
 	fl.BoolVar(&o.Overwrite, "overwrite", false, "let a file replace a directory, and a directory a file")
 	return cmd
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func newInit(f *cmdutil.Factory) *cobra.Command {
-	t := &targets{verb: "init"}
+	t := &targets{verb: "init", flags: []string{"--latest", "--all"}}
 	cmd := &cobra.Command{
 		Use:   "init [flags] CONTAINER...",
 		Short: "Prepare containers up to the start of their commands",

@@ -113,6 +113,11 @@ func (o *logsOptions) show(ctx context.Context, f *cmdutil.Factory, all []*state
 	// There is nothing to tidy up: Ctrl-C ends this at once, also while a terminal
 	// keeps output back.
 	signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+	if o.follow {
+		var stop context.CancelFunc
+		ctx, stop = f.WhileRead(ctx)
+		defer stop()
+	}
 	var sources []logs.Source
 	defer func() {
 		for _, s := range sources {

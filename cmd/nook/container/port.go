@@ -15,7 +15,7 @@ import (
 )
 
 func newPort(f *cmdutil.Factory) *cobra.Command {
-	t := &targets{verb: "port"}
+	t := &targets{verb: "port", flags: []string{"--latest", "--all"}}
 	cmd := &cobra.Command{
 		Use:   "port [flags] CONTAINER [PORT[/PROTOCOL]]",
 		Short: "List the published ports of containers",

@@ -50,7 +50,7 @@ other failure.`,
 		},
 	}
 	fl := cmd.Flags()
-	o.verb = "rm"
+	o.verb, o.flags = "rm", listFlags()
 	fl.BoolVarP(&o.force, "force", "f", false, "end running containers first; a missing one is no error")
 	fl.BoolVarP(&o.all, "all", "a", false, "every container")
 	fl.BoolVarP(&o.latest, "latest", "l", false, "the container made last")

@@ -20,6 +20,7 @@ import (
 // targets are the containers that a verb is for.
 type targets struct {
 	verb        string
+	flags       []string // that stand in for a container; nil: --latest alone
 	all, latest bool
 	ignore      bool // a missing container is no error
 	cidFiles    []string
@@ -30,13 +31,16 @@ func (t *targets) add(fl *pflag.FlagSet, verb, all string) { t.addAs(fl, verb, a
 
 // addAs is add for a verb whose short flags mean something else.
 func (t *targets) addAs(fl *pflag.FlagSet, verb, help, all, ignore string) {
-	t.verb = verb
+	t.verb, t.flags = verb, listFlags()
 	fl.BoolVarP(&t.all, "all", all, false, help)
 	fl.BoolVarP(&t.latest, "latest", "l", false, "the container made last")
 	fl.BoolVarP(&t.ignore, "ignore", ignore, false, "a missing container is no error")
 	fl.StringArrayVar(&t.cidFiles, "cidfile", nil, "read the container's id from this file")
 	fl.StringArrayVarP(&t.filters, "filter", "f", nil, "those that a filter selects, as ps has them")
 }
+
+// listFlags stand in for containers where a verb is for many.
+func listFlags() []string { return []string{"--cidfile", "--filter", "--latest", "--all"} }
 
 // target is one of them: found, or why not.
 type target struct {
@@ -53,7 +57,7 @@ func (t *targets) check(f *cmdutil.Factory, args []string) error {
 	case many && named > 0, t.latest && (named > 0 || many):
 		return errors.New("--all, --latest, --filter and a container exclude each other")
 	case !many && !t.latest && named == 0:
-		return fmt.Errorf("%s needs a container, --cidfile or --all", t.verb)
+		return t.missing()
 	case len(t.filters) == 0:
 		return nil
 	}
@@ -63,6 +67,17 @@ func (t *targets) check(f *cmdutil.Factory, args []string) error {
 	}
 	_, err = filters(s).Compile(t.filters)
 	return err
+}
+
+// missing is what to say to who names no container.
+func (t *targets) missing() error {
+	flags := t.flags
+	if flags == nil {
+		flags = []string{"--latest"}
+	}
+	last := len(flags) - 1
+	words := append([]string{"a container"}, flags[:last]...)
+	return fmt.Errorf("%s needs %s or %s", t.verb, strings.Join(words, ", "), flags[last])
 }
 
 // find looks the containers up. The error is one of the command line.

@@ -72,6 +72,11 @@ func (o *eventsOptions) run(ctx context.Context, f *cmdutil.Factory) error {
 	if err != nil {
 		return err
 	}
+	if q.Follow {
+		var stop context.CancelFunc
+		ctx, stop = f.WhileRead(ctx)
+		defer stop()
+	}
 	return events.Of(s).Read(ctx, q, show)
 }
 
