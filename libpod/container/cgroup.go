@@ -34,7 +34,9 @@ type Placement struct {
 	cancel context.CancelFunc // ends what Begin began; nil: it did not
 	done   chan struct{}      // closed when what follows is final, and group
 	err    error
-	moved  bool // the init that was there already is in the group
+	// manager is a connection to the user's systemd, for makeScope; nil: that makes one.
+	manager *systemd.Manager
+	moved   bool // the init that was there already is in the group
 }
 
 // Place decides where a container gets its control group, and makes it where no
@@ -45,7 +47,11 @@ func Place(ctx context.Context, c spec.Container, id string, o Cgroups) (*Placem
 	if err != nil {
 		return nil, err
 	}
+	defer o.Found.Close()
 	p, err := newPlacement(host, c, id, o)
+	if err == nil && p.plan.kind == scopeGroup {
+		p.manager = o.Found.take()
+	}
 	if err != nil || p.plan.kind != ownGroup {
 		return p, err
 	}
@@ -65,7 +71,12 @@ func CheckPlace(ctx context.Context, c spec.Container, o Cgroups) error {
 	if err != nil {
 		return err
 	}
+	defer o.Found.Close()
 	p, err := newPlacement(host, c, NewID(), o)
+	if err == nil {
+		p.manager = o.Found.take()
+		defer p.disconnect()
+	}
 	if err != nil || p.plan.kind != scopeGroup || len(cgroups.Needed(p.all())) == 0 {
 		return err
 	}
@@ -229,7 +240,10 @@ func (p *Placement) makeScope(ctx context.Context, seed int) error {
 
 // connect finds the user's systemd, and whether it has the controllers.
 func (p *Placement) connect(ctx context.Context) (*systemd.Manager, error) {
-	m, err := systemd.Connect(ctx, p.opts.Systemd)
+	m, err := p.manager, error(nil)
+	if p.manager = nil; m == nil {
+		m, err = systemd.Connect(ctx, p.opts.Systemd)
+	}
 	if err != nil || len(cgroups.Needed(p.all())) == 0 {
 		return m, err
 	}
@@ -243,6 +257,14 @@ func (p *Placement) connect(ctx context.Context) (*systemd.Manager, error) {
 		}
 	}
 	return m, nil
+}
+
+// disconnect ends a connection that was not used.
+func (p *Placement) disconnect() {
+	if p.manager != nil {
+		_ = p.manager.Close() // nothing was asked of it
+		p.manager = nil
+	}
 }
 
 // Wanted reports whether the container must not run without its group.
@@ -293,6 +315,7 @@ func (p *Placement) Abandon() error {
 		p.cancel()
 		<-p.done
 	}
+	p.disconnect()
 	if p.group == nil {
 		return nil
 	}

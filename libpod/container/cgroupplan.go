@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
 
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/cgroups"
@@ -25,36 +24,21 @@ const (
 type Cgroups struct {
 	Manager string            // ManagerSystemd or ManagerCgroupfs; empty: what is right here
 	Systemd []systemd.Address // where the user's systemd may be
-	// Find is what this host has; nil: it is looked up when it is needed.
-	Find func() (cgroups.Host, error)
+	// Found is what was found out of this host; nil: it is when it is needed.
+	Found *FoundGroups
 }
 
-// FindGroups begins to look up what this host has, for Cgroups.Find.
-func FindGroups() func() (cgroups.Host, error) {
-	find := sync.OnceValues(cgroups.Find)
-	go find() //nolint:errcheck // who needs it gets the error
-	return find
-}
-
-// host is what this host has. The user's systemd is asked whether it has delegated the
-// unit that this is in, where its group says nothing; what it does not say, it has not.
-func (o *Cgroups) host(ctx context.Context) (h cgroups.Host, err error) {
-	if o.Find == nil {
-		h, err = cgroups.Find()
-	} else {
-		h, err = o.Find()
+// host is what this host has.
+func (o *Cgroups) host(ctx context.Context) (cgroups.Host, error) {
+	if o.Found == nil {
+		o.Found = FindGroups(ctx, func() []systemd.Address { return o.Systemd })
 	}
-	unit := filepath.Base(h.Unit())
-	own := strings.HasPrefix(unit, groupPrefix) || strings.HasPrefix(unit, cgroups.Family) // made by nook, for containers
-	if err != nil || !h.Managed || o.Manager == ManagerSystemd || own || h.Unit() == "" {
-		return h, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, scopeWait)
-	defer cancel()
-	if yes, err := systemd.AskDelegated(ctx, o.Systemd, unit); err == nil && yes {
+	<-o.Found.done
+	h := o.Found.host
+	if o.Found.delegated && o.Manager != ManagerSystemd {
 		h.Delegate()
 	}
-	return h, nil
+	return h, o.Found.err
 }
 
 // Names of groups. Those of containers are ours to sweep.

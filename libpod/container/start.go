@@ -38,8 +38,7 @@ type StartOptions struct {
 	Seed    *seed.Seed     // an init in the container's namespaces; nil: made when it is needed
 	Place   *Placement     // its control group; nil: none
 	Nets    *Nets          // its networks, being started; nil: none
-	// FindGroups is Cgroups.Find, for who makes Place.
-	FindGroups func() (cgroups.Host, error)
+	Groups  *FoundGroups   // Cgroups.Found, for who makes Place; nil: found out when it is needed
 	// Commit is called before the command runs; its error is that it must not. From then
 	// on nothing ends it but signals of its own.
 	Commit  func() error

@@ -113,7 +113,7 @@ func (kernelSays) FirstData() (name, resp []byte, st dbus.AuthStatus) {
 func (kernelSays) HandleData([]byte) ([]byte, dbus.AuthStatus) { return nil, dbus.AuthError }
 
 // nudge is after what time without an answer a manager is asked again; it doubles.
-const nudge = 10 * time.Millisecond
+const nudge = time.Millisecond / 2
 
 // wake makes sure that the manager answers. The first call follows the end of the
 // authentication without a pause, and one that is busy reads both at once: then it

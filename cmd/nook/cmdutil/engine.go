@@ -79,10 +79,17 @@ func (f *Factory) Cgroups() (container.Cgroups, error) {
 	default:
 		return c, fmt.Errorf("--cgroup-manager %q: want systemd or cgroupfs", c.Manager)
 	}
-	for _, s := range config.ManagerSockets() {
-		c.Systemd = append(c.Systemd, systemd.Address(s))
-	}
+	c.Systemd = Managers()
 	return c, nil
+}
+
+// Managers are where the user's systemd may be.
+func Managers() []systemd.Address {
+	var all []systemd.Address
+	for _, s := range config.ManagerSockets() {
+		all = append(all, systemd.Address(s))
+	}
+	return all
 }
 
 // cdiDirs are where devices are described.

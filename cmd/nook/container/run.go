@@ -11,7 +11,6 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/cmdutil"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
-	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/config"
 	"github.com/nook-containers/nook/pkg/oci/seed"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -149,8 +148,8 @@ type call struct {
 	Sockets config.Sockets    `json:"sockets,omitzero"` // that a service manager opened for the container
 
 	// Inside only.
-	find func() (cgroups.Host, error)
-	seed *seed.Seed // of the container, where it was begun early
+	groups *container.FoundGroups
+	seed   *seed.Seed // of the container, where it was begun early
 }
 
 // startCall starts a container that exists.

@@ -23,7 +23,7 @@ import (
 // Serve is the inner half: it does what the Open frame asks and reports the end in
 // the Exited frame.
 func Serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside) error {
-	find, conn := container.FindGroups(), in.Conn
+	groups, conn := container.FindGroups(ctx, cmdutil.Managers), in.Conn
 	t, payload, err := conn.Read()
 	if err != nil || t != attach.Open {
 		return fmt.Errorf("read the request: frame type %d: %w", t, err)
@@ -32,7 +32,7 @@ func Serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside) error {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return fmt.Errorf("read the request: %w", err)
 	}
-	f.Globals, c.find = c.Globals, find
+	f.Globals, c.groups = c.Globals, groups
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, monitor.GiveUp)
 	defer stop()
 	// The outer half may be gone: then nobody is told.
@@ -73,7 +73,7 @@ func commit(ctx context.Context) func() error {
 
 // do reports the end through ended, or returns why there was no beginning.
 func (c call) do(ctx context.Context, f *cmdutil.Factory, e *container.Engine, in *launch.Inside, ended func(attach.Exit)) (err error) {
-	o := container.StartOptions{Commit: commit(ctx), Started: f.Silence, Ended: ended, Control: in.Control, FindGroups: c.find, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
+	o := container.StartOptions{Commit: commit(ctx), Started: f.Silence, Ended: ended, Control: in.Control, Groups: c.groups, Detach: c.Detach, Secrets: c.Secrets, Infra: infra(f)}
 	if o.Resume, err = json.Marshal(resume{f.Globals, c.Secrets}); err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func prepare(ctx context.Context, f *cmdutil.Factory, id string, c spec.Containe
 	if err != nil {
 		return nil, err
 	}
-	opts.Find = o.FindGroups
+	opts.Found = o.Groups
 	place, err := container.Place(ctx, c, id, opts)
 	if err != nil {
 		return nil, err
