@@ -57,7 +57,7 @@ func describeHealth(c *state.Container, out *Inspect) error {
 		}
 	}
 	cfg.HealthcheckOnFailureAction, cfg.HealthLogDestination = first(p.OnFailure, "none"), first(p.LogTo, "local")
-	cfg.HealthMaxLogCount, cfg.HealthMaxLogSize = p.LogCount, p.LogSize
+	cfg.HealthcheckMaxLogCount, cfg.HealthcheckMaxLogSize = p.LogCount, p.LogSize
 	return nil
 }
 

@@ -100,8 +100,8 @@ type InspectConfig struct {
 	StartupHealthCheck         *InspectStartupHealth `json:",omitempty"`
 	HealthcheckOnFailureAction string                `json:",omitempty"`
 	HealthLogDestination       string                `json:",omitempty"`
-	HealthMaxLogCount          int                   `json:",omitempty"`
-	HealthMaxLogSize           int                   `json:",omitempty"`
+	HealthcheckMaxLogCount     int                   `json:",omitempty"`
+	HealthcheckMaxLogSize      int                   `json:",omitempty"`
 	InspectSession
 }
 

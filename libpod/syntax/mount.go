@@ -92,6 +92,9 @@ func target(kind, text, p string) (string, error) {
 func mountOption(m *spec.Mount, kind, text, o string) error {
 	switch o {
 	case "", "rw":
+	case "consistent", "cached", "delegated":
+		// How late each side may see the other's changes, where a container runs in a
+		// virtual machine. Here both have the same files: at once is what they allow.
 	case "ro":
 		m.ReadOnly = true
 	case "z", "Z", "rbind", "bind", "nosuid", "suid", "nodev", "dev", "noexec", "exec",

@@ -151,6 +151,8 @@ func mountBindField(m *spec.Mount, text, field string) error {
 		return oneOf(m, text, field, map[string]string{"disabled": "bind", "enabled": ""})
 	case "relabel":
 		return oneOf(m, text, field, map[string]string{"shared": "z", "private": "Z"})
+	case "consistency":
+		return oneOf(m, text, field, map[string]string{"default": "", "consistent": "consistent", "cached": "cached", "delegated": "delegated"})
 	case "U", "chown":
 		on, err := switched(text, field)
 		m.Chown = on

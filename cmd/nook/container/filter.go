@@ -55,13 +55,14 @@ func filters(s state.Store) cmdutil.Filters[container.Listed] {
 	return f
 }
 
-// name takes a regular expression, as podman-ps(1) has it.
+// name takes a regular expression, as podman-ps(1) has it. To Docker names begin with a
+// slash, which its users write: ^/web$.
 func name(v string) (test, error) {
 	re, err := regexp.Compile(v)
 	if err != nil {
 		return nil, err
 	}
-	return func(l container.Listed) bool { return re.MatchString(l.Name) }, nil
+	return func(l container.Listed) bool { return re.MatchString(l.Name) || re.MatchString("/" + l.Name) }, nil
 }
 
 // inPod takes a pod's name, or the beginning of its id.

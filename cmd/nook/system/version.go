@@ -28,11 +28,12 @@ func Verbs() []cmdutil.Verb {
 
 // versionInfo has podman's field names, which scripts put into --format.
 type versionInfo struct {
-	Version   string
-	GoVersion string
-	OsArch    string
-	Os        string
-	Arch      string
+	APIVersion string // Version, as podman has it: editors ask for it to see whether anybody answers
+	Version    string
+	GoVersion  string
+	OsArch     string
+	Os         string
+	Arch       string
 }
 
 // versions names both sides, as docker and podman do. There is no daemon: the
@@ -52,7 +53,7 @@ func newVersion(f *cmdutil.Factory) *cobra.Command {
 		Example: "  nook version\n  nook version --format '{{.Client.Version}}'",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v := versionInfo{f.Version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, runtime.GOOS, runtime.GOARCH}
+			v := versionInfo{f.Version, f.Version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, runtime.GOOS, runtime.GOARCH}
 			return printVersion(f.Out, format, versions{v, v})
 		},
 	}

@@ -6,10 +6,11 @@ import (
 )
 
 func TestPrintVersion(t *testing.T) {
-	info := versionInfo{"v1.2", "go9", "linux/arm64", "linux", "arm64"}
+	info := versionInfo{"v1.2", "v1.2", "go9", "linux/arm64", "linux", "arm64"}
 	for name, c := range map[string]struct{ format, want string }{
 		"table":  {"", "Client:      nook\nVersion:     v1.2\nGo Version:  go9\nOS/Arch:     linux/arm64\n"},
 		"docker": {"{{.Server.Version}}", "v1.2\n"},
+		"editor": {"{{.Server.APIVersion}}", "v1.2\n"},
 		"podman": {"{{.Client.OsArch}}", "linux/arm64\n"},
 	} {
 		var b strings.Builder
