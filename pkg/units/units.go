@@ -3,6 +3,7 @@ package units
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,9 @@ func Size(bytes int64) string {
 	}
 	return fmt.Sprintf("%.3g %s", v, units[i])
 }
+
+// Compact is Size without the space, for columns that scripts take apart.
+func Compact(bytes int64) string { return strings.Replace(Size(bytes), " ", "", 1) }
 
 // Binary writes bytes in units of 1024: "1.5GiB".
 func Binary(bytes uint64) string {

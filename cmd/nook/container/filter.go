@@ -62,7 +62,7 @@ func name(v string) (test, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(l container.Listed) bool { return re.MatchString(l.Name) || re.MatchString("/" + l.Name) }, nil
+	return func(l container.Listed) bool { return re.MatchString(l.Name) || re.MatchString("/"+l.Name) }, nil
 }
 
 // inPod takes a pod's name, or the beginning of its id.

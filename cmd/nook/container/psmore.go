@@ -71,7 +71,7 @@ func (r psRow) CIDFile() string { return r.c.Spec.CIDFile }
 
 // Size is what the container wrote and, as virtual, all its files.
 func (r psRow) Size() string {
-	return fmt.Sprintf("%s (virtual %s)", units.Size(r.written), units.Size(r.allFiles))
+	return fmt.Sprintf("%s (virtual %s)", units.Compact(r.written), units.Compact(r.allFiles))
 }
 
 // LocalVolumes counts volumes.

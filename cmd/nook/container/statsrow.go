@@ -3,7 +3,6 @@ package container
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -162,7 +161,7 @@ func (r statsRow) PIDs() string {
 func (r statsRow) PIDS() string { return r.PIDs() }
 
 func amount(n uint64) string {
-	return strings.ReplaceAll(units.Size(int64(n)), " ", "") //nolint:gosec // a size
+	return units.Compact(int64(n)) //nolint:gosec // a size
 }
 
 func percent(part, whole float64) string {

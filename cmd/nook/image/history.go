@@ -135,7 +135,7 @@ func (o *historyOptions) steps(all []*listed, l *listed, now time.Time) []*step 
 		if !h.EmptyLayer && len(layers) > 0 {
 			st.size, layers = layers[0], layers[1:]
 		}
-		st.Created, st.Size = st.CreatedSince, units.Size(st.size)
+		st.Created, st.Size = st.CreatedSince, units.Compact(st.size)
 		if !o.human {
 			st.Created, st.Size = st.CreatedAt, strconv.FormatInt(st.size, 10)
 		}

@@ -46,7 +46,7 @@ func newTree(f *cmdutil.Factory) *cobra.Command {
 }
 
 func treeHead(img *store.Image) string {
-	return fmt.Sprintf("Image ID: %s\nTags:     %v\nSize:     %s\n", img.ID[:12], img.Names, units.Size(img.Size))
+	return fmt.Sprintf("Image ID: %s\nTags:     %v\nSize:     %s\n", img.ID[:12], img.Names, units.Compact(img.Size))
 }
 
 func layerTree(all []*listed, img *store.Image) string {
@@ -57,7 +57,7 @@ func layerTree(all []*listed, img *store.Image) string {
 		if i == 0 {
 			branch = "└── "
 		}
-		fmt.Fprintf(&b, "%sID: %s Size: %s", branch, layer[:min(12, len(layer))], units.Size(img.LayerSizes[i]))
+		fmt.Fprintf(&b, "%sID: %s Size: %s", branch, layer[:min(12, len(layer))], units.Compact(img.LayerSizes[i]))
 		var tops []string
 		for _, l := range all {
 			if l.TopLayer == layer {
@@ -87,7 +87,7 @@ func builtOn(all []*listed, img *store.Image) string {
 		if i == len(others)-1 {
 			branch = "└── "
 		}
-		fmt.Fprintf(&b, "%sID: %s Size: %s %v\n", branch, l.ID[:12], units.Size(l.Image.Size), l.Names)
+		fmt.Fprintf(&b, "%sID: %s Size: %s %v\n", branch, l.ID[:12], units.Compact(l.Image.Size), l.Names)
 	}
 	return b.String()
 }

@@ -83,7 +83,7 @@ func (r kindRow) TotalCount() int { return r.total }
 func (r kindRow) Active() int { return r.active }
 
 // Size is how much they take.
-func (r kindRow) Size() string { return units.Size(r.bytes) }
+func (r kindRow) Size() string { return units.Compact(r.bytes) }
 
 // RawSize is Size in bytes.
 func (r kindRow) RawSize() int64 { return r.bytes }
@@ -97,7 +97,7 @@ func (r kindRow) Reclaimable() string {
 	if r.bytes > 0 {
 		percent = (100*r.free + r.bytes/2) / r.bytes
 	}
-	return units.Size(r.free) + " (" + strconv.FormatInt(percent, 10) + "%)"
+	return units.Compact(r.free) + " (" + strconv.FormatInt(percent, 10) + "%)"
 }
 
 // kindJSON has podman's field names.
@@ -156,7 +156,7 @@ func (u *usage) tables(f *cmdutil.Factory, now time.Time) error {
 	fmt.Fprint(f.Out, "\nLocal Volumes space usage:\n\n")
 	var volumes []volumeLine
 	for _, v := range u.volumes {
-		volumes = append(volumes, volumeLine{v.Name, v.links, units.Size(v.bytes)})
+		volumes = append(volumes, volumeLine{v.Name, v.links, units.Compact(v.bytes)})
 	}
 	return cmdutil.Render(f.Out, "", cmdutil.List[volumeLine]{
 		Default: "{{.VolumeName}}\t{{.Links}}\t{{.Size}}", Headings: map[string]string{"VolumeName": "VOLUME NAME"},
@@ -177,8 +177,8 @@ func (u *usage) imageLines(now time.Time) []imageLine {
 				tag = none
 			}
 			out = append(out, imageLine{
-				repo, tag, i.ID[:12], units.Ago(now.Sub(i.Created)), units.Size(i.Image.Size),
-				units.Size(i.shared), units.Size(i.unique), i.containers,
+				repo, tag, i.ID[:12], units.Ago(now.Sub(i.Created)), units.Compact(i.Image.Size),
+				units.Compact(i.shared), units.Compact(i.unique), i.containers,
 			})
 		}
 	}
@@ -189,7 +189,7 @@ func (u *usage) containerLines() []containerLine {
 	var out []containerLine
 	for _, c := range u.containers {
 		line := containerLine{
-			ContainerID: c.Short(), Image: c.ImageID[:min(12, len(c.ImageID))], Size: units.Size(c.written),
+			ContainerID: c.Short(), Image: c.ImageID[:min(12, len(c.ImageID))], Size: units.Compact(c.written),
 			Created: units.Ago(state.Since(c.Created)), Status: c.Word, Names: c.Name,
 		}
 		if len(c.Command) > 0 {

@@ -118,7 +118,7 @@ func (o *pruneOptions) run(ctx context.Context, f *cmdutil.Factory, e *container
 	}
 	after, err := measure(ctx, e)
 	if err == nil {
-		_, err = fmt.Fprintln(f.Out, "Total reclaimed space:", units.Size(max(0, before.total()-after.total())))
+		_, err = fmt.Fprintln(f.Out, "Total reclaimed space:", units.Compact(max(0, before.total()-after.total())))
 	}
 	return errors.Join(append(errs, err)...)
 }
