@@ -92,6 +92,7 @@ func (s *starter) fork(end *os.File) *sys.NSFork {
 		Args:       s.Args,
 		Env:        s.env,
 		EaseTimers: true,
+		Share:      true,
 
 		Files: append([]*os.File{s.Stdin, s.Stdout, s.Stderr, end}, s.Files...),
 	}

@@ -48,6 +48,12 @@ func Candidates(short string, cfg regconf.Registries) []string {
 	return compact(names)
 }
 
+// IsShort reports whether what name stands for is up to registries.conf.
+func IsShort(name string) bool {
+	ref, err := registry.ParseReference(name)
+	return err == nil && ref.Host == ""
+}
+
 // compact removes the later of equal names.
 func compact(names []string) []string {
 	var out []string

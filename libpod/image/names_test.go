@@ -80,3 +80,16 @@ func TestResolveRefuses(t *testing.T) {
 		t.Errorf("enforcing with one registry: %v", err)
 	}
 }
+
+func TestIsShort(t *testing.T) {
+	for name, want := range map[string]bool{
+		"app": true, "team/app:1": true, "localhost/app": false, "docker.io/library/app": false, "[::1]:5000/app": false, "": false, "A B": false,
+	} {
+		if IsShort(name) != want {
+			t.Errorf("IsShort(%q) = %v", name, !want)
+		}
+	}
+	if short, full := Candidates("localhost/app", testConfig()), Candidates("localhost/app", regconf.Registries{}); strings.Join(short, " ") != strings.Join(full, " ") {
+		t.Errorf("a name with a registry depends on registries.conf: %q, %q", short, full)
+	}
+}

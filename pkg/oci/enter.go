@@ -74,7 +74,7 @@ func Enter(t Target) (_ *Entrant, err error) {
 	sync := os.NewFile(uintptr(theirs), "sync")
 	defer sync.Close()
 	pid, err := fork(&sys.NSFork{
-		Args: []string{plan.EnterName}, Env: seed.InitEnv(), Cgroup: t.Cgroup, Join: join, Hide: true, Ambient: true, EaseTimers: true,
+		Args: []string{plan.EnterName}, Env: seed.InitEnv(), Cgroup: t.Cgroup, Join: join, Hide: true, Share: true, Ambient: true, EaseTimers: true,
 		Files: []*os.File{nil, nil, nil, plan.SyncFD: sync, plan.PlanFD: e.plan},
 	})
 	if err != nil {

@@ -30,9 +30,11 @@ type Namespace struct {
 // are gone.
 //
 // Therefore the parent compiles the request into a program, a list of system
-// calls with their arguments, and the child is only a loop over that list. Order:
+// calls with their arguments, and the child is only a loop over that list. With
+// Share it has this process's memory meanwhile, and the calling thread waits for
+// its execve. Order:
 //
-//  1. clone, with CloneFlags and into Cgroup; no longer dumpable where Hide
+//  1. clone, with CloneFlags and into Cgroup; no longer dumpable where Hide or Share
 //  2. setns each of Join, with ReadOnly's mount after the user namespace;
 //     unshare Unshare
 //  3. ids 0, ambient capabilities, mount propagation
@@ -66,6 +68,14 @@ type NSFork struct {
 	// from its memory and descriptors, until execve (PR_SET_DUMPABLE): it still has
 	// the memory of this process.
 	Hide bool
+
+	// Share lends the child this process's memory until execve instead of a copy
+	// (CLONE_VM and CLONE_VFORK): no page of this process is copied or faults on its
+	// next write. Meanwhile this process can't be traced either, nor /proc/PID/ns be
+	// opened, but by who has power over the user namespace of its execve. Share has
+	// no effect where the kernel wants the child's memory to be its own, which it does
+	// of one that joins or unshares a time namespace or unshares a user namespace.
+	Share bool
 
 	// EaseTimers gives the child kern.EasyTimerSlack while it boots. It is to give it
 	// up then, in its first thread, by kern.SetTimerSlack(0).
@@ -115,8 +125,8 @@ type NSChild struct {
 	ops  []sysOp
 }
 
-// Start forks. It returns as soon as the child exists; Executed waits for the
-// rest. As a side effect the soft limit of open files (RLIMIT_NOFILE) of this
+// Start forks. It returns as soon as the child exists, with Share once it has done
+// all or ended; Executed waits for the rest. As a side effect the soft limit of open files (RLIMIT_NOFILE) of this
 // process goes back to what it was started with: the runtime raises it for Go
 // programs, and the child must not inherit that.
 func (f *NSFork) Start() (*NSChild, error) {

@@ -32,6 +32,14 @@ func userNS() *sys.Feature {
 	}}
 }
 
+// twice runs a test with a child that has a copy of this process's memory, and one
+// that has the memory itself.
+func twice(t *testing.T, test func(t *testing.T, share bool)) {
+	t.Helper()
+	t.Run("copy", func(t *testing.T) { test(t, false) })
+	t.Run("share", func(t *testing.T) { test(t, true) })
+}
+
 // output runs f with a shell script and returns what it printed.
 func output(t *testing.T, f *sys.NSFork, script string) string {
 	t.Helper()
@@ -125,18 +133,24 @@ func nsLink(t *testing.T, pid int, name string) string {
 	return s
 }
 
-func TestNSForkAmbientCapsSurviveExec(t *testing.T) {
+func TestNSForkAmbientCapsSurviveExec(t *testing.T) { twice(t, nsForkAmbientCapsSurviveExec) }
+
+func nsForkAmbientCapsSurviveExec(t *testing.T, share bool) {
+	t.Helper()
 	systest.SkipUnless(t, userNS())
-	out := output(t, &sys.NSFork{CloneFlags: sys.NewUser | sys.NewMount, Ambient: true}, "grep CapEff /proc/self/status; mount -t tmpfs none /mnt && echo mounted")
+	out := output(t, &sys.NSFork{Share: share, CloneFlags: sys.NewUser | sys.NewMount, Ambient: true}, "grep CapEff /proc/self/status; mount -t tmpfs none /mnt && echo mounted")
 	if !strings.Contains(out, "mounted") {
 		t.Errorf("no capabilities in the unmapped namespace: %q", out)
 	}
 }
 
-func TestNSForkJoins(t *testing.T) {
+func TestNSForkJoins(t *testing.T) { twice(t, nsForkJoins) }
+
+func nsForkJoins(t *testing.T, share bool) {
+	t.Helper()
 	systest.SkipUnless(t, userNS())
 	pid := holder(t, sys.NewUTS)
-	f := &sys.NSFork{Join: openNS(t, pid, sys.NewUser, sys.NewUTS), Unshare: sys.NewMount, BecomeRoot: true, Dir: "/usr"}
+	f := &sys.NSFork{Share: share, Join: openNS(t, pid, sys.NewUser, sys.NewUTS), Unshare: sys.NewMount, BecomeRoot: true, Dir: "/usr"}
 	out := output(t, f, "id -u; id -g; readlink /proc/self/ns/user /proc/self/ns/uts /proc/self/ns/mnt; pwd")
 	got := strings.Fields(out)
 	want := []string{"0", "0", nsLink(t, pid, "user"), nsLink(t, pid, "uts"), "", "/usr"}
@@ -153,16 +167,22 @@ func TestNSForkJoins(t *testing.T) {
 }
 
 // The child of a joined pid namespace must be inside it, and still our child.
-func TestNSForkJoinsPIDNamespace(t *testing.T) {
+func TestNSForkJoinsPIDNamespace(t *testing.T) { twice(t, nsForkJoinsPIDNamespace) }
+
+func nsForkJoinsPIDNamespace(t *testing.T, share bool) {
+	t.Helper()
 	systest.SkipUnless(t, userNS())
 	pid := holder(t, sys.NewPID)
-	out := output(t, &sys.NSFork{Join: openNS(t, pid, sys.NewUser, sys.NewPID)}, "echo $$; readlink /proc/self/ns/pid")
+	out := output(t, &sys.NSFork{Share: share, Join: openNS(t, pid, sys.NewUser, sys.NewPID)}, "echo $$; readlink /proc/self/ns/pid")
 	if want := "2\n" + nsLink(t, pid, "pid") + "\n"; out != want {
 		t.Errorf("got %q, want %q: the second process of the holder's namespace", out, want)
 	}
 }
 
-func TestNSForkFiles(t *testing.T) {
+func TestNSForkFiles(t *testing.T) { twice(t, nsForkFiles) }
+
+func nsForkFiles(t *testing.T, share bool) {
+	t.Helper()
 	// Descriptors that have to change places, one passed twice, and one that must
 	// not get through although it is not close-on-exec.
 	null, err := os.Open(os.DevNull)
@@ -195,7 +215,7 @@ func TestNSForkFiles(t *testing.T) {
 	}
 	lowest := os.NewFile(uintptr(low), "low")
 	defer lowest.Close()
-	out := output(t, &sys.NSFork{Files: []*os.File{files[1], files[0], lowest, nil}},
+	out := output(t, &sys.NSFork{Share: share, Files: []*os.File{files[1], files[0], lowest, nil}},
 		fmt.Sprintf("for i in 3 4 5 6; do readlink /proc/self/fd/$i; done; [ -e /proc/self/fd/%d ] || echo gone", leak))
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	if want := strings.Join([]string{b, a, a, "/dev/null", "gone", ""}, "\n"); out != want {
@@ -251,7 +271,10 @@ func printNofile() error {
 	return err
 }
 
-func TestNSForkNamesTheStep(t *testing.T) {
+func TestNSForkNamesTheStep(t *testing.T) { twice(t, nsForkNamesTheStep) }
+
+func nsForkNamesTheStep(t *testing.T, share bool) {
+	t.Helper()
 	notNS, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
@@ -262,10 +285,10 @@ func TestNSForkNamesTheStep(t *testing.T) {
 		step string
 		err  syscall.Errno
 	}{
-		"no program":      {sys.NSFork{Path: "/no/such"}, "execve /no/such", unix.ENOENT},
-		"no directory":    {sys.NSFork{Dir: "/no/such"}, "chdir /no/such", unix.ENOENT},
-		"not a namespace": {sys.NSFork{Join: []sys.Namespace{{File: notNS, Type: sys.NewUser}}}, "setns user", unix.EINVAL},
-		"not a cgroup":    {sys.NSFork{Cgroup: notNS}, "clone", unix.EBADF},
+		"no program":      {sys.NSFork{Share: share, Path: "/no/such"}, "execve /no/such", unix.ENOENT},
+		"no directory":    {sys.NSFork{Share: share, Dir: "/no/such"}, "chdir /no/such", unix.ENOENT},
+		"not a namespace": {sys.NSFork{Share: share, Join: []sys.Namespace{{File: notNS, Type: sys.NewUser}}}, "setns user", unix.EINVAL},
+		"not a cgroup":    {sys.NSFork{Share: share, Cgroup: notNS}, "clone", unix.EBADF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.f.Args = []string{"x"}
@@ -286,7 +309,10 @@ func TestNSForkNamesTheStep(t *testing.T) {
 
 // Two hundred forks with a busy heap and other goroutines forking too: a child
 // that allocates, grows its stack or trips over a lock would hang or crash.
-func TestNSForkUnderLoad(t *testing.T) {
+func TestNSForkUnderLoad(t *testing.T) { twice(t, nsForkUnderLoad) }
+
+func nsForkUnderLoad(t *testing.T, share bool) {
+	t.Helper()
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
@@ -303,7 +329,7 @@ func TestNSForkUnderLoad(t *testing.T) {
 	for range 4 {
 		go func() {
 			for range 50 {
-				c, err := (&sys.NSFork{Path: "/bin/true", Args: []string{"true"}, Files: make([]*os.File, 3)}).Start()
+				c, err := (&sys.NSFork{Share: share, Path: "/bin/true", Args: []string{"true"}, Files: make([]*os.File, 3)}).Start()
 				if err != nil {
 					errs <- err
 					return
@@ -373,7 +399,10 @@ func ownCgroup(t *testing.T) string {
 	return ""
 }
 
-func TestNSForkStartsInCgroup(t *testing.T) {
+func TestNSForkStartsInCgroup(t *testing.T) { twice(t, nsForkStartsInCgroup) }
+
+func nsForkStartsInCgroup(t *testing.T, share bool) {
+	t.Helper()
 	dir := filepath.Join(ownCgroup(t), fmt.Sprintf("nsfork-test-%d", os.Getpid()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Skipf("no cgroup v2 that this user may write to: %v", err)
@@ -388,92 +417,8 @@ func TestNSForkStartsInCgroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cg.Close()
-	out := output(t, &sys.NSFork{Cgroup: cg}, "grep ^0:: /proc/self/cgroup")
+	out := output(t, &sys.NSFork{Share: share, Cgroup: cg}, "grep ^0:: /proc/self/cgroup")
 	if !strings.HasSuffix(strings.TrimSpace(out), "/"+filepath.Base(dir)) {
 		t.Errorf("the child is in %q, want %s", out, dir)
 	}
-}
-
-// A program that belongs to the user must be out of reach for what runs in the
-// namespaces that it enters (CVE-2019-5736), also for root with all capabilities
-// there.
-func TestNSForkReadOnly(t *testing.T) {
-	systest.SkipUnless(t, userNS())
-	busybox, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		t.Fatal("this test needs busybox-static: ", err)
-	}
-	own := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(own, busybox, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	pid := holder(t, sys.NewMount|sys.NewPID)
-	// The kernel protects a program while it runs; the attack goes on after.
-	const attack = "exec 2>&1; readlink /proc/self/ns/mnt; mount -o remount,rw /proc/self/fd/3; echo evil >>/proc/self/fd/3 && echo written"
-	script := "mount -t proc proc /proc; exec 3</proc/self/exe; exec /bin/busybox sh -c '" + attack + "'"
-	for name, tc := range map[string]struct {
-		readOnly bool
-		want     string
-	}{
-		"read-only": {true, "Read-only file system"},
-		"control":   {false, "written"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			out := execed(t, &sys.NSFork{
-				Path: own, Args: []string{"sh", "-c", script}, ReadOnly: tc.readOnly, Hide: true, Ambient: true, BecomeRoot: true,
-				Join: openNS(t, pid, sys.NewUser, sys.NewMount, sys.NewPID), Env: []string{"PATH=/bin:/sbin:/usr/bin:/usr/sbin"},
-			})
-			if !strings.Contains(out, tc.want) || !strings.Contains(out, nsLink(t, pid, "mnt")) {
-				t.Errorf("got %q, want %q in mount namespace %s", out, tc.want, nsLink(t, pid, "mnt"))
-			}
-		})
-	}
-	missing := &sys.NSFork{Path: own + "-gone", Args: []string{"sh"}, ReadOnly: true, Join: openNS(t, pid, sys.NewUser)}
-	c, err := missing.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Executed(); !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), sys.StepReadOnly) {
-		t.Errorf("without the program: %v", err)
-	}
-}
-
-// An open program runs whatever became of its name.
-func TestNSForkProgram(t *testing.T) {
-	f, err := os.Open("/bin/busybox")
-	if err != nil {
-		t.Fatal("this test needs busybox-static: ", err)
-	}
-	defer f.Close()
-	if out := execed(t, &sys.NSFork{Program: f, Args: []string{"echo", "ran"}}); out != "ran\n" {
-		t.Errorf("got %q", out)
-	}
-}
-
-// execed starts f and returns what it prints.
-func execed(t *testing.T, f *sys.NSFork) string {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	f.Files = []*os.File{nil, w, w}
-	c, err := f.Start()
-	w.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := c.Executed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
-		t.Error(err)
-	}
-	return string(out)
 }

@@ -35,11 +35,14 @@ type sysOp struct {
 
 // A program is all that the child may look at.
 type program struct {
-	clone  uintptr    // flags of clone(2), without the signal
-	clone3 *cloneArgs // instead, for a child in a cgroup
-	again  uintptr    // flags of the second clone, without the signal
-	errfd  uintptr    // where to report
-	fd     uintptr    // a descriptor that the child has made
+	clone  uintptr     // flags of clone(2), without the signal
+	clone3 *cloneArgs  // instead, for a child in a cgroup
+	again  uintptr     // flags of the second clone, without the signal
+	share  bool        // the children have this process's memory
+	second uint32      // with share, pid of the second child
+	cpus   unix.CPUSet // with share, what the child may run on once it needs nothing of this process
+	errfd  uintptr     // where to report
+	fd     uintptr     // a descriptor that the child has made
 	ops    []sysOp
 	report [2]uint64        // the report being written
 	keep   []unsafe.Pointer // what args point to
@@ -75,7 +78,10 @@ func (c *compiler) compile(f *NSFork, report *os.File) error {
 			cgroup:     uint64(f.Cgroup.Fd()),
 		}
 	}
-	if f.Hide {
+	if c.prog.share = f.Share && f.mayShare(); c.prog.share {
+		c.prog.shareMemory()
+	}
+	if f.Hide || c.prog.share {
 		c.op("set not dumpable", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	}
 	if err := c.namespaces(f); err != nil {
@@ -83,7 +89,7 @@ func (c *compiler) compile(f *NSFork, report *os.File) error {
 	}
 	c.identity(f)
 	if c.enterPID {
-		c.prog.again = unix.CLONE_PARENT
+		c.prog.again |= unix.CLONE_PARENT
 		c.op("clone", 0).refork = true
 	}
 	if f.Detach {
@@ -97,6 +103,25 @@ func (c *compiler) compile(f *NSFork, report *os.File) error {
 		return err
 	}
 	return c.exec(f)
+}
+
+// mayShare reports whether no step of the child demands memory of its own
+// (time_namespaces(7), unshare(2)).
+func (f *NSFork) mayShare() bool {
+	all := f.Unshare
+	for _, ns := range f.Join {
+		all |= ns.Type & unix.CLONE_NEWTIME
+	}
+	return canVfork && all&(unix.CLONE_NEWTIME|unix.CLONE_NEWUSER) == 0
+}
+
+func (p *program) shareMemory() {
+	const lent = unix.CLONE_VM | unix.CLONE_VFORK
+	p.clone |= lent
+	if p.clone3 != nil {
+		p.clone3.flags |= lent
+	}
+	p.again = lent | unix.CLONE_PARENT_SETTID
 }
 
 // lift returns f's descriptor, or a duplicate of it that is not below min, where
@@ -263,6 +288,9 @@ func (c *compiler) files(f *NSFork) error {
 }
 
 func (c *compiler) exec(f *NSFork) error {
+	if c.prog.share {
+		c.op("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(c.prog.cpus), c.pointer(unsafe.Pointer(&c.prog.cpus))).try = true
+	}
 	if f.EaseTimers {
 		c.op("prctl PR_SET_TIMERSLACK", unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, kern.EasyTimerSlack)
 	}

@@ -125,7 +125,13 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 	}
 	return store.Open(store.Options{
 		Root: root, RunRoot: runRoot,
-		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts, Candidates: func(name string) []string { return image.Candidates(name, registries()) },
+		Driver: f.Globals.StorageDriver, Opts: f.Globals.StorageOpts,
+		Candidates: func(name string) []string {
+			if !image.IsShort(name) {
+				return image.Candidates(name, regconf.Registries{})
+			}
+			return image.Candidates(name, registries())
+		},
 		MoreIDs: userns.MoreIDs, Notice: f.Notice,
 		Changed: func(what store.Change, id, name string) { events.TellImage(st, string(what), id, name) },
 	})

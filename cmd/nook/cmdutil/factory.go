@@ -45,8 +45,8 @@ type Factory struct {
 	Inside  bool     // this process already is in the user namespace
 	Paths   func() (config.Paths, error)
 
-	// FindsImages tells that the store will look an image up by the name it is given:
-	// what short names mean is then read while the store is opened.
+	// FindsImages tells that the store will look an image up by a short name: what
+	// those mean is then read while the store is opened.
 	FindsImages bool
 
 	helper registry.HelperFunc // see CredentialHelper

@@ -12,6 +12,7 @@ import (
 	"github.com/nook-containers/nook/cmd/nook/launch"
 	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/container"
+	"github.com/nook-containers/nook/libpod/image"
 	"github.com/nook-containers/nook/libpod/monitor"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
@@ -49,7 +50,7 @@ func Serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside) error {
 
 // serve does what needs no container while its init is being started.
 func (c call) serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside, ended func(attach.Exit)) error {
-	f.FindsImages = c.Request != nil
+	f.FindsImages = c.Request != nil && image.IsShort(c.Request.Spec.Image)
 	e, closeEngine, err := f.Engine()
 	return in.Continue(func(s *seed.Seed) error {
 		defer s.Close()
