@@ -8,7 +8,7 @@ import (
 )
 
 // errUnread ends a program as SIGPIPE does, without a word.
-var errUnread = &ExitError{Code: 128 + int(syscall.SIGPIPE)} //nolint:gochecknoglobals // a constant
+var errUnread = &ExitError{Code: 128 + int(syscall.SIGPIPE)}
 
 // WhileRead returns a context that ends, besides, when nobody reads standard output
 // any more: who follows something, as in "nook logs -f web | grep -m 1 ready", need
