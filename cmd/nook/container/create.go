@@ -71,7 +71,7 @@ func makeContainer(ctx context.Context, f *cmdutil.Factory, req container.Reques
 		return "", err
 	}
 	defer conn.Close()
-	forward, _ := (&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(monitor.GiveUp) }, nil)
-	exit, err := (&attach.Client{Out: f.Out, Err: f.Err, Signals: forward}).Run(conn)
+	(&view{}).signals(func() { _ = engine.Process.Signal(monitor.GiveUp) }, nil)
+	exit, err := (&attach.Client{Out: f.Out, Err: f.Err}).Run(conn)
 	return exit.ID, outcome(exit, err)
 }

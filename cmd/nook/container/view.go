@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -173,7 +174,7 @@ func background(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.Fil
 		return "", err
 	}
 	defer conn.Close()
-	(&view{sigProxy: true}).signals(func() { _ = engine.Process.Signal(monitor.GiveUp) }, nil)
+	(&view{}).signals(func() { _ = engine.Process.Signal(monitor.GiveUp) }, nil)
 	return awaitStarted(f, conn)
 }
 
@@ -246,14 +247,11 @@ func outcome(exit attach.Exit, err error) error {
 // so that a pull is cancelled and nothing is left behind. Whether that came in time
 // the engine knows: either the command never runs, or the signal is the command's.
 // stop gets those that end this process alone, because --sig-proxy=false keeps them
-// from the container.
+// from the container. Signals that are hardly ever sent are caught once the command
+// runs, or takes its time: till then they end this process, as by default.
 func (v *view) signals(giveUp func(), started <-chan struct{}) (forward <-chan os.Signal, stop <-chan syscall.Signal) {
 	in, out, end := make(chan os.Signal, 16), make(chan os.Signal), make(chan syscall.Signal, 1)
-	for n := syscall.Signal(1); n < 65; n++ {
-		if v.forwards(n) || ends(n) {
-			signal.Notify(in, n)
-		}
-	}
+	v.notify(in, soon)
 	pass := func(s os.Signal) {
 		sig, ok := s.(syscall.Signal)
 		switch {
@@ -266,8 +264,11 @@ func (v *view) signals(giveUp func(), started <-chan struct{}) (forward <-chan o
 	}
 	go func() {
 		var early []os.Signal
+		quiet := time.After(50 * time.Millisecond)
 		for runs := false; !runs; {
 			select {
+			case <-quiet: // something takes long, as a pull does
+				v.notify(in, func(n syscall.Signal) bool { return !soon(n) })
 			case s := <-in:
 				early = append(early, s)
 				if sig, ok := s.(syscall.Signal); ok && ends(sig) {
@@ -280,11 +281,27 @@ func (v *view) signals(giveUp func(), started <-chan struct{}) (forward <-chan o
 		for _, s := range early {
 			pass(s)
 		}
+		v.notify(in, func(n syscall.Signal) bool { return !soon(n) })
 		for s := range in {
 			pass(s)
 		}
 	}()
 	return out, end
+}
+
+// notify has those of which come to in that are for the container, or end this
+// process. Each costs the Go runtime two changes of threads.
+func (v *view) notify(in chan<- os.Signal, which func(syscall.Signal) bool) {
+	for n := syscall.Signal(1); n < 65; n++ {
+		if which(n) && (v.forwards(n) || ends(n)) {
+			signal.Notify(in, n)
+		}
+	}
+}
+
+// soon reports whether n is one that people and scripts send.
+func soon(n syscall.Signal) bool {
+	return ends(n) || n == syscall.SIGUSR1 || n == syscall.SIGUSR2 || n == syscall.SIGWINCH
 }
 
 // ends reports whether n asks a program to end.
