@@ -44,6 +44,7 @@ type brief struct {
 	Resume                          json.RawMessage
 	StopSignal                      syscall.Signal
 	StopGrace                       time.Duration
+	HugePages                       bool // what it starts may have some
 }
 
 // Become replaces this program by the stage that does what Serve does, on the
@@ -98,6 +99,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 			return err
 		}
 	}
+	b.HugePages = kern.HugePages()
 	data, err := json.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("brief the monitor: %w", err)
@@ -110,7 +112,9 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		return err
 	}
 	env := append(environ(), oneProcessor)
+	_ = kern.NoHugePages() // the runtime's first page would be one
 	err = syscall.Exec("/proc/self/exe", []string{Name, strconv.Itoa(fd)}, env)
+	b.allowHugePages()
 	return fmt.Errorf("become the monitor: %w", err)
 }
 
@@ -169,6 +173,8 @@ func serveBrief() error {
 	if err := readFD(fd, &b); err != nil {
 		return err
 	}
+	sys.KeepPagesSmall()
+	b.allowHugePages()
 	m, err := b.monitor()
 	if err != nil {
 		return err
@@ -184,6 +190,13 @@ func serveBrief() error {
 	}
 	m.Container.Release()
 	return err
+}
+
+// allowHugePages undoes what Become did for the start of the stage alone.
+func (b *brief) allowHugePages() {
+	if b.HugePages {
+		_ = kern.AllowHugePages()
+	}
 }
 
 // readFD decodes a memory file and closes it.

@@ -73,13 +73,18 @@ type NSFork struct {
 	// (CLONE_VM and CLONE_VFORK): no page of this process is copied or faults on its
 	// next write. Meanwhile this process can't be traced either, nor /proc/PID/ns be
 	// opened, but by who has power over the user namespace of its execve. Share has
-	// no effect where the kernel wants the child's memory to be its own, which it does
-	// of one that joins or unshares a time namespace or unshares a user namespace.
+	// no effect where the child's memory must be its own: with SmallPages, and where the
+	// kernel says so, of one that joins or unshares a time namespace or unshares a user
+	// namespace.
 	Share bool
 
 	// EaseTimers gives the child kern.EasyTimerSlack while it boots. It is to give it
 	// up then, in its first thread, by kern.SetTimerSlack(0).
 	EaseTimers bool
+
+	// SmallPages has the child, and what it starts, do without transparent huge pages
+	// (PR_SET_THP_DISABLE).
+	SmallPages bool
 
 	// Cgroup is an open cgroup v2 directory to start the child in
 	// (CLONE_INTO_CGROUP, Linux 5.7); nil: this process's.

@@ -112,7 +112,7 @@ func (f *NSFork) mayShare() bool {
 	for _, ns := range f.Join {
 		all |= ns.Type & unix.CLONE_NEWTIME
 	}
-	return canVfork && all&(unix.CLONE_NEWTIME|unix.CLONE_NEWUSER) == 0
+	return canVfork && !f.SmallPages && all&(unix.CLONE_NEWTIME|unix.CLONE_NEWUSER) == 0
 }
 
 func (p *program) shareMemory() {
@@ -290,6 +290,9 @@ func (c *compiler) files(f *NSFork) error {
 func (c *compiler) exec(f *NSFork) error {
 	if c.prog.share {
 		c.op("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(c.prog.cpus), c.pointer(unsafe.Pointer(&c.prog.cpus))).try = true
+	}
+	if f.SmallPages {
+		c.op("prctl PR_SET_THP_DISABLE", unix.SYS_PRCTL, unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
 	}
 	if f.EaseTimers {
 		c.op("prctl PR_SET_TIMERSLACK", unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, kern.EasyTimerSlack)

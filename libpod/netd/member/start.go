@@ -146,7 +146,7 @@ func start(dir string, l *os.File) error {
 	defer ours.Close()
 	defer theirs.Close()
 	f := &sys.NSFork{
-		Args: []string{Name, dir}, Dir: "/", Files: []*os.File{null, null, log, theirs, l}, Detach: true,
+		Args: []string{Name, dir}, Dir: "/", Files: []*os.File{null, null, log, theirs, l}, Detach: true, SmallPages: true,
 		Env: append(environ(), "GOMEMLIMIT="+memory, "GOMAXPROCS=1"), // until it has work
 	}
 	child, err := f.Start()
