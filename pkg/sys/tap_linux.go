@@ -69,20 +69,20 @@ func setupTAP(fd int, name string, extra uint16) error {
 	return nil
 }
 
-// TakeFile closes f and returns another file on the same device or socket, which
-// Go's poller watches: reading waits without a thread.
-func TakeFile(f *os.File) (*os.File, error) {
+// TakeFD closes f and returns another descriptor of the same device or socket, which
+// does not block.
+func TakeFD(f *os.File) (int, error) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return nil, fmt.Errorf("fcntl F_DUPFD_CLOEXEC %s: %w", f.Name(), err)
+		return -1, fmt.Errorf("fcntl F_DUPFD_CLOEXEC %s: %w", f.Name(), err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		_ = unix.Close(fd)
-		return nil, fmt.Errorf("fcntl O_NONBLOCK %s: %w", f.Name(), err)
+		return -1, fmt.Errorf("fcntl O_NONBLOCK %s: %w", f.Name(), err)
 	}
 	if err := f.Close(); err != nil {
 		_ = unix.Close(fd)
-		return nil, err
+		return -1, err
 	}
-	return os.NewFile(uintptr(fd), f.Name()), nil //nolint:gosec // a descriptor
+	return fd, nil
 }

@@ -29,14 +29,14 @@ const (
 
 // Rules decide about destinations. The zero value is not usable; see NewRules.
 type Rules struct {
-	cfg     slirp.Config
-	routeTo func(netip.Addr) (inet.RouteType, error)
+	cfg    slirp.Config
+	routes remembered
 }
 
 // NewRules returns the rules of cfg, which has its defaults. routeTo asks the
 // host's routing, as inet.Netlink.RouteTo does.
 func NewRules(cfg slirp.Config, routeTo func(netip.Addr) (inet.RouteType, error)) *Rules {
-	return &Rules{cfg: cfg, routeTo: routeTo}
+	return &Rules{cfg: cfg, routes: remembered{ask: routeTo, known: map[netip.Addr]route{}}}
 }
 
 // Admit decides about f and returns the address to open on the host, which is
@@ -84,7 +84,7 @@ func (r *Rules) target(f slirp.Flow) (netip.AddrPort, Outcome) {
 	case never(addr):
 		return f.Dst, NetUnreachable
 	}
-	kind, err := r.routeTo(addr)
+	kind, err := r.routes.to(addr)
 	switch {
 	case err != nil:
 		return f.Dst, outcomeOr(err, NetUnreachable)

@@ -2,11 +2,13 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
@@ -180,6 +182,35 @@ func TestOutcomeOf(t *testing.T) {
 	} {
 		if got := OutcomeOf(fmt.Errorf("dial: %w", err)); got != want {
 			t.Errorf("%v is %d, want %d", err, got, want)
+		}
+	}
+}
+
+// TestRoutesAreRemembered wants an answer to be used again for a moment, and an error
+// not to be.
+func TestRoutesAreRemembered(t *testing.T) {
+	asked := 0
+	r := remembered{known: map[netip.Addr]route{}, ask: func(a netip.Addr) (inet.RouteType, error) {
+		asked++
+		return routes(a)
+	}}
+	to := func(addr string, wantAsked int, wantKind inet.RouteType, wantErr error) {
+		t.Helper()
+		kind, err := r.to(netip.MustParseAddr(addr))
+		if kind != wantKind || !errors.Is(err, wantErr) || asked != wantAsked {
+			t.Errorf("%s: %v, %v, asked %d times; want %v, %v, %d", addr, kind, err, asked, wantKind, wantErr, wantAsked)
+		}
+	}
+	to("192.0.2.7", 1, inet.RouteLocal, nil)
+	r.known[netip.MustParseAddr("192.0.2.7")] = route{inet.RouteLocal, time.Now().Add(time.Hour)} // however slow this test is
+	to("192.0.2.7", 1, inet.RouteLocal, nil)
+	r.known[netip.MustParseAddr("192.0.2.7")] = route{inet.RouteUnicast, time.Now().Add(-routeFresh)}
+	to("192.0.2.7", 2, inet.RouteLocal, nil)
+	to("198.51.100.1", 3, 0, syscall.EHOSTUNREACH)
+	to("198.51.100.1", 4, 0, syscall.EHOSTUNREACH)
+	for a := netip.MustParseAddr("10.0.0.1"); asked < 4+3*maxRoutes; a = a.Next() {
+		if _, err := r.to(a); err != nil || len(r.known) > maxRoutes {
+			t.Fatalf("%d routes, %v", len(r.known), err)
 		}
 	}
 }

@@ -19,7 +19,7 @@ const (
 	minBuffer = 8 << 10
 
 	// timeWaitFor is how long the end of a connection is remembered.
-	timeWaitFor = time.Second
+	timeWaitFor = 100 * time.Millisecond
 
 	// idleFor is how long there has been no connection before memory goes back.
 	idleFor = 5 * time.Second

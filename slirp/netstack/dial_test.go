@@ -1,4 +1,4 @@
-package netstack_test
+package netstack
 
 import (
 	"context"
@@ -12,21 +12,37 @@ import (
 
 	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp/forward"
+	"github.com/nook-containers/nook/slirp/internal/loop"
 	"github.com/nook-containers/nook/slirp/slirptest"
 )
 
+func newLoop(t *testing.T) *loop.Loop {
+	t.Helper()
+	l, err := loop.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
 // TestDialWaits dials an address of the server's link that nobody has.
 func TestDialWaits(t *testing.T) {
+	l := newLoop(t)
 	nobody := netip.MustParseAddrPort("198.51.100.77:7")
-	if _, err := forward.DialTCP(t.Context(), nobody, 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, err := dialTCP(t.Context(), l, nobody, 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v, want a time-out", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	if _, err := forward.DialTCP(ctx, nobody, time.Minute); forward.OutcomeOf(err) != forward.Dropped {
+	if _, err := dialTCP(ctx, l, nobody, time.Minute); forward.OutcomeOf(err) != forward.Dropped {
 		t.Errorf("%v, want it to be given up", err)
 	}
-	if _, err := forward.DialTCP(t.Context(), nobody, time.Minute); !errors.Is(err, syscall.EHOSTUNREACH) {
+	if _, err := dialTCP(t.Context(), l, nobody, time.Minute); !errors.Is(err, syscall.EHOSTUNREACH) {
 		t.Errorf("%v, want no route", err)
 	}
 }
@@ -34,8 +50,9 @@ func TestDialWaits(t *testing.T) {
 // TestDialLater dials somebody who answers late.
 func TestDialLater(t *testing.T) {
 	const late = "198.51.100.78"
-	l := slirptest.Server().Listen(t, "tcp", "0.0.0.0:0")
-	port := l.Addr().(*net.TCPAddr).AddrPort().Port() //nolint:forcetypeassert // a TCP listener
+	l := newLoop(t)
+	srv := slirptest.Server().Listen(t, "tcp", "0.0.0.0:0")
+	port := srv.Addr().(*net.TCPAddr).AddrPort().Port() //nolint:forcetypeassert // a TCP listener
 	time.AfterFunc(100*time.Millisecond, func() {
 		if err := slirptest.Server().Configure(func(nl *inet.Netlink) error {
 			return nl.AddAddr("up1", netip.MustParsePrefix(late+"/32"))
@@ -43,25 +60,21 @@ func TestDialLater(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c, err := forward.DialTCP(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(late), port), time.Minute)
+	c, err := dialTCP(t.Context(), l, netip.AddrPortFrom(netip.MustParseAddr(late), port), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	s, err := l.Accept()
+	defer c.close(l)
+	s, err := srv.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := c.CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
+	c.shut()
 	if n, err := s.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("%d, %v, want the end of file", n, err)
 	}
-	if err := c.Reset(); err != nil {
-		t.Fatal(err)
-	}
+	c.reset(l)
 	if _, err := s.Write([]byte("x")); err == nil {
 		if _, err = s.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%v, want a reset", err)
@@ -72,6 +85,7 @@ func TestDialLater(t *testing.T) {
 // TestDialItself dials a port where nobody listens while the kernel has no other for
 // the dialling end: the connection would be one with itself.
 func TestDialItself(t *testing.T) {
+	l := newLoop(t)
 	const ports = "/proc/sys/net/ipv4/ip_local_port_range"
 	before, err := os.ReadFile(ports)
 	if err != nil {
@@ -85,7 +99,7 @@ func TestDialItself(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if _, err := forward.DialTCP(t.Context(), netip.MustParseAddrPort("127.0.0.1:40000"), time.Minute); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := dialTCP(t.Context(), l, netip.MustParseAddrPort("127.0.0.1:40000"), time.Minute); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("%v, want a refusal", err)
 	}
 }

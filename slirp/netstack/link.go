@@ -3,14 +3,9 @@ package netstack
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 	"net/netip"
-	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -18,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/slirp/internal/loop"
 )
 
 const (
@@ -30,10 +26,6 @@ const (
 	// buffers, so a guest that sends small segments could make it hold many times what
 	// it counts.
 	bigFrame = 16 << 10
-
-	// looks is how often a reader that finds no frame lets the others have their turns
-	// and looks again before it sleeps: what they wrote made a guest answer by then.
-	looks = 1
 )
 
 // receiver is what the link gives IP datagrams and echo requests to that need no
@@ -48,8 +40,7 @@ type receiver interface {
 // stack.GSOEndpoint. It resolves hardware addresses itself, so that the stack,
 // which takes every address as its own, does not answer for guests.
 type link struct {
-	taps   []*os.File
-	fds    []int // of taps
+	fds    []int // of the TAP
 	mtu    int
 	filter *filter
 	neigh  *neighbours
@@ -57,10 +48,11 @@ type link struct {
 	stats  *counters
 
 	disp    stack.NetworkDispatcher
-	readers sync.WaitGroup
-	late    sync.WaitGroup // frames written by goroutines of their own
+	loop    *loop.Loop
+	readers []*reader // of the loop
 	fragID  atomic.Uint32
 	broken  func(error) // the TAP has gone
+	ack     heldAck
 
 	mu     sync.RWMutex // held shared while writing, exclusively to close
 	closed bool
@@ -80,7 +72,7 @@ func (l *link) Capabilities() stack.LinkEndpointCapabilities {
 	return stack.CapabilityRXChecksumOffload
 }
 func (l *link) IsAttached() bool                        { return l.disp != nil }
-func (l *link) Wait()                                   { l.readers.Wait() }
+func (l *link) Wait()                                   {}
 func (l *link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
 func (l *link) Close()                                  {}
 func (l *link) SetOnCloseAction(func())                 {}
@@ -95,95 +87,39 @@ func (l *link) GSOMaxSize() uint32 { return 65535 - 120 }
 // Attach remembers where packets go to; reading begins with start.
 func (l *link) Attach(d stack.NetworkDispatcher) { l.disp = d }
 
-func (l *link) start() {
-	for _, tap := range l.taps {
-		l.readers.Go(func() {
-			if err := l.read(tap); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-				l.broken(fmt.Errorf("tap: %w", err))
-			}
-		})
+// start begins to read.
+func (l *link) start() error {
+	for _, fd := range l.fds {
+		r := newReader(l, fd)
+		id, err := l.loop.AddReader(fd, r)
+		if err != nil {
+			return errors.Join(err, l.stopReading())
+		}
+		r.id = id
+		l.readers = append(l.readers, r)
 	}
+	return nil
 }
 
-// stopReading ends the readers.
+// stopReading ends reading. Nobody reads any more when it returns.
 func (l *link) stopReading() error {
-	var errs []error
-	for _, tap := range l.taps {
-		errs = append(errs, tap.SetReadDeadline(time.Unix(1, 0)))
-	}
-	l.readers.Wait()
-	return errors.Join(errs...)
+	return l.loop.Sync(func() error {
+		var errs []error
+		for _, r := range l.readers {
+			errs = append(errs, r.stop())
+		}
+		return errors.Join(errs...)
+	})
 }
 
-// shut closes the descriptors, after stopReading. Writing afterwards is silent.
+// shut closes the descriptors, after the end of the loop. Writing afterwards is
+// silent.
 func (l *link) shut() error {
 	l.neigh.close()
-	l.late.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	return closeAll(l.taps)
-}
-
-// read takes frames from one queue until its deadline. Waiting is up to Go's
-// poller and not a call of our own: the thread is free for the goroutines that the
-// frames woke, so a packet goes all the way without a switch of threads.
-func (l *link) read(tap *os.File) error {
-	raw, err := tap.SyscallConn()
-	if err != nil {
-		return err
-	}
-	r := reader{link: l, head: make([]byte, headLen), big: newBig()}
-	r.bufs = [][]byte{r.vnet[:], r.head, r.big.AsSlice()}
-	defer func() { r.big.Release() }()
-	var failed error
-	err = raw.Read(func(fd uintptr) bool {
-		failed = r.frames(int(fd))
-		return !sys.WouldBlock(failed)
-	})
-	return errors.Join(err, failed)
-}
-
-// reader has the buffers of one queue.
-type reader struct {
-	link *link
-	vnet [sys.VnetHeaderLen]byte
-	head []byte
-	big  *buffer.View
-	bufs [][]byte
-}
-
-// frames handles what there is to read, until an error, EAGAIN as a rule.
-func (r *reader) frames(fd int) error {
-	left := looks
-	for {
-		n, err := sys.Readv(fd, r.bufs)
-		if err != nil {
-			r.link.recv.flush()
-		}
-		if sys.WouldBlock(err) && left > 0 {
-			left--
-			runtime.Gosched()
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		left = looks
-		if n == 0 {
-			return io.ErrUnexpectedEOF
-		}
-		if r.link.frame(r.head, r.big, n-sys.VnetHeaderLen) {
-			r.big = newBig()
-			r.bufs[2] = r.big.AsSlice()
-		}
-	}
-}
-
-func newBig() *buffer.View {
-	v := buffer.NewView(buffer.MaxChunkSize)
-	v.Grow(buffer.MaxChunkSize)
-	return v
+	return closeAll(l.fds)
 }
 
 // frame handles one frame of size bytes, the first headLen in head, the rest in
@@ -391,16 +327,19 @@ func (l *link) writePacket(pkt *stack.PacketBuffer) {
 	if len(bufs) > sys.MaxIOVec {
 		bufs = [][]byte{flatten(bufs)}
 	}
-	if known && isSYNACK(pkt) {
+	switch {
+	case !known:
+		if !l.neigh.wait(dst, flatten(bufs)) {
+			l.stats.limited.Add(1)
+		}
+	case isSYNACK(pkt):
 		// The stack holds the endpoint's lock. If the guest's answer came now, the
 		// goroutine that handles it would spin until the lock is free, instead of the one
 		// that is to free it.
 		frame, hash := flatten(bufs), pkt.Hash
-		l.late.Go(func() { l.write([][]byte{frame}, hash) })
-	} else if known {
+		l.loop.Do(loop.Func(func() { l.write([][]byte{frame}, hash) }))
+	case !l.ack.hold(l, pkt, bufs):
 		l.write(bufs, pkt.Hash)
-	} else if !l.neigh.wait(dst, flatten(bufs)) {
-		l.stats.limited.Add(1)
 	}
 }
 

@@ -10,12 +10,19 @@
 // every destination for its own (promiscuous), and send from any address
 // (spoofing), without ever speaking for a guest.
 //
+// One goroutine, the loop (package loop), watches the TAP and the sockets of all TCP
+// flows. It reads frames, and a flow whose endpoint or socket has changed has its turn
+// there: to wake a goroutine for each byte's way would cost more than the way. Only bulk
+// data is moved by goroutines of its own, on other processors.
+//
 // TCP: a SYN starts a goroutine that asks the rules and connects on the host. Only
 // when that has succeeded does the stack shake hands with the guest; otherwise the
-// guest gets a reset or an ICMP error. Then a pump of two goroutines moves bytes
-// between the endpoint and the socket, without a buffer of its own: outward it
-// writes the received segments where they lie (writev), inward it reads from the
-// socket straight into the segments to send.
+// guest gets a reset or an ICMP error. Then a pump moves bytes between the endpoint and
+// the socket, in turns and without a buffer of its own: outward it writes the received
+// segments where they lie (writev), inward it reads from the socket straight into the
+// segments to send. Where one side takes no more, its bytes stay with the other side
+// until it does. An acknowledgement waits as long as the loop looks for events: the
+// answer, if it comes so soon, says the same.
 //
 // UDP: a flow is a pair of addresses and ports. The reader of the TAP sends on the
 // flow's connected socket; a goroutine per flow brings answers back, and ICMP
@@ -34,7 +41,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -52,6 +58,7 @@ import (
 	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/forward"
+	"github.com/nook-containers/nook/slirp/internal/loop"
 )
 
 const nicID tcpip.NICID = 1
@@ -80,6 +87,7 @@ type network struct {
 	cfg   slirp.Config
 	stack *stack.Stack
 	link  *link
+	loop  *loop.Loop
 	rules *forward.Rules
 	route *inet.Netlink
 	stats counters
@@ -121,14 +129,19 @@ func (Backend) Start(ctx context.Context, l slirp.Link, cfg slirp.Config) (_ sli
 	}
 	undo.Push("close routing socket", route.Close)
 	n := newNetwork(ctx, cfg, route)
-	n.link.taps = taps
-	for _, tap := range taps {
-		n.link.fds = append(n.link.fds, int(tap.Fd()))
+	n.link.fds = taps
+	if n.loop, err = loop.Start(n.link.rest); err != nil {
+		return nil, err
 	}
+	undo.Push("end loop", n.loop.Close)
+	n.link.loop = n.loop
 	if err := n.newStack(); err != nil {
 		return nil, err
 	}
-	n.link.start()
+	if err := n.link.start(); err != nil {
+		n.closeStack()
+		return nil, err
+	}
 	n.work.Go(n.sweep)
 	undo = cleanup.Stack{} // from here on Close does it
 	for _, p := range cfg.Ports {
@@ -161,25 +174,29 @@ func newNetwork(ctx context.Context, cfg slirp.Config, route *inet.Netlink) *net
 }
 
 // takeTAP takes over the files of l.TAP.
-func takeTAP(l slirp.Link) ([]*os.File, error) {
+func takeTAP(l slirp.Link) ([]int, error) {
 	if len(l.TAP) == 0 {
 		return nil, errors.New("network: no TAP")
 	}
-	var taps []*os.File
+	var taps []int
 	for i, f := range l.TAP {
-		tap, err := sys.TakeFile(f)
+		tap, err := sys.TakeFD(f)
 		if err != nil {
-			return nil, errors.Join(err, closeAll(l.TAP[i+1:]), closeAll(taps))
+			errs := []error{err, closeAll(taps)}
+			for _, f := range l.TAP[i+1:] {
+				errs = append(errs, f.Close())
+			}
+			return nil, errors.Join(errs...)
 		}
 		taps = append(taps, tap)
 	}
 	return taps, nil
 }
 
-func closeAll(files []*os.File) error {
+func closeAll(fds []int) error {
 	var errs []error
-	for _, f := range files {
-		errs = append(errs, f.Close())
+	for _, fd := range fds {
+		errs = append(errs, sys.CloseFD(fd))
 	}
 	return errors.Join(errs...)
 }
@@ -287,7 +304,7 @@ func (n *network) shut(err error) {
 		n.stack.Close()
 		n.work.Wait()
 		n.stack.Wait()
-		linkErr = errors.Join(linkErr, n.link.shut())
+		linkErr = errors.Join(linkErr, n.loop.Close(), n.link.shut())
 		n.buf.close()
 		if err == nil {
 			err = errors.Join(linkErr, n.route.Close())

@@ -32,9 +32,12 @@ type published struct {
 	net   *network
 	port  slirp.Port
 	socks []forward.Socket
-	ctx   context.Context //nolint:containedctx // the life of the port
-	stop  context.CancelFunc
-	work  sync.WaitGroup
+
+	acceptors []*acceptor
+
+	ctx  context.Context //nolint:containedctx // the life of the port
+	stop context.CancelFunc
+	work sync.WaitGroup
 
 	mu      sync.Mutex
 	clients map[clientKey]*udpFlow
@@ -66,11 +69,17 @@ func (n *network) Publish(ctx context.Context, p slirp.Port) (slirp.Port, error)
 	pub.ctx, pub.stop = context.WithCancel(n.ctx)
 	n.ports.list = append(n.ports.list, pub)
 	for _, s := range socks {
-		if s.TCP != nil {
-			pub.work.Go(func() { pub.acceptTCP(s.TCP) })
-		} else {
+		if s.TCP == nil {
 			pub.work.Go(func() { pub.readUDP(s.UDP) })
+			continue
 		}
+		l := &acceptor{port: pub, listener: s.TCP}
+		if err := l.start(); err != nil {
+			n.ports.list = n.ports.list[:len(n.ports.list)-1]
+			pub.close()
+			return p, fmt.Errorf("publish %s: %w", p, err)
+		}
+		pub.acceptors = append(pub.acceptors, l)
 	}
 	return p, nil
 }
@@ -115,9 +124,13 @@ func (p *ports) closeAll() {
 // close ends p and everything through it.
 func (p *published) close() {
 	p.stop()
+	for _, l := range p.acceptors {
+		_ = p.net.loop.Sync(l.stop)
+	}
 	for _, s := range p.socks {
 		_ = s.Close()
 	}
+	p.net.tcp.abandon(p)
 	p.work.Wait() // now nobody adds a client
 	p.mu.Lock()
 	flows := slices.Collect(maps.Values(p.clients))
@@ -127,51 +140,29 @@ func (p *published) close() {
 	}
 }
 
-// acceptTCP takes clients until the listener is closed.
-func (p *published) acceptTCP(l *net.TCPListener) {
-	for {
-		c, err := l.AcceptTCP()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil { // no descriptor is left: later there may be one
-			p.net.noteShortage("accept", err)
-			select {
-			case <-time.After(50 * time.Millisecond):
-			case <-p.ctx.Done():
-			}
-			continue
-		}
-		p.work.Go(func() { p.serve(c) })
-	}
-}
-
-// accepted is a client's connection.
-type accepted struct{ *net.TCPConn }
-
-// Reset closes the connection with a reset.
-func (a accepted) Reset() error { return errors.Join(a.SetLinger(0), a.Close()) }
-
 // serve connects a client with the guest. The client is already accepted, so a
 // guest that refuses means a reset.
-func (p *published) serve(c *net.TCPConn) {
+func (p *published) serve(sock *hostSock, client netip.AddrPort) {
 	n := p.net
-	client := c.RemoteAddr().(*net.TCPAddr).AddrPort() //nolint:forcetypeassert // a TCP connection's
 	from, to := forward.Inner(n.cfg, p.port, client)
-	conn := accepted{c}
 	if !n.tcp.open.Enter(to.Addr()) {
+		defer p.work.Done()
 		n.stats.tcp.limited.Add(1)
-		_ = conn.Reset()
+		sock.reset(n.loop)
 		return
 	}
-	defer n.tcp.open.Leave(to.Addr())
+	done := func() {
+		n.tcp.open.Leave(to.Addr())
+		p.work.Done()
+	}
 	ep, wq, err := n.callGuest(p.ctx, from, to)
 	if err != nil {
 		n.stats.tcp.failed.Add(1)
-		_ = conn.Reset()
+		sock.reset(n.loop)
+		done()
 		return
 	}
-	n.pump(p.ctx, ep, wq, conn)
+	n.pump(&pump{ep: ep, wq: wq, sock: sock, owner: p, done: done})
 }
 
 // inner is a connection that waits for a guest to accept it.

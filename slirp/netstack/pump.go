@@ -1,12 +1,9 @@
 package netstack
 
 import (
-	"context"
 	"errors"
 	"io"
-	"os"
-	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -16,92 +13,345 @@ import (
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
-// maxPeek is how many bytes one writev takes: more does not pay, and the guest's
-// acknowledgements wait for it.
-const maxPeek = 1 << 20
-
-// A bulk transfer is one that moves as many bytes at once. It keeps more than one
-// processor busy, as do as many connections; for what is less, goroutines that wake
-// each other are faster on one: a third more round trips.
 const (
-	bulk  = 32 << 10
-	crowd = 32
+	// maxPeek is how many bytes one writev takes: more does not pay, and the guest's
+	// acknowledgements wait for it.
+	maxPeek = 1 << 20
+
+	// bulk is from which size on what moves at once is work for a processor of its own.
+	// For what is less, a goroutine that has to be woken costs more than it gains.
+	bulk = 32 << 10
+
+	// maxRounds is how often a turn moves something in one direction before the other
+	// one, and other flows, have theirs.
+	maxRounds = 8
+
+	// lingerFor is how long a guest has to take the last bytes of a connection whose
+	// other side is gone. Linux gives an orphan about as long (tcp(7),
+	// tcp_orphan_retries).
+	lingerFor = 60 * time.Second
 )
 
-// lingerFor is how long a guest has to take the last bytes of a connection whose
-// other side is gone. Linux gives an orphan about as long (tcp(7),
-// tcp_orphan_retries).
-const lingerFor = 60 * time.Second
-
-// hostConn is the host's end of a flow: a *forward.Conn, or a client.
-type hostConn interface {
-	SyscallConn() (syscall.RawConn, error)
-	SetReadDeadline(t time.Time) error
-	CloseWrite() error
-	Close() error
-	Reset() error
-}
+// What has happened to a flow since its last turn, beside sys.PollEvents.
+const (
+	guestReadable uint32 = 1 << (24 + iota)
+	guestWritable
+	guestChanged
+	giveUp
+)
 
 // A pump moves bytes between an endpoint of the stack and a socket of the host,
-// until both directions have ended or one is reset.
+// until both directions have ended or one is reset. It does so in turns, when
+// something has happened: in the loop, or in a goroutine for bulk data. There is one
+// turn at a time, so what only turns use needs no lock.
 type pump struct {
-	net  *network
-	ep   tcpip.Endpoint
-	wq   *waiter.Queue
-	conn hostConn
-	raw  syscall.RawConn
+	net   *network
+	ep    tcpip.Endpoint
+	wq    *waiter.Queue
+	sock  *hostSock
+	owner *published // nil: a guest opened the connection
+	done  func()     // called once, when the flow has ended
+	entry waiter.Entry
 
-	aborted sync.Once
-	in, out chan struct{} // closed at the end of file of the host, of the guest, or an abort
-	endIn   func()        // closes in
-	endOut  func()        // closes out
+	state  atomic.Uint32 // of turns
+	events atomic.Uint32
+	heavy  atomic.Bool // the last turn moved bulk data
+	ending atomic.Int64
+
+	// of the turn
+	readable, writable bool // the socket may have or take something
+	hup                bool // the socket's other end has stopped sending, or failed
+	unread, full       bool // the endpoint may have something, takes no more
+	inDone, outDone    bool // end of file of the host, of the guest
+	watched, over      bool
+	moved              int // bytes in this turn
 }
 
-// pump runs a flow until it ends, or ctx does. It owns ep and conn.
-func (n *network) pump(ctx context.Context, ep tcpip.Endpoint, wq *waiter.Queue, conn hostConn) {
-	p := &pump{net: n, ep: ep, wq: wq, conn: conn, in: make(chan struct{}), out: make(chan struct{})}
-	p.endIn = sync.OnceFunc(func() { close(p.in) })
-	p.endOut = sync.OnceFunc(func() { close(p.out) })
-	raw, err := conn.SyscallConn()
-	if err != nil || !n.tcp.add(p) {
-		p.abort()
-		return
-	}
-	defer n.tcp.remove(p)
-	p.raw = raw
-	ep.SocketOptions().SetDelayOption(false)
+// The states of turns.
+const (
+	resting uint32 = iota
+	queued
+	running
+	again // running, and something has happened meanwhile
+)
+
+// pump starts a flow. It owns ep and sock.
+func (n *network) pump(p *pump) {
+	p.net = n
+	p.writable = true
+	p.ep.SocketOptions().SetDelayOption(false)
 	n.stats.tcp.enter()
-	defer n.stats.tcp.leave()
-	n.buf.add(ep)
-	defer n.buf.remove(ep)
-	stop := context.AfterFunc(ctx, p.abort)
-	defer stop()
-	var outward sync.WaitGroup
-	outward.Go(p.outward)
-	p.inward()
-	outward.Wait()
-	p.finish()
+	n.buf.add(p.ep)
+	p.entry.Init(p, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
+	p.wq.EventRegister(&p.entry)
+	first := guestReadable
+	if !n.tcp.add(p) {
+		first = giveUp
+	}
+	p.kick(first)
 }
 
-// finish waits until the guest has taken what is queued for it, so that those
-// bytes count against the limits as long as they are held.
-func (p *pump) finish() {
-	entry, changed := waiter.NewChannelEntry(waiter.EventHUp | waiter.EventErr)
-	p.wq.EventRegister(&entry)
-	defer p.wq.EventUnregister(&entry)
-	timer := time.NewTimer(lingerFor)
-	defer timer.Stop()
-	for !ended(p.ep) {
-		select {
-		case <-changed:
-		case <-timer.C:
-			p.abort()
+// NotifyEvent is called by the stack, which holds locks of the endpoint.
+func (p *pump) NotifyEvent(mask waiter.EventMask) {
+	var ev uint32
+	if mask&waiter.ReadableEvents != 0 {
+		ev |= guestReadable
+	}
+	if mask&waiter.WritableEvents != 0 {
+		ev |= guestWritable
+	}
+	if mask&(waiter.EventHUp|waiter.EventErr) != 0 {
+		ev |= guestChanged
+	}
+	p.kick(ev)
+}
+
+// Ready is called by the loop when something has happened to the socket.
+func (p *pump) Ready(events sys.PollEvents) { p.kick(uint32(events)) }
+
+// abort resets both sides, soon.
+func (p *pump) abort() { p.kick(giveUp) }
+
+// kick notes what has happened, and sees to it that there is a turn afterwards.
+func (p *pump) kick(ev uint32) {
+	p.events.Or(ev)
+	for {
+		switch p.state.Load() {
+		case resting:
+			if p.state.CompareAndSwap(resting, queued) {
+				p.schedule()
+				return
+			}
+		case running:
+			if p.state.CompareAndSwap(running, again) {
+				return
+			}
+		default:
+			return
 		}
 	}
-	p.aborted.Do(func() {
-		_ = p.conn.Close()
+}
+
+func (p *pump) schedule() {
+	if p.heavy.Load() {
+		go p.Run()
+		return
+	}
+	p.net.loop.Do(p)
+}
+
+// Run has a turn.
+func (p *pump) Run() {
+	p.state.Store(running)
+	p.moved = 0
+	more := p.turn(p.events.Swap(0))
+	heavy := p.moved >= bulk
+	if heavy {
+		p.net.cfg.Busy()
+		p.net.loop.Bulk()
+	}
+	p.heavy.Store(heavy)
+	if more || !p.state.CompareAndSwap(running, resting) {
+		p.state.Store(queued)
+		p.schedule()
+	}
+}
+
+// turn moves what there is, and reports whether there is more.
+func (p *pump) turn(ev uint32) (more bool) {
+	if p.over {
+		return false
+	}
+	if !p.watched { // the first turn is the loop's, so nothing is told meanwhile
+		p.watched = true
+		ev |= p.sock.watch(p.net.loop, p)
+	}
+	if p.lost(ev) {
+		p.reset()
+		return false
+	}
+	p.note(ev)
+	moreIn, ok := p.inward()
+	moreOut := false
+	if ok {
+		moreOut, ok = p.outward()
+	}
+	switch {
+	case !ok:
+		p.reset()
+		return false
+	case p.outDone && !p.inDone && ev&guestChanged != 0 && ended(p.ep):
+		p.reset() // our end was not announced, so it is not the normal end
+		return false
+	case p.outDone && p.inDone:
+		p.finish()
+	}
+	return moreOut || moreIn
+}
+
+// lost reports whether the flow is to be reset. After an error of the host's side
+// there may be data to read that came before it, unless its end was read.
+func (p *pump) lost(ev uint32) bool {
+	return ev&giveUp != 0 || p.inDone && ev&uint32(sys.PollErr) != 0 && p.sock.err() != nil
+}
+
+// note notes what ev says about the two sides.
+func (p *pump) note(ev uint32) {
+	const end = uint32(sys.PollRdHup | sys.PollHup | sys.PollErr)
+	p.hup = p.hup || ev&end != 0
+	p.readable = p.readable || ev&(end|uint32(sys.PollIn)) != 0
+	p.writable = p.writable || ev&uint32(sys.PollOut) != 0
+	p.unread = p.unread || ev&(guestReadable|guestChanged) != 0
+	p.full = p.full && ev&(guestWritable|guestChanged) == 0
+}
+
+// outward moves what the guest has sent. Segments are written to the socket where
+// they lie in the endpoint's queue, and leave the queue when they have been written;
+// nobody else reads or closes the endpoint meanwhile.
+func (p *pump) outward() (more, ok bool) {
+	if p.outDone || !p.writable || !p.unread {
+		return false, true
+	}
+	q := p.net.tcp.peeks.Get().(*peeked) //nolint:forcetypeassert // the pool has nothing else
+	defer p.net.tcp.peeks.Put(q)
+	defer q.reset() // the pool keeps no segments
+	for range maxRounds {
+		q.reset()
+		_, err := p.ep.Read(q, tcpip.ReadOptions{Peek: true})
+		switch err.(type) {
+		case nil:
+			if p.writeOut(q) != nil {
+				return false, false
+			}
+		case *tcpip.ErrWouldBlock:
+			p.unread = false
+		case *tcpip.ErrClosedForReceive:
+			p.outDone = true
+			if !p.inDone { // else closing does it
+				p.sock.shut()
+			}
+		default:
+			return false, false
+		}
+		if p.outDone || !p.writable || !p.unread {
+			return false, true
+		}
+	}
+	return true, true
+}
+
+// writeOut writes q to the socket and takes it from the endpoint's queue.
+func (p *pump) writeOut(q *peeked) error {
+	var failed error
+	total := 0
+	for len(q.bufs) > 0 && failed == nil {
+		var n int
+		if n, failed = sys.Writev(p.sock.fd, q.bufs); failed == nil {
+			total += n
+			q.advance(n)
+		}
+	}
+	if sys.WouldBlock(failed) {
+		p.writable, failed = false, nil
+	}
+	drop := dropper(total)
+	for drop > 0 {
+		if _, e := p.ep.Read(&drop, tcpip.ReadOptions{}); e != nil {
+			return errReset
+		}
+	}
+	if ep, ok := p.ep.(*tcp.Endpoint); ok {
+		ep.ModerateRecvBuf(total)
+	}
+	p.moved += total
+	p.net.stats.bytesOut.Add(uint64(total)) //nolint:gosec // a length
+	return failed
+}
+
+var errReset = errors.New("connection reset")
+
+// inward moves what the host's side has sent.
+func (p *pump) inward() (more, ok bool) {
+	for range maxRounds {
+		if p.inDone || !p.readable || p.full {
+			return false, true
+		}
+		if p.hup && !p.atEnd() {
+			return false, false
+		}
+		if p.inDone || !p.readable {
+			return false, true
+		}
+		n, err := sys.Unread(p.sock.fd)
+		if err != nil {
+			return false, false
+		}
+		if n == 0 {
+			p.readable = p.hup // else it was told for another reason
+			continue
+		}
+		src := socketReader{fd: p.sock.fd, left: n}
+		moved, e := p.ep.Write(&src, tcpip.WriteOptions{})
+		p.moved += int(moved)
+		p.net.stats.bytesIn.Add(uint64(moved)) //nolint:gosec // a length
+		switch e.(type) {
+		case nil:
+			// What comes later is told again, but for an end that was told already.
+			p.readable = p.hup || src.left > 0
+		case *tcpip.ErrWouldBlock:
+			p.full = true
+		default:
+			return false, false
+		}
+	}
+	return true, true
+}
+
+// atEnd finds out whether the host's side has ended, and reports false where that is
+// an error.
+func (p *pump) atEnd() (ok bool) {
+	more, err := sys.Peek(p.sock.fd)
+	switch {
+	case sys.WouldBlock(err):
+		p.readable = false
+	case err != nil:
+		return false
+	case !more:
+		p.inDone = true
+		return p.ep.Shutdown(tcpip.ShutdownWrite) == nil
+	}
+	return true
+}
+
+// reset resets both sides.
+func (p *pump) reset() {
+	p.sock.reset(p.net.loop)
+	p.ep.Abort()
+	p.end()
+}
+
+// finish closes the socket, and the endpoint as soon as the guest has taken what is
+// queued for it, so that those bytes count against the limits as long as they are
+// held.
+func (p *pump) finish() {
+	p.sock.close(p.net.loop)
+	if p.ending.Load() == 0 {
+		p.ending.Store(time.Now().UnixNano())
+	}
+	if ended(p.ep) {
 		p.ep.Close()
-	})
+		p.end()
+	}
+}
+
+// end ends the flow.
+func (p *pump) end() {
+	p.over = true
+	p.wq.EventUnregister(&p.entry)
+	p.net.tcp.remove(p)
+	p.net.buf.remove(p.ep)
+	p.net.stats.tcp.leave()
+	p.done()
 }
 
 // ended reports whether nothing can pass through ep any more.
@@ -117,14 +367,8 @@ func ended(ep tcpip.Endpoint) bool {
 func (t *tcpFlows) add(p *pump) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
-		return false
-	}
 	t.pumps[p] = struct{}{}
-	if len(t.pumps) > crowd {
-		p.net.cfg.Busy()
-	}
-	return true
+	return !t.closed
 }
 
 func (t *tcpFlows) remove(p *pump) {
@@ -133,113 +377,40 @@ func (t *tcpFlows) remove(p *pump) {
 	delete(t.pumps, p)
 }
 
-// abort resets both sides.
-func (p *pump) abort() {
-	p.aborted.Do(func() {
-		_ = p.conn.Reset()
-		p.ep.Abort()
-	})
-}
-
-// outward moves what the guest sends. Segments are written to the socket where
-// they lie in the endpoint's queue, and leave the queue when they have been
-// written; nobody else reads or closes the endpoint meanwhile, except abort, after
-// which the slices are stale but the socket is closed.
-func (p *pump) outward() {
-	defer p.endOut()
-	entry, readable := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
-	p.wq.EventRegister(&entry)
-	defer p.wq.EventUnregister(&entry)
-	var q peeked
-	for {
-		q.reset()
-		_, err := p.ep.Read(&q, tcpip.ReadOptions{Peek: true})
-		switch err.(type) {
-		case nil:
-			if p.writeOut(&q) != nil {
-				p.abort()
-				return
-			}
-		case *tcpip.ErrWouldBlock:
-			<-readable
-		case *tcpip.ErrClosedForReceive:
-			_ = p.conn.CloseWrite()
-			p.endOut()
-			p.awaitReset(readable)
-			return
-		default:
+// abandon resets the flows through a port.
+func (t *tcpFlows) abandon(owner *published) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p := range t.pumps {
+		if p.owner == owner {
 			p.abort()
-			return
 		}
 	}
 }
 
-// awaitReset waits, after the guest's end of file, for the host's, and for a reset
-// by the guest meanwhile. If the host's has been, it ends awaitHostReset.
-func (p *pump) awaitReset(changed <-chan struct{}) {
-	for {
-		select {
-		case <-p.in:
-			_ = p.conn.SetReadDeadline(time.Unix(1, 0))
-			return
-		case <-changed:
-			select {
-			case <-p.in: // our end was announced, so CLOSED is the normal end
-			default:
-				if ended(p.ep) {
-					p.abort()
-					return
-				}
-			}
+// expire resets the flows whose guest does not take the end.
+func (t *tcpFlows) expire(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p := range t.pumps {
+		if at := p.ending.Load(); at != 0 && now.UnixNano()-at > int64(lingerFor) {
+			p.abort()
 		}
 	}
 }
-
-// writeOut writes q to the socket and takes it from the endpoint's queue.
-func (p *pump) writeOut(q *peeked) error {
-	var werr error
-	if q.size >= bulk {
-		p.net.cfg.Busy()
-	}
-	total := 0
-	err := p.raw.Write(func(fd uintptr) bool {
-		for len(q.bufs) > 0 {
-			n, err := sys.Writev(int(fd), q.bufs)
-			if sys.WouldBlock(err) {
-				return false
-			}
-			if err != nil {
-				werr = err
-				return true
-			}
-			total += n
-			q.advance(n)
-		}
-		return true
-	})
-	drop := dropper(total)
-	for drop > 0 {
-		if _, e := p.ep.Read(&drop, tcpip.ReadOptions{}); e != nil {
-			return errReset
-		}
-	}
-	if ep, ok := p.ep.(*tcp.Endpoint); ok {
-		ep.ModerateRecvBuf(total)
-	}
-	p.net.stats.bytesOut.Add(uint64(total)) //nolint:gosec // a length
-	return errors.Join(err, werr)
-}
-
-var errReset = errors.New("connection reset")
 
 // peeked collects slices of an endpoint's queue.
 type peeked struct {
 	room [sys.MaxIOVec][]byte
 	bufs [][]byte
+	used int // of room
 	size int
 }
 
-func (q *peeked) reset() { q.bufs, q.size = q.room[:0], 0 }
+func (q *peeked) reset() {
+	clear(q.room[:q.used])
+	q.bufs, q.used, q.size = q.room[:0], 0, 0
+}
 
 // Write notes b; it is full after maxPeek bytes.
 func (q *peeked) Write(b []byte) (int, error) {
@@ -250,6 +421,7 @@ func (q *peeked) Write(b []byte) (int, error) {
 		return 0, io.ErrShortWrite
 	}
 	q.bufs = append(q.bufs, b)
+	q.used++
 	q.size += len(b)
 	return len(b), nil
 }
@@ -277,106 +449,6 @@ func (d *dropper) Write(b []byte) (int, error) {
 	n := int(*d)
 	*d = 0
 	return n, io.ErrShortWrite
-}
-
-// inward moves what the host's side sends.
-func (p *pump) inward() {
-	defer p.endIn()
-	entry, writable := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
-	p.wq.EventRegister(&entry)
-	defer p.wq.EventUnregister(&entry)
-	for {
-		state := p.readIn()
-		switch state {
-		case inFull:
-			<-writable
-		case inEOF:
-			p.endIn() // before the guest can answer, see awaitReset
-			if p.ep.Shutdown(tcpip.ShutdownWrite) != nil {
-				p.abort()
-				return
-			}
-			p.awaitHostReset()
-			return
-		default:
-			p.abort()
-			return
-		}
-	}
-}
-
-// inState says why readIn ended.
-type inState uint8
-
-const (
-	inReset inState = iota
-	inEOF           // the host's side has ended
-	inFull          // the endpoint takes no more
-)
-
-// readIn reads from the socket into the endpoint until something ends.
-func (p *pump) readIn() (state inState) {
-	err := p.raw.Read(func(fd uintptr) (done bool) {
-		state, done = p.copyIn(int(fd))
-		return done
-	})
-	if err != nil {
-		return inReset
-	}
-	return state
-}
-
-// copyIn moves what the socket has. done is false where it has nothing yet.
-func (p *pump) copyIn(fd int) (state inState, done bool) {
-	for {
-		n, err := sys.Unread(fd)
-		if err != nil {
-			return inReset, true
-		}
-		if n == 0 {
-			more, err := sys.Peek(fd)
-			switch {
-			case sys.WouldBlock(err):
-				return inReset, false
-			case err != nil:
-				return inReset, true
-			case !more:
-				return inEOF, true
-			}
-			continue
-		}
-		if n >= bulk {
-			p.net.cfg.Busy()
-		}
-		src := socketReader{fd: fd, left: n}
-		moved, e := p.ep.Write(&src, tcpip.WriteOptions{})
-		p.net.stats.bytesIn.Add(uint64(moved)) //nolint:gosec // a length
-		switch e.(type) {
-		case nil:
-		case *tcpip.ErrWouldBlock:
-			return inFull, true
-		default:
-			return inReset, true
-		}
-	}
-}
-
-// awaitHostReset waits, after the host's end of file, for the guest's, and for a
-// reset by the host meanwhile. The end of file hides that from reading.
-func (p *pump) awaitHostReset() {
-	select {
-	case <-p.out:
-		return
-	default:
-	}
-	reset := false
-	err := p.raw.Read(func(fd uintptr) bool {
-		reset = sys.SocketError(int(fd)) != nil
-		return reset
-	})
-	if reset || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		p.abort()
-	}
 }
 
 // socketReader gives an endpoint exactly the bytes that a socket has ready: the

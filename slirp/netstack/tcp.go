@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -15,6 +16,10 @@ import (
 	"github.com/nook-containers/nook/slirp/forward"
 )
 
+// openerIdle is how long a goroutine that has opened a connection waits for another
+// one to open.
+const openerIdle = time.Second
+
 // tcpFlows are the TCP flows of a network, being opened and open.
 type tcpFlows struct {
 	half, open *forward.Gate
@@ -24,6 +29,9 @@ type tcpFlows struct {
 	opening map[stack.TransportEndpointID][]byte // the packet to quote in an ICMP error
 	pumps   map[*pump]struct{}
 	calling map[*inner]struct{} // published connections that a guest has not accepted yet
+
+	openers chan *tcp.ForwarderRequest // to goroutines that have nothing to do
+	peeks   sync.Pool                  // *peeked
 }
 
 func (t *tcpFlows) init(l slirp.Limits) {
@@ -32,6 +40,8 @@ func (t *tcpFlows) init(l slirp.Limits) {
 	t.opening = map[stack.TransportEndpointID][]byte{}
 	t.pumps = map[*pump]struct{}{}
 	t.calling = map[*inner]struct{}{}
+	t.peeks.New = func() any { return &peeked{} }
+	t.openers = make(chan *tcp.ForwarderRequest)
 }
 
 // closeAll resets every flow.
@@ -62,8 +72,9 @@ func (t *tcpFlows) guestIsAway(a netip.Addr) {
 func setTCPOptions(s *stack.Stack) error {
 	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
 	cubic := tcpip.CongestionControlOption("cubic")
-	// The link does not reorder or delay: nothing old can turn up after a second,
-	// and a guest may use a port again.
+	// The stack drops a SYN from a port whose last connection it remembers, and a guest
+	// comes back to a port after 3000 connections (it goes on by random steps). The link
+	// does not reorder or delay, so nothing old turns up after so little.
 	timeWait := tcpip.TCPTimeWaitTimeoutOption(timeWaitFor)
 	retries := tcpip.TCPSynRetriesOption(3)
 	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &cubic, &timeWait, &retries} {
@@ -124,10 +135,36 @@ func (n *network) opened(id stack.TransportEndpointID) (quote []byte) {
 	return quote
 }
 
-// tcpRequest opens the host's side of a connection and, if that succeeds, the
-// guest's. It runs in a goroutine of its own, which then is one half of the pump.
+// tcpRequest gives r to a goroutine whose stack has grown to what opening takes, or
+// becomes one that waits for others for a while.
 func (n *network) tcpRequest(r *tcp.ForwarderRequest) {
-	defer n.work.Done()
+	select {
+	case n.tcp.openers <- r:
+		return
+	default:
+	}
+	n.open(r)
+	var idle *time.Timer
+	for {
+		if idle == nil {
+			idle = time.NewTimer(openerIdle)
+			defer idle.Stop()
+		} else {
+			idle.Reset(openerIdle)
+		}
+		select {
+		case r := <-n.tcp.openers:
+			n.open(r)
+		case <-idle.C:
+			return
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// open opens the host's side of a connection and, if that succeeds, the guest's.
+func (n *network) open(r *tcp.ForwarderRequest) {
 	id := r.ID()
 	f := slirp.Flow{
 		Proto: slirp.TCP,
@@ -135,35 +172,50 @@ func (n *network) tcpRequest(r *tcp.ForwarderRequest) {
 		Dst:   netip.AddrPortFrom(toAddr(id.LocalAddress), id.LocalPort),
 	}
 	if n.isDNS(f.Dst) {
+		defer n.work.Done()
 		n.tcpDNS(r, f)
 		return
 	}
 	if !n.tcp.open.Enter(f.Src.Addr()) {
+		defer n.work.Done()
 		n.stats.tcp.limited.Add(1)
 		n.refuse(r, forward.Dropped)
 		return
 	}
-	defer n.tcp.open.Leave(f.Src.Addr())
+	done := func() {
+		n.tcp.open.Leave(f.Src.Addr())
+		n.work.Done()
+	}
+	if p := n.connect(r, f); p != nil {
+		p.done = done
+		n.pump(p)
+		return
+	}
+	done()
+}
+
+// connect makes both ends of the flow f, or answers why not and returns nil.
+func (n *network) connect(r *tcp.ForwarderRequest, f slirp.Flow) *pump {
 	dst, outcome := n.rules.Admit(n.ctx, f)
 	if outcome != forward.Opened {
 		n.stats.tcp.denied.Add(1)
 		n.refuse(r, outcome)
-		return
+		return nil
 	}
-	conn, err := forward.DialTCP(n.ctx, dst, n.cfg.Limits.ConnectWait)
+	sock, err := dialTCP(n.ctx, n.loop, dst, n.cfg.Limits.ConnectWait)
 	if err != nil {
 		n.noteShortage("connect", err)
 		n.stats.tcp.failed.Add(1)
 		n.refuse(r, forward.OutcomeOf(err))
-		return
+		return nil
 	}
 	ep, wq := n.accept(r)
 	if ep == nil {
-		_ = conn.Reset()
+		sock.reset(n.loop)
 		n.stats.tcp.failed.Add(1)
-		return
+		return nil
 	}
-	n.pump(n.ctx, ep, wq, conn)
+	return &pump{ep: ep, wq: wq, sock: sock}
 }
 
 // accept shakes hands with the guest.

@@ -327,6 +327,7 @@ func (n *network) sweep() {
 		case now := <-t.C:
 			n.udp.expire(now, n.cfg.Limits.UDPIdle)
 			n.ping.expire(now)
+			n.tcp.expire(now)
 		case <-n.ctx.Done():
 			return
 		}

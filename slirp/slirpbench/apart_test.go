@@ -36,7 +36,7 @@ func (apart) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (slir
 	defer r.Close()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	// As libpod/netd/member starts a network's process.
-	cmd.Env = append(os.Environ(), serveVar+"="+string(text), profileVar+"="+*profile, "GOMAXPROCS=1", "GOMEMLIMIT=256MiB")
+	cmd.Env = append(os.Environ(), serveVar+"="+string(text), profileVar+"="+*profile, "GOMAXPROCS=1", "GOMEMLIMIT=256MiB", "GOGC=400")
 	cmd.ExtraFiles = append([]*os.File{w}, link.TAP...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

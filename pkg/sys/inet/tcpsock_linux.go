@@ -37,8 +37,7 @@ func OpenTCP(dst netip.AddrPort) (*TCPSocket, error) {
 		return nil, os.NewSyscallError("socket", errno)
 	}
 	s.FD = int(fd) //nolint:gosec // a descriptor
-	on := int32(1)
-	_, _, _ = unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, uintptr(unsafe.Pointer(&on)), unsafe.Sizeof(on), 0)
+	noDelay(fd)
 	return s, nil
 }
 
@@ -74,6 +73,47 @@ func (s *TCPSocket) toItself() error {
 	}
 	if [2]byte(own[2:]) == [2]byte(s.sa[2:]) && string(ownAddr) == string(addr) {
 		return os.NewSyscallError("connect", unix.ECONNREFUSED)
+	}
+	return nil
+}
+
+// Accept takes a client from the listening socket listener, which does not block,
+// without Nagle's algorithm. EAGAIN is returned as it is.
+func Accept(listener int) (fd int, client netip.AddrPort, err error) {
+	var sa [unix.SizeofSockaddrInet6]byte
+	for {
+		size := uint32(len(sa))
+		r, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)),
+			unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0, 0)
+		switch errno {
+		case 0:
+		case unix.EINTR, unix.ECONNABORTED: // that client has gone
+			continue
+		case unix.EAGAIN:
+			return -1, netip.AddrPort{}, errno
+		default:
+			return -1, netip.AddrPort{}, os.NewSyscallError("accept4", errno)
+		}
+		noDelay(r)
+		addr := netip.AddrFrom4([4]byte(sa[4:]))
+		if binary.NativeEndian.Uint16(sa[:]) == unix.AF_INET6 {
+			addr = netip.AddrFrom16([16]byte(sa[8:])).Unmap()
+		}
+		return int(r), netip.AddrPortFrom(addr, binary.BigEndian.Uint16(sa[2:])), nil //nolint:gosec // a descriptor
+	}
+}
+
+// noDelay ends Nagle's algorithm.
+func noDelay(fd uintptr) {
+	on := int32(1)
+	_, _, _ = unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, uintptr(unsafe.Pointer(&on)), unsafe.Sizeof(on), 0)
+}
+
+// Close closes fd, a socket that does not linger.
+func Close(fd int) error {
+	_, _, errno := unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("close", errno)
 	}
 	return nil
 }

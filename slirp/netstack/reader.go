@@ -1,0 +1,84 @@
+package netstack
+
+import (
+	"fmt"
+	"io"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+
+	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/slirp/internal/loop"
+)
+
+// maxFrames is how many frames one turn of a reader takes.
+const maxFrames = 64
+
+// reader takes frames from one queue of the TAP, in the loop.
+type reader struct {
+	link    *link
+	fd      int
+	id      loop.ID
+	stopped bool
+
+	vnet [sys.VnetHeaderLen]byte
+	head []byte
+	big  *buffer.View
+	bufs [][]byte
+}
+
+func newReader(l *link, fd int) *reader {
+	r := &reader{link: l, fd: fd, head: make([]byte, headLen)}
+	r.renew()
+	return r
+}
+
+// renew makes a new buffer in place of the one that the stack has kept.
+func (r *reader) renew() {
+	r.big = newBig()
+	r.bufs = [][]byte{r.vnet[:], r.head, r.big.AsSlice()}
+}
+
+func newBig() *buffer.View {
+	v := buffer.NewView(buffer.MaxChunkSize)
+	v.Grow(buffer.MaxChunkSize)
+	return v
+}
+
+// Ready handles frames. What is left is told again.
+func (r *reader) Ready(sys.PollEvents) {
+	if r.stopped {
+		return
+	}
+	err := r.frames()
+	r.link.recv.flush()
+	if err != nil && !sys.WouldBlock(err) {
+		_ = r.stop()
+		r.link.broken(fmt.Errorf("tap: %w", err))
+	}
+}
+
+func (r *reader) frames() error {
+	for range maxFrames {
+		n, err := sys.Readv(r.fd, r.bufs)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		if r.link.frame(r.head, r.big, n-sys.VnetHeaderLen) {
+			r.renew()
+		}
+	}
+	return nil
+}
+
+// stop ends reading. It is called in the loop.
+func (r *reader) stop() error {
+	if r.stopped {
+		return nil
+	}
+	r.stopped = true
+	r.big.Release()
+	return r.link.loop.Remove(r.id, r.fd)
+}
