@@ -81,15 +81,15 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 	}
 	defer joined.close()
 	undo.Push("leave the networks", o.Nets.Close)
+	mounted := e.startRootFS(c)
 	view, plugged, err := e.enterNetworks(ctx, c, o)
-	if err != nil {
+	root, rerr := mounted()
+	if rerr == nil {
+		undo.Push("give the root file system back", root.Close)
+	}
+	if err := errors.Join(err, rerr); err != nil {
 		return nil, err
 	}
-	root, err := e.rootFS(c)
-	if err != nil {
-		return nil, err
-	}
-	undo.Push("give the root file system back", root.Close)
 	dir, err := bundle(c)
 	if err != nil {
 		return nil, err
@@ -166,6 +166,25 @@ func tryLog(c *state.Container) error {
 // scratchDir is where the files are that a container of run --rm writes, if the store
 // knows nothing of them.
 func scratchDir(c *state.Container) string { return filepath.Join(c.Dir(), "root") }
+
+// startRootFS begins what rootFS does, while addresses are found. What it returns
+// waits for that.
+func (e *Engine) startRootFS(c *state.Container) (wait func() (*store.RootFS, error)) {
+	if len(c.Spec.Networks) == 0 {
+		return func() (*store.RootFS, error) { return e.rootFS(c) } // there is nothing to do meanwhile
+	}
+	var root *store.RootFS
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		root, err = e.rootFS(c)
+	}()
+	return func() (*store.RootFS, error) {
+		<-done
+		return root, err
+	}
+}
 
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 	if e.scratch(c) {

@@ -113,6 +113,20 @@ func Of(s state.Store) Log { return Log{filepath.Join(s.Dir, "events")} }
 // Tell appends that action happened to c. That it cannot is nobody's failure: the
 // log is for those who look.
 func Tell(c *state.Container, action string, change ...func(*Event)) {
+	_ = Of(c.Store()).Append(of(c, action, change...))
+}
+
+// TellEnd appends, at once, that c ended with a code, that what it had is given back,
+// and that it is removed where it is not to stay.
+func TellEnd(c *state.Container, code int) {
+	end := []Event{of(c, Died, ExitCode(code)), of(c, Cleanup)}
+	if c.Spec.Remove {
+		end = append(end, of(c, Remove))
+	}
+	_ = Of(c.Store()).Append(end...)
+}
+
+func of(c *state.Container, action string, change ...func(*Event)) Event {
 	e := Event{
 		Time: time.Now(), Type: Container, Action: action, ID: c.ID, Name: c.Name, Image: c.ImageName,
 		Attributes: map[string]string{},
@@ -123,7 +137,7 @@ func Tell(c *state.Container, action string, change ...func(*Event)) {
 	for _, f := range change {
 		f(&e)
 	}
-	_ = Of(c.Store()).Append(e)
+	return e
 }
 
 // TellPod appends that action happened to p, as Tell does.
@@ -159,18 +173,22 @@ func Attribute(key, value string) func(*Event) {
 	return func(e *Event) { e.Attributes[key] = value }
 }
 
-// Append writes e.
-func (l Log) Append(e Event) error {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode event: %w", err)
+// Append writes events, with none of others' in between.
+func (l Log) Append(all ...Event) error {
+	var lines []byte
+	for _, e := range all {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encode event: %w", err)
+		}
+		lines = append(append(lines, line...), '\n')
 	}
 	f, err := l.current()
 	if err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}
 	defer f.Close()
-	if _, err := f.Write(append(line, '\n')); err != nil {
+	if _, err := f.Write(lines); err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}
 	if fi, err := f.Stat(); err == nil && fi.Size() > maxSize {

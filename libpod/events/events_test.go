@@ -1,11 +1,14 @@
 package events
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -292,5 +295,41 @@ func TestStoppedWriters(t *testing.T) {
 	}
 	if all := read(t, l, Query{Keep: func(e Event) bool { return e.Name == "last" }}); len(all) != 1 {
 		t.Errorf("got %v", all)
+	}
+}
+
+// What is appended at once stays together, whoever else writes.
+func TestAppendSeveral(t *testing.T) {
+	l := Log{Dir: t.TempDir()}
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for range 50 {
+				if err := l.Append(Event{Name: strconv.Itoa(w), Action: Died}, Event{Name: strconv.Itoa(w), Action: Cleanup}, Event{Name: strconv.Itoa(w), Action: Remove}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	data, err := os.ReadFile(filepath.Join(l.Dir, logFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []Event
+	for line := range bytes.Lines(data) {
+		var e Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	if len(all) != 4*50*3 {
+		t.Fatalf("%d events", len(all))
+	}
+	for three := range slices.Chunk(all, 3) {
+		if three[0].Action != Died || three[1].Action != Cleanup || three[2].Action != Remove || three[0].Name != three[1].Name || three[1].Name != three[2].Name {
+			t.Fatalf("not together: %v", three)
+		}
 	}
 }

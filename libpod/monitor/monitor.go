@@ -150,11 +150,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	_ = m.Container.Reload() // it may have another restart policy by now
 	restart = (sick || again(m.Container, run)) && !m.term.told.Load()
 	run.Again = restart
-	events.Tell(m.Container, events.Died, events.ExitCode(exit.Code))
-	events.Tell(m.Container, events.Cleanup)
-	if m.Container.Spec.Remove {
-		events.Tell(m.Container, events.Remove)
-	}
+	events.TellEnd(m.Container, exit.Code)
 	exit = m.finish(run, restart, exit)
 	if !restart {
 		m.leavePod()
