@@ -15,10 +15,15 @@ var errUnread = &ExitError{Code: 128 + int(syscall.SIGPIPE)}
 // not wait for the next line to find that out.
 func (f *Factory) WhileRead(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
 	go func() {
-		if sys.AwaitUnread(f.Out) == nil {
+		defer close(done)
+		if sys.AwaitUnread(ctx, f.Out) == nil {
 			cancel(errUnread)
 		}
 	}()
-	return ctx, func() { cancel(nil) }
+	return ctx, func() {
+		cancel(nil)
+		<-done // who reads learns of the end when standard output is closed
+	}
 }
