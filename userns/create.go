@@ -32,6 +32,9 @@ func (s *starter) create(g *gate) (*Process, error) {
 	p, err := s.run(g, func(f *sys.NSFork) {
 		f.CloneFlags = sys.NewUser | sys.NewMount
 		f.Ambient = true
+		// The maps are written by way of /proc/PID, which is root's for a moment more
+		// when a child that shares memory has executed its program.
+		f.Share = false
 	}, write)
 	if err != nil {
 		return nil, s.explain(err)

@@ -72,7 +72,8 @@ type NSFork struct {
 	// Share lends the child this process's memory until execve instead of a copy
 	// (CLONE_VM and CLONE_VFORK): no page of this process is copied or faults on its
 	// next write. Meanwhile this process can't be traced either, nor /proc/PID/ns be
-	// opened, but by who has power over the user namespace of its execve. Share has
+	// opened, but by who has power over the user namespace of its execve; and for a moment
+	// more neither can the child, whose maps could not be written then. Share has
 	// no effect where the child's memory must be its own: with SmallPages, and where the
 	// kernel says so, of one that joins or unshares a time namespace or unshares a user
 	// namespace.
