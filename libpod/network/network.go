@@ -34,6 +34,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/events"
@@ -358,7 +359,20 @@ func (s Store) Remove(name string) error {
 		return fmt.Errorf("remove network: %w", err)
 	}
 	s.tell(events.Remove, was)
-	return errors.Join(s.removeStatic(name), os.RemoveAll(s.RunDir(name)), sys.SyncDir(s.Dir))
+	return errors.Join(s.removeStatic(name), removeRunDir(s.RunDir(name)), sys.SyncDir(s.Dir))
+}
+
+// removeRunDir removes a directory in which the network's process may write down, a
+// moment after the last member has left, that there is none.
+func removeRunDir(dir string) error {
+	const tries = 10 // it writes once
+	var err error
+	for range tries {
+		if err = os.RemoveAll(dir); !errors.Is(err, syscall.ENOTEMPTY) {
+			break
+		}
+	}
+	return err
 }
 
 // Users lists the containers that are in each network, running or not.
