@@ -13,6 +13,7 @@ import (
 func TestParse(t *testing.T) {
 	for in, want := range map[string]string{
 		"none":                            "none",
+		"None.":                           "none",
 		"Example.ORG.":                    "example.org",
 		"example.org:443":                 "example.org:443",
 		"*.example.org:8000-8010":         "*.example.org:8000-8010",

@@ -52,17 +52,17 @@ func Parse(texts []string) ([]Rule, error) {
 		return nil, nil
 	}
 	words := strings.Split(strings.Join(texts, ","), ",")
-	if slices.Contains(words, None) {
-		if len(words) > 1 {
-			return nil, fmt.Errorf("egress rules %q: %s goes with no other", strings.Join(words, ","), None)
-		}
-		return []Rule{}, nil
-	}
-	var rules []Rule
+	rules := []Rule{}
 	for _, w := range words {
 		r, err := parse(w)
 		if err != nil {
 			return nil, err
+		}
+		if r.String() == None { // "NONE" and "none." too: no host has this name
+			if len(words) > 1 {
+				return nil, fmt.Errorf("egress rules %q: %s goes with no other", strings.Join(words, ","), None)
+			}
+			break
 		}
 		if !slices.Contains(rules, r) {
 			rules = append(rules, r)
