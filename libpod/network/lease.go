@@ -69,12 +69,29 @@ func (s Store) Acquire(ctx context.Context, n spec.Network, use spec.NetworkUse,
 	err = s.changeLeases(ctx, n.Name, func(l *leases) error {
 		d := dealer{net: n, use: use, id: id, leases: l, static: static, watched: s.watched}
 		got, err = d.deal(mine)
+		if err == nil && len(l.Leases)%sweepEvery == 0 {
+			l.Leases = slices.DeleteFunc(l.Leases, s.gone)
+		}
 		return err
 	})
 	if err != nil {
 		return Lease{}, fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	return got, nil
+}
+
+// sweepEvery is how many leases are added to a file before those of containers that
+// are no more are dropped: every start reads and writes it whole.
+const sweepEvery = 16
+
+// gone reports whether nobody will ask for the lease again. A container that ended
+// has the same address when it is started again.
+func (s Store) gone(l Lease) bool {
+	if s.containers.Exists(l.Container) {
+		return false
+	}
+	watched, err := s.watched(l.Container)
+	return !watched && err == nil
 }
 
 // Release gives a container's lease back. What ended without it costs nothing but

@@ -124,6 +124,25 @@ func TestAddressesRest(t *testing.T) {
 	}
 }
 
+// The file does not grow with the containers that there have been, and who lives
+// stays in it.
+func TestGoneAreDropped(t *testing.T) {
+	s := newScene(t)
+	n := s.network(t, "n", "10.9.0.0/16")
+	kept := s.acquire(t, n, "kept")
+	for i := range 10 * sweepEvery {
+		id := fmt.Sprint("c", i)
+		s.acquire(t, n, id)
+		s.kill(id)
+	}
+	if l, err := s.readLeases("n"); err != nil || len(l.Leases) > sweepEvery {
+		t.Errorf("%d leases are on file, %v", len(l.Leases), err)
+	}
+	if again, ok, err := s.LeaseOf("n", "kept"); !ok || err != nil || again.IPv4 != kept.IPv4 {
+		t.Errorf("the living has %v, %v, %v", again, ok, err)
+	}
+}
+
 func TestAskedFor(t *testing.T) {
 	s := newScene(t)
 	n := s.network(t, "n", "10.9.0.0/29")
