@@ -130,6 +130,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	heeded()
 	sick := doctors.close()
 	m.endAll() // they may hold the streams
+	m.keep.depart()
 	hub.Drained()
 	lost := out.close()
 	exit := attach.Exit{Code: ExitCode(status)}
@@ -151,6 +152,7 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 	restart = (sick || again(m.Container, run)) && !m.term.told.Load()
 	run.Again = restart
 	events.TellEnd(m.Container, exit.Code)
+	m.keep.end() // before another process can start it
 	exit = m.finish(run, restart, exit)
 	if !restart {
 		m.leavePod()
@@ -162,7 +164,6 @@ func (m *Monitor) Serve(ctx context.Context) (run state.Run, restart bool) {
 // giveBack gives back what the container has of images and removes its control group,
 // with whatever is left in it. It tells whether the kernel ran out of memory for it.
 func (m *Monitor) giveBack() (oom bool, err error) {
-	m.keep.end()
 	m.prog.stop()
 	if m.Free != nil {
 		err = errors.Join(err, m.Free())

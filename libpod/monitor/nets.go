@@ -70,9 +70,10 @@ type keeper struct {
 	record func([]spec.Port) error // puts it on disk what is published; called with mu held
 	asking sync.Mutex              // one PortCall at a time
 
-	mu     sync.Mutex
-	nets   []*kept
-	ending bool
+	mu      sync.Mutex
+	nets    []*kept
+	ending  bool
+	leaving []*kept // once it ends
 }
 
 // kept is one membership, with a goroutine that reads from its connection.
@@ -215,20 +216,23 @@ func (k *keeper) dropPort(m *kept, e *member.Error) {
 	}
 }
 
-// end ends all memberships, and waits for the networks to have let go of ports and
-// addresses, so that who hears of the container's end finds them free.
-func (k *keeper) end() {
+// depart begins to end all memberships.
+func (k *keeper) depart() {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.ending = true
-	nets := k.nets
-	k.nets = nil
-	for _, m := range nets {
+	k.leaving, k.nets = append(k.leaving, k.nets...), nil
+	for _, m := range k.leaving {
 		m.depart()
 	}
-	k.mu.Unlock()
+}
+
+// end, after depart, waits for the networks to have let go of ports and addresses, so
+// that who hears of the container's end finds them free.
+func (k *keeper) end() {
 	timer := time.NewTimer(farewell)
 	defer timer.Stop()
-	for _, m := range nets {
+	for _, m := range k.leaving {
 		select {
 		case <-m.left:
 		case <-timer.C:
