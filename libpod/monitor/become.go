@@ -179,7 +179,7 @@ func serveBrief() error {
 	if err != nil {
 		return err
 	}
-	time.AfterFunc(settled, sys.DropProgramPages)
+	m.rest = newRest()
 	run, restart := m.Serve(context.Background()) //nolint:forbidigo // the process is this stage
 	if restart {
 		err = m.restart(run)
@@ -196,6 +196,25 @@ func serveBrief() error {
 func (b *brief) allowHugePages() {
 	if b.HugePages {
 		_ = kern.AllowHugePages()
+	}
+}
+
+// rest has the process shrink whenever it has done nothing for a while.
+type rest struct {
+	timer  *time.Timer
+	rester *sys.Rester
+}
+
+func newRest() *rest {
+	r := sys.NewRester()
+	return &rest{time.AfterFunc(settled, r.Now), r}
+}
+
+// soon has the while begin anew. Without a rest the process is an engine that has
+// somebody in front of it.
+func (r *rest) soon() {
+	if r != nil {
+		r.timer.Reset(settled)
 	}
 }
 

@@ -83,6 +83,7 @@ type server struct {
 	conns    int                    // being served
 	idle     *time.Timer
 	settle   *time.Timer
+	rester   *sys.Rester
 	frames   uint64      // from the guests, when it was last asked
 	hurried  atomic.Bool // there is work for more than one processor
 	notes    *time.Timer
@@ -108,7 +109,7 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	defer cancel()
 	s := &server{
 		dir: dir, listen: listen, ctx: ctx, members: map[string]*membership{}, guests: newGuests(),
-		inherits: make(chan struct{}), done: make(chan struct{}),
+		inherits: make(chan struct{}), done: make(chan struct{}), rester: sys.NewRester(),
 		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	s.notes = time.AfterFunc(grace, s.writeNote)
@@ -156,7 +157,7 @@ func (s *server) calm() {
 	if debug.ReadGCStats(&collected); collected.NumGC > 0 {
 		debug.FreeOSMemory()
 	}
-	sys.DropProgramPages()
+	s.rester.Now()
 }
 
 // acceptPause is how long a client waits while the process can open nothing.
@@ -347,6 +348,7 @@ func (s *server) finish() {
 
 // close ends what is left.
 func (s *server) close() error {
+	s.rester.End()
 	errs := []error{s.listen.Close()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
