@@ -136,8 +136,8 @@ func (s *server) hurry() {
 // what they say to each other first.
 func (s *server) calm() {
 	s.mu.Lock()
-	busy := false
-	if s.stack != nil {
+	busy, stack := false, s.stack
+	if stack != nil {
 		frames := s.stack.Stats().FramesIn
 		busy, s.frames = frames != s.frames, frames
 	}
@@ -147,6 +147,9 @@ func (s *server) calm() {
 	s.mu.Unlock()
 	if busy {
 		return
+	}
+	if stack != nil {
+		stack.Calm()
 	}
 	if s.hurried.Swap(false) {
 		runtime.GOMAXPROCS(1)

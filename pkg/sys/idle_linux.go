@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -80,6 +81,21 @@ func drop(program []addresses) {
 	for i := len(program) - 1; i >= 0; i-- {
 		_, _, _ = syscall.RawSyscall(unix.SYS_MADVISE, program[i].start, program[i].end-program[i].start, unix.MADV_DONTNEED)
 	}
+}
+
+// DropContents gives back the memory of p, but for pages that others have a part of:
+// what was there reads as 0 from then on, or is as it was (MADV_DONTNEED).
+func DropContents(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	page := uintptr(os.Getpagesize())
+	at := uintptr(unsafe.Pointer(&p[0]))
+	from, to := (at+page-1)&^(page-1), (at+uintptr(len(p)))&^(page-1)
+	if from < to {
+		_, _, _ = syscall.RawSyscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+	}
+	runtime.KeepAlive(p)
 }
 
 // KeepPagesSmall keeps the kernel from gathering the memory that this process has

@@ -76,6 +76,30 @@ func residentText(t *testing.T) int {
 	return total
 }
 
+// The pages that a buffer has for itself are dropped, and nothing beside them.
+func TestDropContents(t *testing.T) {
+	page := os.Getpagesize()
+	all := make([]byte, 8*page)
+	for i := range all {
+		all[i] = 1
+	}
+	DropContents(all[:0])
+	DropContents(all[page/2 : page/2+page/4])
+	DropContents(all[page/2 : 6*page-page/2])
+	zeros := 0
+	for i, b := range all {
+		if b == 0 {
+			zeros++
+		}
+		if b == 0 && (i < page/2 || i >= 6*page-page/2) {
+			t.Fatalf("byte %d is another's, and gone", i)
+		}
+	}
+	if zeros < 4*page || zeros%page != 0 {
+		t.Errorf("%d bytes are gone, want at least 4 pages", zeros)
+	}
+}
+
 // After a rest, what is mapped is what it takes to wait, and to look.
 func TestRester(t *testing.T) {
 	r := NewRester()

@@ -49,6 +49,16 @@ func (n *network) Stats() slirp.Stats {
 	}
 }
 
+// Calm forgets what was read last.
+func (n *network) Calm() {
+	_ = n.loop.Sync(func() error { // it is over: so is the memory
+		for _, r := range n.link.readers {
+			r.calm()
+		}
+		return nil
+	})
+}
+
 // noteShortage logs errors of opening that are the process's, not the other
 // side's: it has no descriptor or memory left.
 func (n *network) noteShortage(what string, err error) {
