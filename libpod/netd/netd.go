@@ -35,7 +35,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +83,8 @@ type server struct {
 	idle     *time.Timer
 	settle   *time.Timer
 	rester   *sys.Rester
-	frames   uint64      // from the guests, when it was last asked
+	frames   uint64 // from the guests, when it was last asked
+	garbage  garbage
 	hurried  atomic.Bool // there is work for more than one processor
 	notes    *time.Timer
 	log      *slog.Logger
@@ -132,34 +132,36 @@ func (s *server) hurry() {
 	s.settle.Reset(quiet)
 }
 
-// calm gives back the memory that only a start needs, once the guests are done with
-// what they say to each other first.
+// stir has the process become calm again, after a frame of a guest. It is called in
+// the stack's loop, for which others wait that hold mu.
+func (s *server) stir() {
+	s.settle.Reset(quiet)
+	s.garbage.wake()
+}
+
+// calm gives back the memory that only a start needs, or traffic, once the guests are
+// done with what they say.
 func (s *server) calm() {
 	s.mu.Lock()
-	busy, stack := false, s.stack
+	stack, frames := s.stack, s.frames
 	if stack != nil {
-		frames := s.stack.Stats().FramesIn
-		busy, s.frames = frames != s.frames, frames
+		frames = stack.Stats().FramesIn
 	}
-	if busy {
+	if frames != s.frames {
+		s.frames = frames
 		s.settle.Reset(quiet)
-	}
-	s.mu.Unlock()
-	if busy {
+		s.mu.Unlock()
 		return
 	}
+	s.mu.Unlock()
+	s.garbage.rest()
 	if stack != nil {
 		stack.Calm()
 	}
 	if s.hurried.Swap(false) {
 		runtime.GOMAXPROCS(1)
 	}
-	// The first collection costs more memory, for good, than the start leaves to be
-	// collected.
-	var collected debug.GCStats
-	if debug.ReadGCStats(&collected); collected.NumGC > 0 {
-		debug.FreeOSMemory()
-	}
+	s.garbage.sweep(frames)
 	s.rester.Now()
 }
 
@@ -185,6 +187,7 @@ func (s *server) begin(f *os.File) {
 	s.mu.Lock()
 	s.conns++
 	s.mu.Unlock()
+	s.garbage.wake()
 	go s.serve(sys.NewPacketConn(f))
 }
 

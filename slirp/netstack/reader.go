@@ -57,6 +57,7 @@ func (r *reader) Ready(sys.PollEvents) {
 	if r.stopped {
 		return
 	}
+	r.link.stir()
 	err := r.frames()
 	r.link.recv.flush()
 	if err != nil && !sys.WouldBlock(err) {

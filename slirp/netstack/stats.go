@@ -49,8 +49,11 @@ func (n *network) Stats() slirp.Stats {
 	}
 }
 
-// Calm forgets what was read last.
+// Calm forgets what was read last, and looks for flows to end for the last time if
+// there are none left.
 func (n *network) Calm() {
+	n.stirred.Store(false)
+	n.lookAround()
 	_ = n.loop.Sync(func() error { // it is over: so is the memory
 		for _, r := range n.link.readers {
 			r.calm()
