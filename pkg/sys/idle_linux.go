@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -61,12 +62,19 @@ func (r *Rester) End() {
 	}
 }
 
+// others is how long goroutines that look for work before they sleep may do so.
+const others = 5 * time.Millisecond
+
 func rest(due <-chan struct{}) {
 	var program []addresses
+	timer := time.NewTimer(0)
+	<-timer.C
 	for range due {
 		if program == nil {
 			program = programPages()
 		}
+		timer.Reset(others)
+		<-timer.C
 		// Who is woken by another goroutine goes on in that one's slice of time, and
 		// that began before the process slept. To be told that it is over, by a signal
 		// amidst the calls below, would bring back what describes the code, too.
