@@ -21,6 +21,7 @@ import (
 //	slice, map  0: nil; or 1 + length, elements
 //	pointer     as a slice of one
 //	time.Time   its own binary form, as a string
+//	array       its elements
 //	struct      its fields, all of them exported
 
 // pack appends v.
@@ -50,47 +51,52 @@ func pack(to []byte, v reflect.Value) ([]byte, error) {
 
 // packParts appends what v consists of.
 func packParts(to []byte, v reflect.Value) (_ []byte, err error) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for f, e := range v.Fields() {
+			if !f.IsExported() {
+				return nil, fmt.Errorf("%s.%s can't be handed over", v.Type(), f.Name)
+			}
+			if to, err = pack(to, e); err != nil {
+				return nil, err
+			}
+		}
+		return to, nil
+	case reflect.Array:
+		return packElements(to, v)
+	case reflect.Slice, reflect.Map, reflect.Pointer:
+	default:
+		return nil, fmt.Errorf("%s can't be handed over", v.Type())
+	}
+	if v.IsNil() {
+		return append(to, 0), nil
+	}
+	if v.Kind() == reflect.Pointer {
+		return pack(append(to, 2), v.Elem())
+	}
+	to = binary.AppendUvarint(to, uint64(v.Len())+1)
+	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
+		return append(to, v.Bytes()...), nil
+	}
+	return packElements(to, v)
+}
+
+// packElements appends what is in v.
+func packElements(to []byte, v reflect.Value) (_ []byte, err error) {
 	each := func(v reflect.Value) {
 		if err == nil {
 			to, err = pack(to, v)
 		}
 	}
-	switch v.Kind() {
-	case reflect.Slice, reflect.Map, reflect.Pointer:
-		if v.IsNil() {
-			return append(to, 0), nil
-		}
-	case reflect.Struct, reflect.Array:
-	default:
-		return nil, fmt.Errorf("%s can't be handed over", v.Type())
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		to = append(to, 2)
-		each(v.Elem())
-	case reflect.Map:
-		to = binary.AppendUvarint(to, uint64(v.Len())+1)
+	if v.Kind() == reflect.Map {
 		for k, e := range v.Seq2() {
 			each(k)
 			each(e)
 		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if !v.Type().Field(i).IsExported() {
-				return nil, fmt.Errorf("%s.%s can't be handed over", v.Type(), v.Type().Field(i).Name)
-			}
-			each(v.Field(i))
-		}
-	default:
-		if v.Kind() == reflect.Slice {
-			to = binary.AppendUvarint(to, uint64(v.Len())+1)
-		}
-		if v.Type().Elem().Kind() == reflect.Uint8 && v.Kind() == reflect.Slice {
-			return append(to, v.Bytes()...), nil
-		}
-		for i := range v.Len() {
-			each(v.Index(i))
-		}
+		return to, err
+	}
+	for i := range v.Len() {
+		each(v.Index(i))
 	}
 	return to, err
 }
@@ -139,7 +145,7 @@ func (u *unpacker) value(v reflect.Value) {
 	if u.err != nil {
 		return
 	}
-	if t, ok := v.Addr().Interface().(*time.Time); ok {
+	if t, ok := reflect.TypeAssert[*time.Time](v.Addr()); ok {
 		if err := t.UnmarshalBinary(u.bytes(u.uint())); err != nil && u.err == nil {
 			u.err = err
 		}
@@ -163,39 +169,39 @@ func (u *unpacker) value(v reflect.Value) {
 
 // parts reads what v consists of.
 func (u *unpacker) parts(v reflect.Value) {
-	n := 0
-	switch v.Kind() {
-	case reflect.Slice, reflect.Map, reflect.Pointer:
-		length := u.uint()
-		if length == 0 || u.err != nil {
-			return
+	if v.Kind() == reflect.Struct {
+		for _, e := range v.Fields() {
+			u.value(e)
 		}
-		// An element has a byte at least, but for an empty struct, which nobody sends.
-		if length-1 > uint64(len(u.rest)) {
-			u.err = errShort
-			return
-		}
-		n = int(length - 1) //nolint:gosec // bounded by what there is
+		return
 	}
-	switch v.Kind() {
-	case reflect.Pointer:
+	if v.Kind() == reflect.Array {
+		for i := range v.Len() {
+			u.value(v.Index(i))
+		}
+		return
+	}
+	length := u.uint()
+	if length == 0 || u.err != nil {
+		return
+	}
+	// An element has a byte at least, but for an empty struct, which nobody sends.
+	if length-1 > uint64(len(u.rest)) {
+		u.err = errShort
+		return
+	}
+	n := int(length - 1) //nolint:gosec // bounded by what there is
+	switch {
+	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		u.value(v.Elem())
-	case reflect.Map:
+	case v.Kind() == reflect.Map:
 		u.entries(v, n)
-	case reflect.Struct:
-		for i := range v.NumField() {
-			u.value(v.Field(i))
-		}
+	case v.Type().Elem().Kind() == reflect.Uint8:
+		v.SetBytes(append([]byte{}, u.bytes(length-1)...))
 	default:
-		if v.Kind() == reflect.Slice {
-			v.Set(reflect.MakeSlice(v.Type(), n, n))
-			if v.Type().Elem().Kind() == reflect.Uint8 {
-				copy(v.Bytes(), u.bytes(uint64(n))) //nolint:gosec // as above
-				return
-			}
-		}
-		for i := range v.Len() {
+		v.Set(reflect.MakeSlice(v.Type(), n, n))
+		for i := range n {
 			u.value(v.Index(i))
 		}
 	}

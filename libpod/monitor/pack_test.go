@@ -45,8 +45,8 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(t, v.Elem(), n)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(t, v.Field(i), n)
+		for _, e := range v.Fields() {
+			fill(t, e, n)
 		}
 	default:
 		t.Fatalf("%s is handed over", v.Type())

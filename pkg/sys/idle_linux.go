@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -86,8 +87,8 @@ func rest(due <-chan struct{}) {
 // drop calls the kernel by way of package syscall, which has its place in the file
 // next to the runtime's, and last for what holds the code.
 func drop(program []addresses) {
-	for i := len(program) - 1; i >= 0; i-- {
-		_, _, _ = syscall.RawSyscall(unix.SYS_MADVISE, program[i].start, program[i].end-program[i].start, unix.MADV_DONTNEED)
+	for _, a := range slices.Backward(program) {
+		_, _, _ = syscall.RawSyscall(unix.SYS_MADVISE, a.start, a.end-a.start, unix.MADV_DONTNEED)
 	}
 }
 
