@@ -41,6 +41,10 @@ type Config struct {
 	// bulk data, or many connections. Often, by many goroutines. nil: nobody cares.
 	Busy func() `json:"-"`
 
+	// Stir is called when an in-process backend gets the first frame of a guest, at all
+	// and after Network.Calm. It returns soon. nil: nobody cares.
+	Stir func() `json:"-"`
+
 	// Limits bound what guests can make the process use.
 	Limits Limits
 
@@ -141,6 +145,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Busy == nil {
 		c.Busy = func() {}
+	}
+	if c.Stir == nil {
+		c.Stir = func() {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -70,6 +70,10 @@ type Network interface {
 	// Stats returns the counters since the start.
 	Stats() Stats
 
+	// Calm gives back the memory that only traffic needs. It is to be called when there
+	// is none, and harms nothing when there is.
+	Calm()
+
 	// Done is closed when the network has ended, by Close or by itself; then Err
 	// says why. After Close it is nil.
 	Done() <-chan struct{}

@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/nook-containers/nook/libpod/attach"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cgroups"
@@ -32,6 +31,7 @@ const settled = 200 * time.Millisecond
 type brief struct {
 	Store                           state.Store
 	Dir                             string // of the container's record
+	Config                          state.Config
 	Run                             state.Run
 	Lock                            int
 	Terminal, Stdin, Stdout, Stderr int
@@ -60,7 +60,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		return err
 	}
 	b := brief{
-		Store: m.Container.Store(), Dir: m.Container.Dir(), Run: m.Run, Lock: lock, Pause: m.Pause, Resume: m.Resume,
+		Store: m.Container.Store(), Dir: m.Container.Dir(), Config: m.Container.Config, Run: m.Run, Lock: lock, Pause: m.Pause, Resume: m.Resume,
 		StopSignal: m.StopSignal, StopGrace: m.StopGrace,
 	}
 	for _, p := range []struct {
@@ -100,7 +100,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		}
 	}
 	b.HugePages = kern.HugePages()
-	data, err := json.Marshal(b)
+	data, err := pack(nil, reflect.ValueOf(b))
 	if err != nil {
 		return fmt.Errorf("brief the monitor: %w", err)
 	}
@@ -179,7 +179,7 @@ func serveBrief() error {
 	if err != nil {
 		return err
 	}
-	time.AfterFunc(settled, sys.DropProgramPages)
+	m.rest = newRest()
 	run, restart := m.Serve(context.Background()) //nolint:forbidigo // the process is this stage
 	if restart {
 		err = m.restart(run)
@@ -199,15 +199,38 @@ func (b *brief) allowHugePages() {
 	}
 }
 
-// readFD decodes a memory file and closes it.
+// rest has the process shrink whenever it has done nothing for a while.
+type rest struct {
+	timer  *time.Timer
+	rester *sys.Rester
+}
+
+func newRest() *rest {
+	r := sys.NewRester()
+	return &rest{time.AfterFunc(settled, r.Now), r}
+}
+
+// soon has the while begin anew. Without a rest the process is an engine that has
+// somebody in front of it.
+func (r *rest) soon() {
+	if r != nil {
+		r.timer.Reset(settled)
+	}
+}
+
+// readFD unpacks a memory file and closes it.
 func readFD(fd int, v any) error {
 	f := os.NewFile(uintptr(fd), "brief")
 	defer f.Close()
-	data, err := io.ReadAll(io.NewSectionReader(f, 0, attach.MaxPayload))
+	fi, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(data, v)
+	data := make([]byte, fi.Size())
+	if _, err := f.ReadAt(data, 0); err != nil {
+		return err
+	}
+	return unpack(data, v)
 }
 
 // monitor takes over the descriptors.
@@ -252,9 +275,7 @@ func (b *brief) monitor() (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Container, err = b.Store.Adopt(b.Dir, lock); err != nil {
-		return nil, err
-	}
+	m.Container = b.Store.Adopt(b.Dir, b.Config, lock)
 	m.Wait = sys.ChildOf(b.Run.PID).Wait
 	if p := b.NetProgram; p != nil {
 		m.NetProgram = &Program{sys.ChildOf(p.PID), p.Plan}

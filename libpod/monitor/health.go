@@ -169,7 +169,7 @@ func (d *doctor) still() bool {
 
 // told keeps a result.
 func (d *doctor) told(now health.Report, changed bool) { //nolint:revive // a fact
-	defer sys.DropProgramPages() // until the next check
+	defer d.m.rest.soon() // nothing is to be done until the next check
 	c := d.m.Container
 	_ = health.Write(c.RunDir(), now) // inspect shows the one before
 	if d.plan.LogTo != spec.HealthLogLocal && d.plan.LogTo != spec.HealthLogEvents {

@@ -88,6 +88,7 @@ type Monitor struct {
 	keep *keeper     // of Nets, while it serves
 	prog *reviver    // of NetProgram, while it serves
 	oom  *cgroups.OOMWatch
+	rest *rest // nil: not that of the stage
 }
 
 // Listen makes the socket of a container.
@@ -249,6 +250,7 @@ func (m *Monitor) accept(hub *attach.Hub, p *practice) {
 }
 
 func (m *Monitor) greet(hub *attach.Hub, doctors *practice, client *os.File) {
+	defer m.rest.soon()
 	conn := attach.New(client)
 	t, p, err := conn.Read()
 	var hello Hello
@@ -288,7 +290,8 @@ func (m *Monitor) greet(hub *attach.Hub, doctors *practice, client *os.File) {
 	if !hello.Quiet {
 		events.Tell(m.Container, events.Attach)
 	}
-	hub.Serve(conn, attach.Options{NoInput: hello.NoStdin, NoOutput: hello.Quiet})
+	session := hub.Serve(conn, attach.Options{NoInput: hello.NoStdin, NoOutput: hello.Quiet})
+	defer func() { <-session.Left() }()
 	if m.Terminal != nil && hello.Size != (attach.Size{}) {
 		// To a new client the screen is empty. Only a size that changes makes programs
 		// draw it again; a wrong one is no reason to refuse.

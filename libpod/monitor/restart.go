@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -89,6 +90,7 @@ func pause(last time.Duration, run state.Run) time.Duration {
 type Handover struct {
 	Store    state.Store
 	Dir      string
+	Config   state.Config
 	Lock     int
 	Restarts int             // how often it was started again, with this time
 	Pause    time.Duration   // that came before
@@ -99,7 +101,7 @@ type Handover struct {
 // returns without an error if the container was stopped meanwhile.
 func (m *Monitor) restart(run state.Run) error {
 	h := Handover{
-		Store: m.Container.Store(), Dir: m.Container.Dir(), Restarts: run.Restarts + 1, Pause: pause(m.Pause, run), Resume: m.Resume,
+		Store: m.Container.Store(), Dir: m.Container.Dir(), Config: m.Container.Config, Restarts: run.Restarts + 1, Pause: pause(m.Pause, run), Resume: m.Resume,
 	}
 	timer := time.NewTimer(h.Pause)
 	defer timer.Stop()
@@ -115,7 +117,7 @@ func (m *Monitor) restart(run state.Run) error {
 	if h.Lock, err = m.Container.PassOn(); err != nil {
 		return err
 	}
-	data, err := json.Marshal(h)
+	data, err := pack(nil, reflect.ValueOf(h))
 	if err != nil {
 		return err
 	}
@@ -157,6 +159,6 @@ func TakeOver(arg string) (*Handover, *state.Container, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := h.Store.Adopt(h.Dir, lock)
-	return &h, c, err
+	c := h.Store.Adopt(h.Dir, h.Config, lock)
+	return &h, c, c.Reload() // there was a pause
 }

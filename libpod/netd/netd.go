@@ -35,7 +35,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +82,9 @@ type server struct {
 	conns    int                    // being served
 	idle     *time.Timer
 	settle   *time.Timer
-	frames   uint64      // from the guests, when it was last asked
+	rester   *sys.Rester
+	frames   uint64 // from the guests, when it was last asked
+	garbage  garbage
 	hurried  atomic.Bool // there is work for more than one processor
 	notes    *time.Timer
 	log      *slog.Logger
@@ -108,7 +109,7 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	defer cancel()
 	s := &server{
 		dir: dir, listen: listen, ctx: ctx, members: map[string]*membership{}, guests: newGuests(),
-		inherits: make(chan struct{}), done: make(chan struct{}),
+		inherits: make(chan struct{}), done: make(chan struct{}), rester: sys.NewRester(),
 		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	s.notes = time.AfterFunc(grace, s.writeNote)
@@ -131,32 +132,37 @@ func (s *server) hurry() {
 	s.settle.Reset(quiet)
 }
 
-// calm gives back the memory that only a start needs, once the guests are done with
-// what they say to each other first.
+// stir has the process become calm again, after a frame of a guest. It is called in
+// the stack's loop, for which others wait that hold mu.
+func (s *server) stir() {
+	s.settle.Reset(quiet)
+	s.garbage.wake()
+}
+
+// calm gives back the memory that only a start needs, or traffic, once the guests are
+// done with what they say.
 func (s *server) calm() {
 	s.mu.Lock()
-	busy := false
-	if s.stack != nil {
-		frames := s.stack.Stats().FramesIn
-		busy, s.frames = frames != s.frames, frames
+	stack, frames := s.stack, s.frames
+	if stack != nil {
+		frames = stack.Stats().FramesIn
 	}
-	if busy {
+	if frames != s.frames {
+		s.frames = frames
 		s.settle.Reset(quiet)
+		s.mu.Unlock()
+		return
 	}
 	s.mu.Unlock()
-	if busy {
-		return
+	s.garbage.rest()
+	if stack != nil {
+		stack.Calm()
 	}
 	if s.hurried.Swap(false) {
 		runtime.GOMAXPROCS(1)
 	}
-	// The first collection costs more memory, for good, than the start leaves to be
-	// collected.
-	var collected debug.GCStats
-	if debug.ReadGCStats(&collected); collected.NumGC > 0 {
-		debug.FreeOSMemory()
-	}
-	sys.DropProgramPages()
+	s.garbage.sweep(frames)
+	s.rester.Now()
 }
 
 // acceptPause is how long a client waits while the process can open nothing.
@@ -181,6 +187,7 @@ func (s *server) begin(f *os.File) {
 	s.mu.Lock()
 	s.conns++
 	s.mu.Unlock()
+	s.garbage.wake()
 	go s.serve(sys.NewPacketConn(f))
 }
 
@@ -347,6 +354,7 @@ func (s *server) finish() {
 
 // close ends what is left.
 func (s *server) close() error {
+	s.rester.End()
 	errs := []error{s.listen.Close()}
 	s.mu.Lock()
 	defer s.mu.Unlock()

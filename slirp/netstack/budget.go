@@ -1,7 +1,6 @@
 package netstack
 
 import (
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -20,9 +19,6 @@ const (
 
 	// timeWaitFor is how long the end of a connection is remembered.
 	timeWaitFor = 100 * time.Millisecond
-
-	// idleFor is how long there has been no connection before memory goes back.
-	idleFor = 5 * time.Second
 )
 
 // budget divides the bytes that TCP buffers may hold among the connections. The
@@ -34,11 +30,9 @@ type budget struct {
 	stack *stack.Stack
 	total int
 
-	mu     sync.Mutex
-	limit  int
-	eps    map[tcpip.Endpoint]struct{}
-	idle   *time.Timer
-	closed bool
+	mu    sync.Mutex
+	limit int
+	eps   map[tcpip.Endpoint]struct{}
 }
 
 func newBudget(s *stack.Stack, total int) *budget {
@@ -63,10 +57,6 @@ func (b *budget) add(ep tcpip.Endpoint) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.eps[ep] = struct{}{}
-	if b.idle != nil {
-		b.idle.Stop()
-		b.idle = nil
-	}
 	if limit := shareOf(b.total, len(b.eps)); limit != b.limit {
 		b.setLimit(limit)
 		return
@@ -82,19 +72,6 @@ func (b *budget) remove(ep tcpip.Endpoint) {
 	delete(b.eps, ep)
 	if limit := shareOf(b.total, len(b.eps)); limit != b.limit {
 		b.setLimit(limit)
-	}
-	if len(b.eps) == 0 && !b.closed {
-		b.idle = time.AfterFunc(idleFor, b.giveBack)
-	}
-}
-
-// giveBack returns to the kernel what buffers took, when nobody needs them.
-func (b *budget) giveBack() {
-	b.mu.Lock()
-	idle := len(b.eps) == 0 && !b.closed
-	b.mu.Unlock()
-	if idle {
-		debug.FreeOSMemory()
 	}
 }
 
@@ -122,14 +99,5 @@ func shrink(ep tcpip.Endpoint, limit int) {
 	}
 	if o.GetSendBufferSize() > int64(limit) {
 		o.SetSendBufferSize(int64(limit), true)
-	}
-}
-
-func (b *budget) close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	if b.idle != nil {
-		b.idle.Stop()
 	}
 }

@@ -52,6 +52,7 @@ type link struct {
 	readers []*reader // of the loop
 	fragID  atomic.Uint32
 	broken  func(error) // the TAP has gone
+	stir    func()      // something happens
 	ack     heldAck
 
 	mu     sync.RWMutex // held shared while writing, exclusively to close

@@ -42,6 +42,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/log"
@@ -105,6 +106,9 @@ type network struct {
 	dns   *forward.Gate
 	ports ports
 
+	stirred atomic.Bool   // something has happened since Calm
+	look    chan struct{} // for sweep
+
 	closing sync.Once
 	done    chan struct{}
 	err     error // valid after done
@@ -155,7 +159,8 @@ func (Backend) Start(ctx context.Context, l slirp.Link, cfg slirp.Config) (_ sli
 func newNetwork(ctx context.Context, cfg slirp.Config, route *inet.Netlink) *network {
 	lim := cfg.Limits
 	n := &network{
-		cfg: cfg, route: route, rules: forward.NewRules(cfg, route.RouteTo),
+		look: make(chan struct{}, 1),
+		cfg:  cfg, route: route, rules: forward.NewRules(cfg, route.RouteTo),
 		dns: forward.NewGate(lim.DNSQueries, lim.Share(lim.DNSQueries)), slow: newThrottle(cfg.Log), done: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -164,7 +169,7 @@ func newNetwork(ctx context.Context, cfg slirp.Config, route *inet.Netlink) *net
 	n.ping.init(lim)
 	f := newFilter(cfg)
 	neigh := newNeighbours(lim.Neighbours)
-	n.link = &link{mtu: cfg.MTU, filter: f, neigh: neigh, recv: n, stats: &n.stats, broken: func(err error) { go n.shut(err) }}
+	n.link = &link{mtu: cfg.MTU, filter: f, neigh: neigh, recv: n, stats: &n.stats, broken: func(err error) { go n.shut(err) }, stir: n.stir}
 	neigh.ask, neigh.send = n.link.solicit, n.link.sendWaited
 	neigh.fail = func(a netip.Addr, lost int) {
 		n.stats.limited.Add(uint64(lost)) //nolint:gosec // a count
@@ -305,7 +310,6 @@ func (n *network) shut(err error) {
 		n.work.Wait()
 		n.stack.Wait()
 		linkErr = errors.Join(linkErr, n.loop.Close(), n.link.shut())
-		n.buf.close()
 		if err == nil {
 			err = errors.Join(linkErr, n.route.Close())
 		}

@@ -75,7 +75,8 @@ func (p *pingFlows) endLocked(f *pingFlow) {
 	p.gate.Leave(f.key.guest)
 }
 
-func (p *pingFlows) expire(now time.Time) {
+// expire closes the series that were quiet for long, and tells how many are left.
+func (p *pingFlows) expire(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range p.flows {
@@ -83,6 +84,7 @@ func (p *pingFlows) expire(now time.Time) {
 			p.endLocked(f)
 		}
 	}
+	return len(p.flows)
 }
 
 // echo handles a whole echo request for another host.

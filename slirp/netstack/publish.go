@@ -312,6 +312,7 @@ func (n *network) insertClient(f *udpFlow, from, to netip.AddrPort, port uint16)
 		if p := port + try; p != 0 {
 			f.key = udpKey{guest: to, remote: netip.AddrPortFrom(from.Addr(), p)}
 			if n.udp.insert(f) {
+				n.stir() // the guest may never answer
 				return true
 			}
 		}

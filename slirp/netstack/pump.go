@@ -81,6 +81,7 @@ func (n *network) pump(p *pump) {
 	p.writable = true
 	p.ep.SocketOptions().SetDelayOption(false)
 	n.stats.tcp.enter()
+	n.stir()
 	n.buf.add(p.ep)
 	p.entry.Init(p, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	p.wq.EventRegister(&p.entry)
@@ -388,8 +389,9 @@ func (t *tcpFlows) abandon(owner *published) {
 	}
 }
 
-// expire resets the flows whose guest does not take the end.
-func (t *tcpFlows) expire(now time.Time) {
+// expire resets the flows whose guest does not take the end, and tells how many
+// there are.
+func (t *tcpFlows) expire(now time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for p := range t.pumps {
@@ -397,6 +399,7 @@ func (t *tcpFlows) expire(now time.Time) {
 			p.abort()
 		}
 	}
+	return len(t.pumps)
 }
 
 // peeked collects slices of an endpoint's queue.

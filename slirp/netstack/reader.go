@@ -38,6 +38,14 @@ func (r *reader) renew() {
 	r.bufs = [][]byte{r.vnet[:], r.head, r.big.AsSlice()}
 }
 
+// calm gives back the memory of the buffer, which is of no use between two frames. It
+// is called in the loop.
+func (r *reader) calm() {
+	if !r.stopped {
+		sys.DropContents(r.big.AsSlice())
+	}
+}
+
 func newBig() *buffer.View {
 	v := buffer.NewView(buffer.MaxChunkSize)
 	v.Grow(buffer.MaxChunkSize)
@@ -49,6 +57,7 @@ func (r *reader) Ready(sys.PollEvents) {
 	if r.stopped {
 		return
 	}
+	r.link.stir()
 	err := r.frames()
 	r.link.recv.flush()
 	if err != nil && !sys.WouldBlock(err) {

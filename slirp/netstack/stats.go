@@ -49,6 +49,19 @@ func (n *network) Stats() slirp.Stats {
 	}
 }
 
+// Calm forgets what was read last, and looks for flows to end for the last time if
+// there are none left.
+func (n *network) Calm() {
+	n.stirred.Store(false)
+	n.lookAround()
+	_ = n.loop.Sync(func() error { // it is over: so is the memory
+		for _, r := range n.link.readers {
+			r.calm()
+		}
+		return nil
+	})
+}
+
 // noteShortage logs errors of opening that are the process's, not the other
 // side's: it has no descriptor or memory left.
 func (n *network) noteShortage(what string, err error) {

@@ -104,8 +104,9 @@ func (u *udpFlows) endLocked(f *udpFlow) {
 }
 
 // expire closes the flows that were quiet for long. One that saw at most one
-// datagram back is a question and its answer, and gets a sixth of the time.
-func (u *udpFlows) expire(now time.Time, idle time.Duration) {
+// datagram back is a question and its answer, and gets a sixth of the time. It tells
+// how many are left.
+func (u *udpFlows) expire(now time.Time, idle time.Duration) int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, f := range u.flows {
@@ -117,6 +118,7 @@ func (u *udpFlows) expire(now time.Time, idle time.Duration) {
 			u.endLocked(f)
 		}
 	}
+	return len(u.flows)
 }
 
 // datagram sends what a guest sent. It runs in the reader of the TAP and does not
@@ -317,19 +319,42 @@ func (n *network) toGuest(buf []byte, key udpKey) {
 	n.link.sendIP(udpPacket(buf, key.remote, key.guest, n.cfg.MTU), key.guest.Addr())
 }
 
-// sweep ends flows that were idle, until the network ends.
+// stir tells that something has happened. It is called often.
+func (n *network) stir() {
+	if n.stirred.Load() || n.stirred.Swap(true) {
+		return
+	}
+	n.lookAround()
+	n.cfg.Stir()
+}
+
+// lookAround has sweep look at once, and decide how to go on.
+func (n *network) lookAround() {
+	select {
+	case n.look <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// sweep ends flows that were idle, until the network ends. While there are none, and
+// nothing happens, it sleeps.
 func (n *network) sweep() {
-	every := min(n.cfg.Limits.UDPIdle/12, 10*time.Second)
-	t := time.NewTicker(max(every, 10*time.Millisecond))
+	every := max(min(n.cfg.Limits.UDPIdle/12, 10*time.Second), 10*time.Millisecond)
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		select {
-		case now := <-t.C:
-			n.udp.expire(now, n.cfg.Limits.UDPIdle)
-			n.ping.expire(now)
-			n.tcp.expire(now)
+		case <-t.C:
+		case <-n.look:
 		case <-n.ctx.Done():
 			return
+		}
+		now := time.Now()
+		left := n.udp.expire(now, n.cfg.Limits.UDPIdle) + n.ping.expire(now) + n.tcp.expire(now)
+		if left > 0 || n.stirred.Load() {
+			t.Reset(every)
+		} else {
+			t.Stop()
 		}
 	}
 }

@@ -222,3 +222,6 @@ func (n *network) Ports() []slirp.Port { return n.ports }
 
 // Stats has nothing to show.
 func (n *network) Stats() slirp.Stats { return slirp.Stats{} }
+
+// Calm does nothing: the program's memory is its own.
+func (n *network) Calm() {}
