@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"pkg/units":     {},
 	"pkg/sys":       {"pkg/sys"},
 	"pkg/statefile": {"pkg/sys"},
+	"pkg/pack":      {"pkg/pack"},
 	"pkg/term":      {"pkg/sys"},
 	"pkg/config":    {"pkg/config", "pkg/doctor", "pkg/sys", "pkg/problem"},
 
@@ -33,7 +34,7 @@ var layers = map[string][]string{
 	"pkg/logs":          {"pkg/sys", "pkg/problem", "pkg/logs"},
 	"pkg/registry":      {"pkg/problem", "pkg/config", "pkg/registry"},
 	"pkg/store":         {"pkg/archive", "pkg/doctor", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/store"},
-	"pkg/oci":           {"pkg/oci", "pkg/cgroups", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
+	"pkg/oci":           {"pkg/oci", "pkg/cgroups", "pkg/pack", "pkg/sys", "pkg/problem", "pkg/cleanup", "pkg/statefile"},
 	"pkg/oci/plan":      {},
 	"pkg/oci/seed":      {"pkg/oci/plan", "pkg/sys"},
 	"pkg/oci/caps":      {},
@@ -65,7 +66,7 @@ var layers = map[string][]string{
 	"libpod/netd/member":     {"pkg/sys", "libpod/spec"},
 	"libpod/netprog/carrier": {"pkg/sys"},
 	"libpod/netprog":         {"pkg/hostnet", "pkg/problem", "pkg/sys", "libpod/netd/member", "libpod/netprog/carrier", "libpod/network", "libpod/spec", "libpod/syntax"},
-	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "libpod/attach", "libpod/events", "libpod/health", "libpod/netd/member", "libpod/netprog/carrier", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
+	"libpod/monitor":         {"pkg/sys", "pkg/logs", "pkg/cgroups", "pkg/pack", "libpod/attach", "libpod/events", "libpod/health", "libpod/netd/member", "libpod/netprog/carrier", "libpod/pod", "libpod/spec", "libpod/state", "libpod/volume"},
 	"libpod/container":       {"pkg/", "userns", "libpod/spec", "libpod/state", "libpod/ocispec", "libpod/image", "libpod/attach", "libpod/events", "libpod/health", "libpod/monitor", "libpod/netd/member", "libpod/netprog", "libpod/network", "libpod/pod", "libpod/volume", "libpod/secret", "libpod/syntax"},
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 

@@ -52,16 +52,16 @@ type PullOptions struct {
 
 	// Progress is told what happens, in lines; on a terminal with bars. Nil, or
 	// Quiet: nobody is.
-	Progress io.Writer `json:"-"`
+	Progress io.Writer `json:"-" pack:"-"`
 	Quiet    bool
 
 	// Pulled hears of every image that was pulled, with the name that it has got.
-	Pulled func(id, name string) `json:"-"`
+	Pulled func(id, name string) `json:"-" pack:"-"`
 
 	// Helper runs credential helpers. Nil: in this process's namespaces.
-	Helper registry.HelperFunc `json:"-"`
+	Helper registry.HelperFunc `json:"-" pack:"-"`
 	// Clock is replaced by tests.
-	Clock registry.Clock `json:"-"`
+	Clock registry.Clock `json:"-" pack:"-"`
 }
 
 // Ensure returns the image that name means, pulling it as o.Policy says. name is

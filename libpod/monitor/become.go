@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cgroups"
+	"github.com/nook-containers/nook/pkg/pack"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -100,7 +100,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		}
 	}
 	b.HugePages = kern.HugePages()
-	data, err := pack(nil, reflect.ValueOf(b))
+	data, err := pack.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("brief the monitor: %w", err)
 	}
@@ -230,7 +230,7 @@ func readFD(fd int, v any) error {
 	if _, err := f.ReadAt(data, 0); err != nil {
 		return err
 	}
-	return unpack(data, v)
+	return pack.Unmarshal(data, v)
 }
 
 // monitor takes over the descriptors.

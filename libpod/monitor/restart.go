@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/pack"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -117,7 +117,7 @@ func (m *Monitor) restart(run state.Run) error {
 	if h.Lock, err = m.Container.PassOn(); err != nil {
 		return err
 	}
-	data, err := pack(nil, reflect.ValueOf(h))
+	data, err := pack.Marshal(h)
 	if err != nil {
 		return err
 	}

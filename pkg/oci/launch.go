@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/nook-containers/nook/pkg/oci/plan"
 	"github.com/nook-containers/nook/pkg/oci/seccomp"
 	"github.com/nook-containers/nook/pkg/oci/seed"
+	"github.com/nook-containers/nook/pkg/pack"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
@@ -217,7 +217,7 @@ func (l *launch) brief() error {
 	if err := l.filter(p); err != nil {
 		return err
 	}
-	data, err := json.Marshal(p)
+	data, err := pack.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("encode plan: %w", err)
 	}

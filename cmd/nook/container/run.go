@@ -148,8 +148,8 @@ type call struct {
 	Sockets config.Sockets    `json:"sockets,omitzero"` // that a service manager opened for the container
 
 	// Inside only.
-	groups *container.FoundGroups
-	seed   *seed.Seed // of the container, where it was begun early
+	groups *container.FoundGroups `pack:"-"`
+	seed   *seed.Seed             `pack:"-"` // of the container, where it was begun early
 }
 
 // startCall starts a container that exists.
@@ -158,5 +158,5 @@ type startCall struct {
 	Init bool        `json:"init,omitempty"` // all but the command
 	Size attach.Size `json:"size,omitzero"`
 
-	named bool // on the command line: descriptors that were handed down are for it
+	named bool `pack:"-"` // on the command line: descriptors that were handed down are for it
 }

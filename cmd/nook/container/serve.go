@@ -18,6 +18,7 @@ import (
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci/seed"
+	"github.com/nook-containers/nook/pkg/pack"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -30,7 +31,7 @@ func Serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside) error {
 		return fmt.Errorf("read the request: frame type %d: %w", t, err)
 	}
 	var c call
-	if err := json.Unmarshal(payload, &c); err != nil {
+	if err := pack.Unmarshal(payload, &c); err != nil {
 		return fmt.Errorf("read the request: %w", err)
 	}
 	f.Globals, c.groups = c.Globals, groups

@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/pkg/config"
+	"github.com/nook-containers/nook/pkg/pack"
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/term"
@@ -181,7 +181,7 @@ func background(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.Fil
 // ask starts the inner half, with the descriptors extra, and tells it c.
 func (c *call) ask(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*launch.Engine, *attach.Conn, error) {
 	c.Globals = f.Globals
-	request, err := json.Marshal(c) // while it is being started
+	request, err := pack.Marshal(c) // while it is being started
 	if err != nil {
 		return nil, nil, err
 	}

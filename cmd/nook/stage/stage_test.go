@@ -21,7 +21,7 @@ func TestImports(t *testing.T) {
 	want := []string{
 		module + "libpod/attach", module + "libpod/events", module + "libpod/health", module + "libpod/monitor", module + "libpod/netd/member", module + "libpod/netprog/carrier", module + "libpod/pod", module + "libpod/spec", module + "libpod/state",
 		module + "libpod/volume", module + "pkg/filetree",
-		module + "pkg/cgroups", module + "pkg/logs", module + "pkg/problem", module + "pkg/statefile", module + "pkg/sys",
+		module + "pkg/cgroups", module + "pkg/logs", module + "pkg/pack", module + "pkg/problem", module + "pkg/statefile", module + "pkg/sys",
 		module + "cmd/nook/stage", module + "pkg/oci/hooks", module + "pkg/oci/plan", module + "pkg/oci/stage",
 		module + "pkg/sys/kern", "golang.org/x/sys/unix",
 		module + "pkg/doctor", module + "pkg/problem/remedy", module + "pkg/units", // of cgroups; nothing in them is initialised

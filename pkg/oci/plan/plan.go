@@ -1,5 +1,5 @@
 // Package plan is what a runtime tells the init stage of a container: the OCI
-// spec reduced to steps and numbers, as JSON.
+// spec reduced to steps and numbers.
 //
 // Theory of operation: the parent does what can be computed (validation,
 // option tables, seccomp compilation) while init starts, writes one Plan into a
@@ -20,7 +20,7 @@ const (
 // untrusted and read into memory (CVE-2024-9676, CVE-2026-47262).
 const MaxAccounts = 16 << 20
 
-// MaxSize bounds a Plan's JSON and MaxMessage one message, in bytes. execve
+// MaxSize bounds a packed Plan and MaxMessage one message, in bytes. execve
 // itself takes no more than 2 MiB of arguments and environment on an 8 MiB stack.
 const (
 	MaxSize    = 16 << 20
@@ -40,20 +40,14 @@ const (
 // command's standard streams.
 const NoFD = -1
 
-// Sample is a Plan with one of everything. To decode it once makes the decoder
-// ready for the real one, of which it would take the better part of the time.
-const Sample = `{"Join":[{}],"FS":{"Mounts":[{"Attr":{},"RecAttr":{}}],"Devices":[{}],"Masked":[""]},
-	"Sysctl":[{}],"Rlimits":[{}],"Label":{},"Process":{"Args":[""],"Groups":[0],"Caps":{}},
-	"Hooks":{},"Seccomp":"AA==","State":{"annotations":{"":""}}}`
-
 // Plan is everything init does between clone and execve.
 type Plan struct {
 	// Bundle is the absolute path of the bundle, for the state that hooks get.
 	Bundle string
 	// NewUser tells that the user namespace is new: init becomes its root.
-	NewUser bool `json:",omitempty"`
+	NewUser bool
 	// KillWithParent makes the death of the parent's thread kill init.
-	KillWithParent bool `json:",omitempty"`
+	KillWithParent bool
 	// TimerSlack is the command's, in nanoseconds: prctl(2), PR_SET_TIMERSLACK.
 	TimerSlack uint64
 	// Gate is a listening socket on which init, once ready, accepts the
@@ -65,28 +59,28 @@ type Plan struct {
 	// container's can't be trusted, or NoFD.
 	SelfProc int
 	// Join are namespaces to enter, in this order.
-	Join []Join `json:",omitempty"`
+	Join []Join
 	// Unshare are CLONE_NEW* flags of namespaces to make after those.
-	Unshare uintptr `json:",omitempty"`
+	Unshare uintptr
 	// TimeOffsets are lines of /proc/self/timens_offsets.
-	TimeOffsets string `json:",omitempty"`
+	TimeOffsets string
 	// FS is the file system to build; nil leaves root and mounts as they are.
-	FS *FS `json:",omitempty"`
+	FS *FS
 	// OwnPID tells that the pid namespace is new, OwnNet the network's.
-	OwnPID, OwnNet bool `json:",omitempty"`
+	OwnPID, OwnNet bool
 
-	Hostname, Domainname string     `json:",omitempty"`
-	Sysctl               []Sysctl   `json:",omitempty"`
-	OOMScoreAdj          string     `json:",omitempty"`
-	Rlimits              []Rlimit   `json:",omitempty"`
-	Scheduler            *Scheduler `json:",omitempty"`
-	IOPriority           *int       `json:",omitempty"`
-	Personality          *uint32    `json:",omitempty"`
-	Label                *Label     `json:",omitempty"`
+	Hostname, Domainname string
+	Sysctl               []Sysctl
+	OOMScoreAdj          string
+	Rlimits              []Rlimit
+	Scheduler            *Scheduler
+	IOPriority           *int
+	Personality          *uint32
+	Label                *Label
 	Process              Process
 	Hooks                Hooks
-	Seccomp              []byte `json:",omitempty"` // struct sock_filter, native byte order
-	SeccompFlags         uint   `json:",omitempty"`
+	Seccomp              []byte // struct sock_filter, native byte order
+	SeccompFlags         uint
 	// State is the JSON object that hooks get, with Pid and Status to be filled
 	// in by init.
 	State State
@@ -168,17 +162,17 @@ type Process struct {
 	Args, Env  []string
 	Cwd        string
 	UID, GID   uint32
-	Groups     []uint32 `json:",omitempty"`
-	KeepGroups bool     `json:",omitempty"` // leave the caller's supplementary groups
+	Groups     []uint32
+	KeepGroups bool // leave the caller's supplementary groups
 	Umask      uint32
 	Caps       Caps
-	NoNewPrivs bool   `json:",omitempty"`
-	Terminal   bool   `json:",omitempty"`
+	NoNewPrivs bool
+	Terminal   bool
 	Rows, Cols uint16 // of the terminal
-	Reaper     bool   `json:",omitempty"`
-	SelfFD     int    // this program, to run the reaper from; or NoFD
-	Extra      int    // how many descriptors go to the command as 3..
-	ExtraFD    int    // the first of them
+	Reaper     bool
+	SelfFD     int // this program, to run the reaper from; or NoFD
+	Extra      int // how many descriptors go to the command as 3..
+	ExtraFD    int // the first of them
 }
 
 // Caps are masks; bit N is capability N.
@@ -186,9 +180,9 @@ type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
 
 // Hooks are those that init itself runs, or waits for.
 type Hooks struct {
-	Runtime         bool   `json:",omitempty"` // the parent runs some before pivot_root
-	CreateContainer []Hook `json:",omitempty"`
-	StartContainer  []Hook `json:",omitempty"`
+	Runtime         bool // the parent runs some before pivot_root
+	CreateContainer []Hook
+	StartContainer  []Hook
 }
 
 // Hook is a program; Timeout in seconds, 0 for none.

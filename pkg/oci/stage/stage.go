@@ -29,6 +29,7 @@ import (
 	"syscall"
 
 	"github.com/nook-containers/nook/pkg/oci/plan"
+	"github.com/nook-containers/nook/pkg/pack"
 	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
@@ -123,9 +124,6 @@ func (s *setup) run(steps ...func() error) error {
 }
 
 func (s *setup) read() error {
-	if err := json.Unmarshal([]byte(plan.Sample), &plan.Plan{}); err != nil {
-		return at("decode", "sample", err)
-	}
 	files, err := s.await()
 	if err != nil {
 		return err
@@ -135,7 +133,7 @@ func (s *setup) read() error {
 		return at("read", "plan", err)
 	}
 	kern.Close(plan.PlanFD)
-	if err := json.Unmarshal(data, &s.Plan); err != nil {
+	if err := pack.Unmarshal(data, &s.Plan); err != nil {
 		return at("decode", "plan", err)
 	}
 	return s.adopt(files)

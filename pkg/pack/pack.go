@@ -1,4 +1,20 @@
-package monitor
+// Package pack writes values for another process of the same program file, which
+// needs neither names nor versions: they follow each other in the order of their
+// types.
+//
+// encoding/json finds out how each type is read, and how it is written, of all that
+// a value may hold, and keeps that: a millisecond and a third of a small process's
+// memory for a container's record. Here nothing is kept.
+//
+//	numbers     varint; bool is one
+//	float       its bits
+//	string      length, bytes
+//	slice, map  0: nil; or 1 + length, elements
+//	pointer     as a slice of one
+//	time.Time   its own binary form, as a string
+//	array       its elements
+//	struct      its fields, but for those with the tag pack:"-"; the others are exported
+package pack
 
 import (
 	"encoding/binary"
@@ -9,20 +25,32 @@ import (
 	"time"
 )
 
-// What a program hands to the next one of the same file needs neither names nor
-// versions: values follow each other in the order of their types. encoding/json would
-// cost the stage a third of its memory, for good, and a millisecond before it serves:
-// it keeps how each type is read, and how it is written, of all that a record may
-// hold.
-//
-//	numbers     varint; bool is one
-//	float       its bits
-//	string      length, bytes
-//	slice, map  0: nil; or 1 + length, elements
-//	pointer     as a slice of one
-//	time.Time   its own binary form, as a string
-//	array       its elements
-//	struct      its fields, all of them exported
+// Marshal returns what Unmarshal reads into a value of v's type. It is an error if v
+// has anything that would not arrive: functions, channels, interfaces, fields that are
+// not exported.
+func Marshal(v any) ([]byte, error) {
+	value := reflect.ValueOf(v)
+	if value.Kind() == reflect.Pointer {
+		value = value.Elem()
+	}
+	return pack(nil, value)
+}
+
+// Unmarshal reads into what v points to, which is zero. It is an error if data is not
+// all of what Marshal wrote, or more.
+func Unmarshal(data []byte, v any) error {
+	u := unpacker{rest: data}
+	u.value(reflect.ValueOf(v).Elem())
+	if u.err == nil && len(u.rest) > 0 {
+		return errors.New("more was handed over than there is a place for")
+	}
+	return u.err
+}
+
+// left is the tag of fields that stay behind.
+const left = "-"
+
+func stays(f reflect.StructField) bool { return f.Tag.Get("pack") == left }
 
 // pack appends v.
 func pack(to []byte, v reflect.Value) ([]byte, error) {
@@ -38,7 +66,7 @@ func pack(to []byte, v reflect.Value) ([]byte, error) {
 		return append(to, 0), nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return binary.AppendVarint(to, v.Int()), nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		return binary.AppendUvarint(to, v.Uint()), nil
 	case reflect.Float32, reflect.Float64:
 		return binary.AppendUvarint(to, math.Float64bits(v.Float())), nil
@@ -54,6 +82,9 @@ func packParts(to []byte, v reflect.Value) (_ []byte, err error) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for f, e := range v.Fields() {
+			if stays(f) {
+				continue
+			}
 			if !f.IsExported() {
 				return nil, fmt.Errorf("%s.%s can't be handed over", v.Type(), f.Name)
 			}
@@ -156,7 +187,7 @@ func (u *unpacker) value(v reflect.Value) {
 		v.SetBool(u.uint() != 0)
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(u.int())
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		v.SetUint(u.uint())
 	case reflect.Float32, reflect.Float64:
 		v.SetFloat(math.Float64frombits(u.uint()))
@@ -170,8 +201,10 @@ func (u *unpacker) value(v reflect.Value) {
 // parts reads what v consists of.
 func (u *unpacker) parts(v reflect.Value) {
 	if v.Kind() == reflect.Struct {
-		for _, e := range v.Fields() {
-			u.value(e)
+		for f, e := range v.Fields() {
+			if !stays(f) {
+				u.value(e)
+			}
 		}
 		return
 	}
@@ -219,14 +252,4 @@ func (u *unpacker) entries(v reflect.Value, n int) {
 		}
 		v.SetMapIndex(key, elem)
 	}
-}
-
-// unpack reads into what v points to.
-func unpack(data []byte, v any) error {
-	u := unpacker{rest: data}
-	u.value(reflect.ValueOf(v).Elem())
-	if u.err == nil && len(u.rest) > 0 {
-		return errors.New("more was handed over than there is a place for")
-	}
-	return u.err
 }
