@@ -38,7 +38,7 @@ type Config struct {
 	Ports []Port
 
 	// Busy is called when an in-process backend has work for more than one processor:
-	// bulk data, or many connections. Often, by many goroutines. nil: nobody cares.
+	// bulk data of guests, or many connections. Often, by many goroutines. nil: nobody cares.
 	Busy func() `json:"-"`
 
 	// Stir is called when an in-process backend gets the first frame of a guest, at all

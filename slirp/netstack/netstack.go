@@ -13,7 +13,8 @@
 // One goroutine, the loop (package loop), watches the TAP and the sockets of all TCP
 // flows. It reads frames, and a flow whose endpoint or socket has changed has its turn
 // there: to wake a goroutine for each byte's way would cost more than the way. Only bulk
-// data is moved by goroutines of its own, on other processors.
+// data of guests is moved by goroutines of its own, on other processors, beside the loop
+// that reads it from the TAP. What comes in the loop writes to the TAP itself.
 //
 // TCP: a SYN starts a goroutine that asks the rules and connects on the host. Only
 // when that has succeeded does the stack shake hands with the guest; otherwise the

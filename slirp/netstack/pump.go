@@ -2,7 +2,6 @@ package netstack
 
 import (
 	"errors"
-	"io"
 	"sync/atomic"
 	"time"
 
@@ -18,9 +17,13 @@ const (
 	// acknowledgements wait for it.
 	maxPeek = 1 << 20
 
-	// bulk is from which size on what moves at once is work for a processor of its own.
-	// For what is less, a goroutine that has to be woken costs more than it gains.
+	// bulk is from which size on what a guest sends at once is work for a processor of its
+	// own. For what is less, a goroutine that has to be woken costs more than it gains.
 	bulk = 32 << 10
+
+	// maxFill is how many bytes a turn takes from the host's side: with less, the guest is
+	// woken more often, and with more, other flows wait for milliseconds.
+	maxFill = 1 << 20
 
 	// maxRounds is how often a turn moves something in one direction before the other
 	// one, and other flows, have theirs.
@@ -42,8 +45,8 @@ const (
 
 // A pump moves bytes between an endpoint of the stack and a socket of the host,
 // until both directions have ended or one is reset. It does so in turns, when
-// something has happened: in the loop, or in a goroutine for bulk data. There is one
-// turn at a time, so what only turns use needs no lock.
+// something has happened: in the loop, or in a goroutine where the guest sends bulk data.
+// There is one turn at a time, so what only turns use needs no lock.
 type pump struct {
 	net   *network
 	ep    tcpip.Endpoint
@@ -55,7 +58,7 @@ type pump struct {
 
 	state  atomic.Uint32 // of turns
 	events atomic.Uint32
-	heavy  atomic.Bool // the last turn moved bulk data
+	heavy  atomic.Bool // the guest has sent bulk data in the last turn
 	ending atomic.Int64
 
 	// of the turn
@@ -64,7 +67,7 @@ type pump struct {
 	unread, full       bool // the endpoint may have something, takes no more
 	inDone, outDone    bool // end of file of the host, of the guest
 	watched, over      bool
-	moved              int // bytes in this turn
+	sent               int // bytes of the guest in this turn
 }
 
 // The states of turns.
@@ -144,9 +147,9 @@ func (p *pump) schedule() {
 // Run has a turn.
 func (p *pump) Run() {
 	p.state.Store(running)
-	p.moved = 0
+	p.sent = 0
 	more := p.turn(p.events.Swap(0))
-	heavy := p.moved >= bulk
+	heavy := p.sent >= bulk
 	if heavy {
 		p.net.cfg.Busy()
 		p.net.loop.Bulk()
@@ -264,7 +267,7 @@ func (p *pump) writeOut(q *peeked) error {
 	if ep, ok := p.ep.(*tcp.Endpoint); ok {
 		ep.ModerateRecvBuf(total)
 	}
-	p.moved += total
+	p.sent += total
 	p.net.stats.bytesOut.Add(uint64(total)) //nolint:gosec // a length
 	return failed
 }
@@ -273,9 +276,13 @@ var errReset = errors.New("connection reset")
 
 // inward moves what the host's side has sent.
 func (p *pump) inward() (more, ok bool) {
+	left := maxFill
 	for range maxRounds {
 		if p.inDone || !p.readable || p.full {
 			return false, true
+		}
+		if left == 0 {
+			return true, true
 		}
 		if p.hup && !p.atEnd() {
 			return false, false
@@ -283,29 +290,38 @@ func (p *pump) inward() (more, ok bool) {
 		if p.inDone || !p.readable {
 			return false, true
 		}
-		n, err := sys.Unread(p.sock.fd)
-		if err != nil {
+		n, ok := p.fill(left)
+		if !ok {
 			return false, false
 		}
-		if n == 0 {
-			p.readable = p.hup // else it was told for another reason
-			continue
-		}
-		src := socketReader{fd: p.sock.fd, left: n}
-		moved, e := p.ep.Write(&src, tcpip.WriteOptions{})
-		p.moved += int(moved)
-		p.net.stats.bytesIn.Add(uint64(moved)) //nolint:gosec // a length
-		switch e.(type) {
-		case nil:
-			// What comes later is told again, but for an end that was told already.
-			p.readable = p.hup || src.left > 0
-		case *tcpip.ErrWouldBlock:
-			p.full = true
-		default:
-			return false, false
-		}
+		left -= n
 	}
 	return true, true
+}
+
+// fill moves what the socket has, at most most bytes, to the endpoint.
+func (p *pump) fill(most int) (n int, ok bool) {
+	there, err := sys.Unread(p.sock.fd)
+	if err != nil {
+		return 0, false
+	}
+	if there == 0 {
+		p.readable = p.hup // else it was told for another reason
+		return 0, true
+	}
+	src := socketReader{fd: p.sock.fd, left: min(there, most)}
+	moved, e := p.ep.Write(&src, tcpip.WriteOptions{})
+	p.net.stats.bytesIn.Add(uint64(moved)) //nolint:gosec // a length
+	switch e.(type) {
+	case nil:
+		// What comes later is told again, but for an end that was told already.
+		p.readable = p.hup || there > int(moved)
+	case *tcpip.ErrWouldBlock:
+		p.full = true
+	default:
+		return 0, false
+	}
+	return int(moved), true
 }
 
 // atEnd finds out whether the host's side has ended, and reports false where that is
@@ -400,78 +416,4 @@ func (t *tcpFlows) expire(now time.Time) int {
 		}
 	}
 	return len(t.pumps)
-}
-
-// peeked collects slices of an endpoint's queue.
-type peeked struct {
-	room [sys.MaxIOVec][]byte
-	bufs [][]byte
-	used int // of room
-	size int
-}
-
-func (q *peeked) reset() {
-	clear(q.room[:q.used])
-	q.bufs, q.used, q.size = q.room[:0], 0, 0
-}
-
-// Write notes b; it is full after maxPeek bytes.
-func (q *peeked) Write(b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
-	}
-	if len(q.bufs) == cap(q.bufs) || q.size > maxPeek {
-		return 0, io.ErrShortWrite
-	}
-	q.bufs = append(q.bufs, b)
-	q.used++
-	q.size += len(b)
-	return len(b), nil
-}
-
-// advance forgets the first n bytes.
-func (q *peeked) advance(n int) {
-	for n > 0 {
-		if n < len(q.bufs[0]) {
-			q.bufs[0] = q.bufs[0][n:]
-			return
-		}
-		n -= len(q.bufs[0])
-		q.bufs = q.bufs[1:]
-	}
-}
-
-// dropper takes as many bytes as its value.
-type dropper int
-
-func (d *dropper) Write(b []byte) (int, error) {
-	if len(b) <= int(*d) {
-		*d -= dropper(len(b))
-		return len(b), nil
-	}
-	n := int(*d)
-	*d = 0
-	return n, io.ErrShortWrite
-}
-
-// socketReader gives an endpoint exactly the bytes that a socket has ready: the
-// stack allocates for as many as Len says, and loses all on an error in between.
-type socketReader struct{ fd, left int }
-
-// Len is how many bytes Read will return.
-func (r *socketReader) Len() int { return r.left }
-
-func (r *socketReader) Read(b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
-	}
-	n, err := sys.ReadFD(r.fd, b[:min(len(b), r.left)])
-	if err != nil {
-		return 0, err
-	}
-	if n == 0 {
-		return 0, io.ErrUnexpectedEOF
-	}
-	r.left -= n
-	return n, nil
 }

@@ -1,6 +1,7 @@
 package slirpbench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -22,9 +23,17 @@ const (
 
 // apart is netstack in a process of its own, as the other backends are: in this
 // one, clients and servers would share its goroutines' threads.
-type apart struct{ netstack.Backend }
+type apart struct {
+	netstack.Backend
+	program string // another build's; by default this one
+}
 
-func (apart) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (slirp.Network, error) {
+// other is netstack of another build.
+type other struct{ apart }
+
+func (other) Name() string { return "against" }
+
+func (a apart) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (slirp.Network, error) {
 	text, err := json.Marshal(cfg)
 	if err != nil {
 		return nil, err
@@ -34,7 +43,7 @@ func (apart) Start(ctx context.Context, link slirp.Link, cfg slirp.Config) (slir
 		return nil, err
 	}
 	defer r.Close()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd := exec.CommandContext(ctx, cmp.Or(a.program, "/proc/self/exe"))
 	// As libpod/netd/member starts a network's process.
 	cmd.Env = append(os.Environ(), serveVar+"="+string(text), profileVar+"="+*profile, "GOMAXPROCS=1", "GOMEMLIMIT=256MiB", "GOGC=400")
 	cmd.ExtraFiles = append([]*os.File{w}, link.TAP...)

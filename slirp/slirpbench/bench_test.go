@@ -23,6 +23,8 @@ var (
 	only    = flag.String("rows", "", "regular expression: the rows to measure")
 	which   = flag.String("backends", "netstack,pasta,slirp4netns", "the backends to measure")
 	profile = flag.String("netstack-profile", "", "file for a CPU profile of netstack; use with one row")
+	showCPU = flag.Bool("cpu", false, "print each round, with the processor time of a Mbit or operation")
+	against = flag.String("against", "", "another build of this program, whose netstack is measured too")
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +40,9 @@ func backends() []slirp.Backend {
 		if b.Check() == nil && strings.Contains(*which, b.Name()) {
 			all = append(all, b)
 		}
+	}
+	if *against != "" {
+		all = append(all, other{apart{program: *against}})
 	}
 	return all
 }
@@ -113,7 +118,10 @@ func measure(b *testing.B, r row) (rates []float64) {
 		for i, backend := range backends() {
 			b.Run(backend.Name(), func(b *testing.B) {
 				b.ReportMetric(0, "ns/op")
-				measured[i] = append(measured[i], r.run(b, start(b, backend, r)))
+				var rate float64
+				showUsed(b, backend.Name(), &rate)
+				rate = r.run(b, start(b, backend, r))
+				measured[i] = append(measured[i], rate)
 			})
 		}
 	}
@@ -135,9 +143,11 @@ func show(b *testing.B, r row, rates []float64) {
 	own, best := 0.0, 0.0
 	for i, backend := range backends() {
 		fmt.Printf("%12.2f", rates[i])
-		if backend.Name() == "netstack" {
+		switch backend.Name() {
+		case "netstack":
 			own = rates[i]
-		} else {
+		case "against":
+		default:
 			best = max(best, rates[i])
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -35,7 +36,8 @@ func iperf(b *testing.B, client, server *slirptest.NS, addr string, args []strin
 	defer func() { _ = srv.Wait() }()
 	defer cancel()
 	awaitListener(b, server)
-	args = append([]string{"-c", addr, "-p", at, "-J", "-t", strconv.FormatFloat(round.Seconds(), 'g', -1, 64)}, args...)
+	// iperf3 counts whole seconds, and takes none for no end.
+	args = append([]string{"-c", addr, "-p", at, "-J", "-t", strconv.Itoa(int(math.Ceil(round.Seconds())))}, args...)
 	cmd, out, err := command(ctx, client, "iperf3", args...)
 	if err != nil {
 		b.Fatal(err)
