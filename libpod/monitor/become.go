@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nook-containers/nook/libpod/health"
 	"github.com/nook-containers/nook/libpod/state"
 	"github.com/nook-containers/nook/libpod/volume"
 	"github.com/nook-containers/nook/pkg/cgroups"
@@ -133,6 +134,21 @@ const processors = 2
 // environ is this process's environment for the program that it turns into.
 func environ() []string {
 	return slices.DeleteFunc(os.Environ(), func(s string) bool { return s == oneProcessor }) //nolint:forbidigo // handed on unread
+}
+
+// Sleeps reports whether Serve would do nothing before one of Wakes can be read.
+func (m *Monitor) Sleeps() bool {
+	s := m.Container.Spec
+	return s.Timeout == 0 && s.Resources.Memory == 0 && health.Test(s.Health, m.Container.Image.Health) == nil
+}
+
+// Wakes are descriptors, each of which has work for Serve once it can be read.
+func (m *Monitor) Wakes() []*os.File {
+	wakes := []*os.File{m.First, m.Terminal, m.Stdout, m.Stderr, m.Listen, m.Owner}
+	for _, n := range m.Nets {
+		wakes = append(wakes, n.Conn.File())
+	}
+	return slices.DeleteFunc(wakes, func(f *os.File) bool { return f == nil })
 }
 
 func (m *Monitor) groupFile() *os.File {

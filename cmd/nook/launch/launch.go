@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -46,6 +47,10 @@ const (
 	ControlFD   = userns.FirstFD + 2
 	FirstFD     = userns.FirstFD + 3
 )
+
+// oneProcessor is in the environment of an engine that would not get a second one at
+// once: to be ready for it costs it 2 ms.
+const oneProcessor = "GOMAXPROCS=1"
 
 // Options say what to start.
 type Options struct {
@@ -90,8 +95,12 @@ func Start(ctx context.Context, o Options) (_ *Engine, err error) {
 		}
 		theirs = append(theirs, control)
 	}
+	env := o.Env
+	if sys.Crowded() {
+		env = append(slices.Clone(env), oneProcessor)
+	}
 	e.Process, err = userns.Start(ctx, userns.Options{
-		RunDir: o.RunDir, Args: o.Args, Env: o.Env, Stdin: o.In, Stdout: o.Out, Stderr: o.Err,
+		RunDir: o.RunDir, Args: o.Args, Env: env, Stdin: o.In, Stdout: o.Out, Stderr: o.Err,
 		Files: append(slices.Clone(theirs), o.Files...),
 	})
 	return e, err
@@ -123,6 +132,9 @@ func init() { //nolint:gochecknoinits // being early is this package's purpose
 	}
 	if !wanted(os.Args) || config.AreHandedDown() { // those are to be given to it
 		return
+	}
+	if sys.Crowded() {
+		runtime.GOMAXPROCS(1) // this process waits for its engine most of the time
 	}
 	early = make(chan result, 1)
 	go func() {
