@@ -248,9 +248,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		m.Owner = o.Control
 	}
 	if e.runtimeOf(c) == "" && (o.Detach || !c.Ephemeral()) {
-		if o.Detach && m.Sleeps() {
-			sys.AwaitCalm(patience, m.Wakes()...)
-		}
+		m.AwaitCalm()
 		if err = errors.Join(userns.KeepOnExec(), m.Become(r.root.Kept()...)); err != nil {
 			e.Notice(err.Error()) // then this process does it
 		}
@@ -258,10 +256,6 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	m.Serve(context.WithoutCancel(ctx))
 	e.bury(c)
 }
-
-// patience is how long the change to a smaller process, which costs a start a tenth of
-// its processor time, waits for other starts to be over.
-const patience = 2 * time.Second
 
 // bury deletes what is left of a container that is out of sight, and lets go of
 // any other. Nobody waits for this: if this process dies here the next one sweeps.

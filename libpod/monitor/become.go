@@ -46,6 +46,7 @@ type brief struct {
 	StopSignal                      syscall.Signal
 	StopGrace                       time.Duration
 	HugePages                       bool // what it starts may have some
+	Told                            bool // SIGTERM has come
 }
 
 // Become replaces this program by the stage that does what Serve does, on the
@@ -99,7 +100,17 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		if err := m.term.handOver(); err != nil {
 			return err
 		}
+		b.Told = m.term.take()
 	}
+	err = b.exec()
+	if b.Told {
+		m.term.give()
+	}
+	return err
+}
+
+// exec replaces this program by the stage that b is for. It returns only on an error.
+func (b *brief) exec() error {
 	b.HugePages = kern.HugePages()
 	data, err := pack.Marshal(b)
 	if err != nil {
@@ -136,19 +147,22 @@ func environ() []string {
 	return slices.DeleteFunc(os.Environ(), func(s string) bool { return s == oneProcessor }) //nolint:forbidigo // handed on unread
 }
 
-// Sleeps reports whether Serve would do nothing before one of Wakes can be read.
-func (m *Monitor) Sleeps() bool {
-	s := m.Container.Spec
-	return s.Timeout == 0 && s.Resources.Memory == 0 && health.Test(s.Health, m.Container.Image.Health) == nil
-}
+// patience is how long AwaitCalm waits.
+const patience = 2 * time.Second
 
-// Wakes are descriptors, each of which has work for Serve once it can be read.
-func (m *Monitor) Wakes() []*os.File {
-	wakes := []*os.File{m.First, m.Terminal, m.Stdout, m.Stderr, m.Listen, m.Owner}
+// AwaitCalm lets other starts go first, before Become, which takes a tenth of a start's
+// processor time. It returns at once where Serve has something to do, or gets it.
+func (m *Monitor) AwaitCalm() {
+	s := m.Container.Spec
+	if m.Owner != nil || s.Timeout != 0 || s.Resources.Memory != 0 || health.Test(s.Health, m.Container.Image.Health) != nil {
+		return
+	}
+	wakes := []*os.File{m.First, m.Terminal, m.Stdout, m.Stderr, m.Listen}
 	for _, n := range m.Nets {
 		wakes = append(wakes, n.Conn.File())
 	}
-	return slices.DeleteFunc(wakes, func(f *os.File) bool { return f == nil })
+	wakes = slices.DeleteFunc(wakes, func(f *os.File) bool { return f == nil })
+	sys.AwaitCalm(patience, func() bool { return len(m.term.signals) > 0 }, wakes...)
 }
 
 func (m *Monitor) groupFile() *os.File {
@@ -251,7 +265,11 @@ func readFD(fd int, v any) error {
 
 // monitor takes over the descriptors.
 func (b *brief) monitor() (*Monitor, error) {
-	m := &Monitor{term: newTerminator(), Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
+	term := newTerminator()
+	if b.Told {
+		term.give()
+	}
+	m := &Monitor{term: term, Run: b.Run, Pause: b.Pause, Resume: b.Resume, StopSignal: b.StopSignal, StopGrace: b.StopGrace}
 	for _, p := range []struct {
 		fd int
 		f  **os.File

@@ -27,7 +27,7 @@ const GiveUp = syscall.SIGUSR1
 type terminator struct {
 	signals chan os.Signal
 	told    atomic.Bool
-	kept    chan struct{} // closed when handOver is undone; nil: it has not been done
+	blocked bool // handOver was done, and not undone
 }
 
 func newTerminator() *terminator {
@@ -49,9 +49,8 @@ func (m *Monitor) Heed() {
 	m.term.keep() // where Become failed
 }
 
-// handOver makes the signal, from now on, wait at the calling thread, which is about
-// to turn into the next program: there it comes as soon as that heeds it. The kernel
-// may give it to another thread of this one, which passes it on.
+// handOver makes the signals wait from now on, where the kernel gives them to the
+// calling thread, which is about to turn into the next program.
 func (t *terminator) handOver() error {
 	signal.Ignore(GiveUp) // until the next program hears it
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
@@ -59,30 +58,39 @@ func (t *terminator) handOver() error {
 			return fmt.Errorf("block signal: %w", err)
 		}
 	}
-	t.kept = make(chan struct{})
-	go t.pass(syscall.Gettid(), t.kept)
+	t.blocked = true
 	return nil
 }
 
-// pass gives the signal to a thread.
-func (t *terminator) pass(tid int, stop <-chan struct{}) {
-	for {
-		select {
-		case <-stop:
-			return
-		case <-t.signals:
-			_ = syscall.Tgkill(syscall.Getpid(), tid, syscall.SIGTERM) // it is there: it waits for execve
-		}
+// take reports whether a signal has come that nothing was done about, for the next
+// program to do it.
+func (t *terminator) take() bool {
+	// To stop a channel waits until what has come is in all channels that want it.
+	last := make(chan os.Signal, 1)
+	signal.Notify(last, syscall.SIGTERM)
+	signal.Stop(last)
+	select {
+	case <-t.signals:
+		return true
+	default:
+		return false
+	}
+}
+
+// give is as if the signal came now.
+func (t *terminator) give() {
+	select {
+	case t.signals <- syscall.SIGTERM:
+	default: // it has come
 	}
 }
 
 // keep undoes handOver where there was no next program.
 func (t *terminator) keep() {
-	if t.kept == nil {
+	if !t.blocked {
 		return
 	}
-	close(t.kept)
-	t.kept = nil
+	t.blocked = false
 	_ = kern.UnblockSignals() // a thread less that hears the signal is all that an error costs
 	signal.Notify(make(chan os.Signal, 1), GiveUp)
 }

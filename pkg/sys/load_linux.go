@@ -36,10 +36,12 @@ func runnable(loadavg []byte) (int, bool) {
 // calm is how often AwaitCalm looks.
 const calm = 100 * time.Millisecond
 
-// AwaitCalm waits while the processors are Crowded, but no longer than most, and not
-// once any of files can be read or has an error (poll(2)). It is a courtesy: what keeps
-// it from waiting is ignored.
-func AwaitCalm(most time.Duration, files ...*os.File) { awaitCalm(Crowded, most, files) }
+// AwaitCalm waits while the processors are Crowded, but no longer than most, not once
+// any of files can be read or has an error (poll(2)), and not long once called reports
+// true. It is a courtesy: what keeps it from waiting is ignored.
+func AwaitCalm(most time.Duration, called func() bool, files ...*os.File) {
+	awaitCalm(func() bool { return Crowded() && !called() }, most, files)
+}
 
 func awaitCalm(crowded func() bool, most time.Duration, files []*os.File) {
 	var fds []unix.PollFd
