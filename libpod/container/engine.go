@@ -88,9 +88,11 @@ func (e *Engine) Create(ctx context.Context, r Request) (_ *state.Container, err
 		}
 	}()
 	if img != nil {
-		if err := e.createLayer(c, img); err != nil {
+		release, err := e.createLayer(c, img, r)
+		if err != nil {
 			return nil, err
 		}
+		defer release()
 	}
 	if err := e.commitWithVolumes(c, r); err != nil {
 		return nil, err
@@ -258,19 +260,27 @@ func imageConfig(img *store.Image) (spec.ImageConfig, error) {
 	}, nil
 }
 
-// scratch reports whether c has its writable layer in its own directory: it ends
-// with its monitor, and its files need no other owners.
-func (e *Engine) scratch(c *state.Container) bool {
-	return c.Ephemeral() && c.ImageID != "" && c.Spec.UserNS.Mode == spec.UserNSHost && e.Layers.CanScratch()
+// createLayer decides where the writable layer of c is and makes it, unless the start
+// does that, and keeps the image until release is called, when c is on record.
+func (e *Engine) createLayer(c *state.Container, img *store.Image, r Request) (release func(), err error) {
+	if c.Spec.UserNS.Mode != spec.UserNSHost || !e.Layers.CanOwn(c.Ephemeral()) {
+		return func() {}, e.storeLayer(c, img)
+	}
+	held, err := e.Layers.HoldImage(img.ID)
+	if err != nil {
+		return nil, err
+	}
+	c.Below = img.LayerDir()
+	if !r.Run {
+		if err := e.Layers.MakeOwn(layerDir(c), img.ID); err != nil {
+			return nil, errors.Join(fmt.Errorf("create container %s: %w", c.Short(), err), held.Close())
+		}
+	}
+	return func() { held.Close() }, nil
 }
 
-// createLayer gives the container a writable layer on its image, unless it gets one
-// that the store knows nothing of when it starts.
-func (e *Engine) createLayer(c *state.Container, img *store.Image) error {
-	if e.scratch(c) {
-		c.Below = img.LayerDir()
-		return nil
-	}
+// storeLayer has the store keep it.
+func (e *Engine) storeLayer(c *state.Container, img *store.Image) error {
 	ids, err := idMaps(c.Spec.UserNS)
 	if err != nil {
 		return err

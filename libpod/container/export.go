@@ -23,8 +23,8 @@ func (e *Engine) FilesOf(c *state.Container) (*store.Files, error) {
 	switch {
 	case c.Spec.RootFS != "":
 		return store.DirFiles(c.Spec.RootFS)
-	case e.scratch(c):
-		return e.Layers.ScratchFiles(scratchDir(c), c.ImageID)
+	case c.KeepsLayer():
+		return e.Layers.OwnFiles(layerDir(c), c.ImageID)
 	}
 	return e.Layers.ContainerFiles(c.ID)
 }

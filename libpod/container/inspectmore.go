@@ -162,8 +162,8 @@ func describeFiles(c *state.Container, st state.Status) (InspectFiles, error) {
 func layerDirs(c *state.Container) map[string]string {
 	var dirs store.Dirs
 	switch {
-	case c.Below != "":
-		dirs = store.ReadScratch(scratchDir(c), c.Below)
+	case c.KeepsLayer():
+		dirs = store.ReadOwn(layerDir(c), c.Below)
 	case c.Layer != "":
 		dirs = store.ReadDirs(c.Layer)
 	default:

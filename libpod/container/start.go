@@ -163,9 +163,8 @@ func tryLog(c *state.Container) error {
 	return w.Close()
 }
 
-// scratchDir is where the files are that a container of run --rm writes, if the store
-// knows nothing of them.
-func scratchDir(c *state.Container) string { return filepath.Join(c.Dir(), "root") }
+// layerDir is where the files are that c writes, if it keeps them itself.
+func layerDir(c *state.Container) string { return filepath.Join(c.Dir(), "root") }
 
 // startRootFS begins what rootFS does, while addresses are found. What it returns
 // waits for that.
@@ -187,18 +186,11 @@ func (e *Engine) startRootFS(c *state.Container) (wait func() (*store.RootFS, er
 }
 
 func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
-	if e.scratch(c) {
-		dir := scratchDir(c)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make root file system: %w", err)
-		}
-		return e.Layers.Scratch(dir, c.ImageID)
-	}
 	if c.Spec.Infra {
 		return emptyRoot(c.Spec.UserNS)
 	}
 	if c.Spec.RootFS == "" {
-		root, err := e.Layers.RootFS(c.ID)
+		root, err := e.layers(c)
 		if err == nil && root.Notice != "" {
 			e.Notice(root.Notice)
 		}
@@ -209,6 +201,17 @@ func (e *Engine) rootFS(c *state.Container) (*store.RootFS, error) {
 		return nil, err
 	}
 	return &store.RootFS{Mount: dir}, nil
+}
+
+func (e *Engine) layers(c *state.Container) (*store.RootFS, error) {
+	if !c.KeepsLayer() {
+		return e.Layers.RootFS(c.ID)
+	}
+	root, err := e.Layers.OwnRoot(layerDir(c), c.ImageID, c.Ephemeral())
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", c.Short(), err)
+	}
+	return root, nil
 }
 
 // Run starts c, which this process holds, and looks after it until it has ended,
@@ -261,11 +264,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 // any other. Nobody waits for this: if this process dies here the next one sweeps.
 func (e *Engine) bury(c *state.Container) {
 	if c.Spec.Remove {
-		forget := e.forget
-		if e.scratch(c) {
-			forget = func(id string) error { return volume.DropOwn(e.State, id) } // the layer is in its directory
-		}
-		_ = c.Empty(forget)
+		_ = c.Empty(e.forget)
 	}
 	c.Release()
 }

@@ -154,7 +154,7 @@ const patience = 2 * time.Second
 // processor time. It returns at once where Serve has something to do, or gets it.
 func (m *Monitor) AwaitCalm() {
 	s := m.Container.Spec
-	if m.Owner != nil || s.Timeout != 0 || s.Resources.Memory != 0 || health.Test(s.Health, m.Container.Image.Health) != nil {
+	if m.Owner != nil || m.NetProgram != nil || s.Timeout != 0 || s.Resources.Memory != 0 || health.Test(s.Health, m.Container.Image.Health) != nil {
 		return
 	}
 	wakes := []*os.File{m.First, m.Terminal, m.Stdout, m.Stderr, m.Listen}
@@ -214,8 +214,9 @@ func serveBrief() error {
 	if restart {
 		err = m.restart(run)
 	}
-	if m.Container.Spec.Remove {
-		// Nothing but its directory and its volumes is left of an ephemeral container.
+	// Nothing is left of an ephemeral container but its directory and its volumes; what
+	// the store keeps of others goes with the next sweep, for which this program is too small.
+	if c := m.Container; c.Spec.Remove && (c.KeepsLayer() || c.ImageID == "") {
 		err = m.Container.Empty(func(id string) error { return volume.DropOwn(m.Container.Store(), id) })
 	}
 	m.Container.Release()

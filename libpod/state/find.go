@@ -118,3 +118,16 @@ func (s Store) List() ([]*Container, []error) {
 	sortByCreated(all)
 	return all, errs
 }
+
+// Images returns the ids of all containers that are made of an image, and of those
+// images. One whose record is damaged is made of none.
+func (s Store) Images() map[string]string {
+	all, _ := s.List()
+	images := make(map[string]string, len(all))
+	for _, c := range all {
+		if c.ImageID != "" {
+			images[c.ID] = c.ImageID
+		}
+	}
+	return images
+}

@@ -67,9 +67,9 @@ type Config struct {
 	ImageID     string           `json:"imageID,omitempty"`     // config digest, hex
 	ImageName   string           `json:"imageName,omitempty"`   // as resolved, fully qualified
 	ImageDigest string           `json:"imageDigest,omitempty"` // of its manifest
-	Driver      string           `json:"driver,omitempty"`      // of the store, which keeps its files; empty with a root directory
-	Layer       string           `json:"layer,omitempty"`       // directory of its writable layer in the store; empty where that is not in there
-	Below       string           `json:"below,omitempty"`       // directory of its image's top layer, then
+	Driver      string           `json:"driver,omitempty"`      // of the store that its image is in; empty with a root directory
+	Layer       string           `json:"layer,omitempty"`       // directory of its writable layer in the store; empty where it keeps that itself, or the driver is vfs
+	Below       string           `json:"below,omitempty"`       // directory of its image's top layer, where it keeps its own itself
 	Command     []string         `json:"command"`               // entrypoint and arguments after the image's defaults
 	Spec        spec.Container   `json:"spec"`
 	Image       spec.ImageConfig `json:"image,omitzero"` // what the image adds
@@ -127,6 +127,12 @@ func (c *Container) RunDir() string { return filepath.Join(c.store.Run, containe
 // Ephemeral reports whether the container ends with its monitor.
 func (c *Container) Ephemeral() bool {
 	return filepath.Base(filepath.Dir(c.dir)) == ephemeral
+}
+
+// KeepsLayer reports whether the writable layer of c is in Dir, and goes with it. It is
+// in the store's own root otherwise.
+func (c *Container) KeepsLayer() bool {
+	return c.ImageID != "" && c.Layer == "" && c.Driver == "overlay"
 }
 
 func (s Store) path(parts ...string) string {

@@ -31,7 +31,7 @@ func TestReboot(t *testing.T) {
 	if all, err := after.Containers(); err != nil || len(all) != 1 || all[cid] != id {
 		t.Errorf("after a reboot: %v, %v", all, err)
 	}
-	root, _ := rootOf(t, after, cid)
+	root, _ := rootOf(t, after)
 	checkTwoLayers(t, root)
 }
 
@@ -66,6 +66,6 @@ func TestPowerCut(t *testing.T) {
 	if _, err := after.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	root, _ := rootOf(t, after, cid)
+	root, _ := rootOf(t, after)
 	checkTwoLayers(t, root)
 }

@@ -40,9 +40,9 @@ type idMaps struct {
 	GIDs []IDMap `json:"gids"`
 }
 
-// CreateContainer makes a writable layer on top of the image and a record that
-// keeps the image from being removed. id is the container's, 64 hex digits. It
-// returns the layer's directory, for ReadDirs.
+// CreateContainer has containers/storage make a writable layer on top of the image and
+// a record that keeps the image from being removed. id is the container's, 64 hex
+// digits. It returns the layer's directory, for ReadDirs.
 func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) (dir string, err error) {
 	opts := &storage.ContainerOptions{
 		Volatile:         o.Volatile,
@@ -154,8 +154,11 @@ func toStorage(maps []IDMap) []idtools.IDMap {
 // error if there is none.
 func (s *Store) DeleteContainer(id string) error {
 	return s.withSpace(func() error {
-		err := s.storage().DeleteContainer(id)
-		if errors.Is(err, storage.ErrNotAContainer) {
+		_, err := s.storage().Container(id)
+		if err == nil {
+			err = s.storage().DeleteContainer(id)
+		}
+		if errors.Is(err, storage.ErrContainerUnknown) || errors.Is(err, storage.ErrNotAContainer) {
 			return nil
 		}
 		if err != nil {

@@ -51,12 +51,15 @@ func ReadDirs(layer string) Dirs {
 	return d
 }
 
-// ReadScratch finds the directories of a root made by Scratch in dir, of an image whose
+// ReadOwn finds the directories of a root made by OwnRoot in dir, of an image whose
 // top layer has the directory top.
-func ReadScratch(dir, top string) Dirs {
+func ReadOwn(dir, top string) Dirs {
+	if _, err := os.Lstat(filepath.Join(dir, copiedMark)); err == nil {
+		return Dirs{Merged: existing(dir, "merged")}
+	}
 	d := Dirs{Upper: existing(dir, "upper"), Work: existing(dir, "work")}
 	if d.Upper == "" {
-		return d
+		return Dirs{}
 	}
 	if image := ReadDirs(top); image.Upper != "" {
 		d.Lower = append([]string{image.Upper}, image.Lower...)

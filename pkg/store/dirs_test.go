@@ -37,7 +37,7 @@ func TestReadDirs(t *testing.T) {
 		"a part is gone":    {ReadDirs(at("bad")), map[string]string{"UpperDir": at("bad/diff")}},
 		"after a power cut": {ReadDirs(at("cut")), map[string]string{"UpperDir": at("cut/diff")}},
 		"gone":              {ReadDirs(at("none")), nil},
-		"not in the store":  {ReadScratch(at("none"), at("top")), nil},
+		"not in the store":  {ReadOwn(at("none"), at("top")), nil},
 	} {
 		if got := tc.got.Map(); !maps.Equal(got, tc.want) || (got == nil) != (tc.want == nil) {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
@@ -46,8 +46,8 @@ func TestReadDirs(t *testing.T) {
 	if err := os.MkdirAll(at("s/upper"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	got := ReadScratch(at("s"), at("top")).Map()
+	got := ReadOwn(at("s"), at("top")).Map()
 	if want := at("top/diff") + ":" + at("top/diff1") + ":" + at("base/diff"); got["LowerDir"] != want || got["UpperDir"] != at("s/upper") {
-		t.Errorf("of run --rm: %v", got)
+		t.Errorf("in its own directory: %v", got)
 	}
 }

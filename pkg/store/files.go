@@ -51,19 +51,17 @@ func (s *Store) containerFiles(l *layout, c *storage.Container) (*Files, error) 
 		}
 		return openFiles(view.Open, []string{l.upper}, before)
 	}
+	return layoutFiles(l)
+}
+
+func layoutFiles(l *layout) (*Files, error) {
 	if _, err := os.Lstat(filepath.Join(l.dir, copiedMark)); err == nil {
 		return openFiles(view.Open, []string{l.merged}, l.lower)
 	}
-	return openFiles(view.OpenWritable, append([]string{l.upper}, l.lower...), l.lower)
-}
-
-// ScratchFiles opens the files of a scratch root that was made in dir.
-func (s *Store) ScratchFiles(dir, imageID string) (*Files, error) {
-	lower, err := s.imageDirs(imageID)
-	if err != nil {
-		return nil, err
+	if _, err := os.Lstat(l.upper); errors.Is(err, os.ErrNotExist) { // nothing was ever written
+		return openFiles(view.Open, l.lower, l.lower)
 	}
-	return openFiles(view.OpenWritable, append([]string{filepath.Join(dir, "upper")}, lower...), lower)
+	return openFiles(view.OpenWritable, append([]string{l.upper}, l.lower...), l.lower)
 }
 
 // ImageFiles opens the files of an image.

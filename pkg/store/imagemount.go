@@ -3,10 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"syscall"
 
 	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
@@ -38,6 +35,8 @@ func (s *Store) MountImage(imageID, own string, volatile bool) (_ *RootFS, err e
 	}
 	var f *os.File
 	switch {
+	case s.namedWhiteouts():
+		err = errNamedWhiteouts
 	case own != "":
 		f, err = overlayOn(own, lower, volatile)
 	case len(lower) == 1: // overlay takes no single layer
@@ -59,46 +58,12 @@ func (s *Store) Overlay(own, dir string, volatile bool) (*os.File, error) {
 	return overlayOn(own, []string{dir}, volatile)
 }
 
-// overlayOn mounts lower with its changes below own. The top gets the owner and
-// mode of the uppermost layer's.
+// overlayOn mounts lower with its changes below own.
 func overlayOn(own string, lower []string, volatile bool) (*os.File, error) {
-	l := &layout{
-		dir: own, lower: lower, volatile: volatile,
-		upper: filepath.Join(own, "upper"), work: filepath.Join(own, "work"), merged: filepath.Join(own, "merged"),
-	}
-	for _, d := range []string{l.merged, l.work, l.upper} {
-		err := os.Mkdir(d, 0o700)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil && d == l.upper {
-			err = likeTop(l)
-		}
-		if err != nil {
-			return nil, err
-		}
+	l := ownLayout(own, lower)
+	l.volatile = volatile
+	if err := makeOwn(l); err != nil {
+		return nil, err
 	}
 	return mountOverlayAt(l)
-}
-
-func likeTop(l *layout) error {
-	if err := copyRootMode(l); err != nil || len(l.lower) == 0 {
-		return err
-	}
-	fi, err := os.Stat(l.lower[0])
-	if err != nil {
-		return err
-	}
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok || st.Uid == 0 && st.Gid == 0 {
-		return nil
-	}
-	err = os.Lchown(l.upper, int(st.Uid), int(st.Gid))
-	if errors.Is(err, syscall.EINVAL) {
-		return nil // the owner has no id in this namespace
-	}
-	if err != nil {
-		return err
-	}
-	return copyRootMode(l) // chown(2) may have cleared bits
 }

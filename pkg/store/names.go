@@ -41,11 +41,18 @@ func (s *Store) Remove(id string) error {
 }
 
 func (s *Store) deleteImage(id string) error {
+	users, err := s.Users(id)
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return inUse(id, users)
+	}
 	var names []string
 	if img, err := s.storage().Image(id); err == nil {
 		names = img.Names
 	}
-	_, err := s.storage().DeleteImage(id, true)
+	_, err = s.storage().DeleteImage(id, true)
 	if errors.Is(err, storage.ErrImageUsedByContainer) {
 		users, uerr := s.Users(id)
 		if uerr != nil {
@@ -72,16 +79,11 @@ func inUse(id string, users []string) error {
 
 // Users returns the ids of the containers that are made of the image.
 func (s *Store) Users(id string) ([]string, error) {
-	containers, err := s.storage().Containers()
+	all, err := s.UsersByImage()
 	if err != nil {
-		return nil, fmt.Errorf("list containers: %w", err)
+		return nil, err
 	}
-	var users []string
-	for _, c := range containers {
-		if c.ImageID == id {
-			users = append(users, c.ID)
-		}
-	}
+	users := all[id]
 	slices.Sort(users)
 	return users, nil
 }
@@ -95,6 +97,14 @@ func (s *Store) UsersByImage() (map[string][]string, error) {
 	users := map[string][]string{}
 	for _, c := range containers {
 		users[c.ImageID] = append(users[c.ImageID], c.ID)
+	}
+	if s.o.Users == nil {
+		return users, nil
+	}
+	for id, image := range s.o.Users() {
+		if !slices.Contains(users[image], id) {
+			users[image] = append(users[image], id)
+		}
 	}
 	return users, nil
 }

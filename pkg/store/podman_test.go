@@ -85,7 +85,7 @@ func TestPodman(t *testing.T) {
 	if _, err := s.CreateContainer(cid, theirs.ID, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	root, r := rootOf(t, s, cid)
+	root, r := rootOf(t, s)
 	checkTwoLayers(t, root)
 	r.Close()
 	// Putting the same image again finds every layer there.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.podman.io/storage"
 	drivers "go.podman.io/storage/drivers"
@@ -21,7 +22,7 @@ type RootFS struct {
 	Mount  *os.File // for move_mount(2); close-on-exec
 	How    string   // HowOverlay, HowFuse or HowCopy
 	Notice string   // what the user should know about it, or ""
-	lease  *os.File // keeps the image of a scratch root
+	lease  *os.File // keeps the image
 	kept   []*RootFS
 }
 
@@ -94,7 +95,7 @@ func (s *Store) mountRoot(l *layout) (*RootFS, error) {
 	}
 	var errs []error
 	if mode == mountOverlay || mode == mountAuto && l.maps == nil {
-		f, err := mountOverlayAt(l)
+		f, err := s.mountKernel(l)
 		if err == nil || mode == mountOverlay {
 			return rootOf(f, HowOverlay, "", err)
 		}
@@ -119,6 +120,24 @@ func (s *Store) mountRoot(l *layout) (*RootFS, error) {
 		notice = "the root file system is a full copy, as asked with nook.mount=copy"
 	}
 	return rootOf(f, HowCopy, notice, err)
+}
+
+// errNamedWhiteouts: the kernel would show what the image has removed.
+var errNamedWhiteouts = errors.New("the layers of this store are for fuse-overlayfs: the kernel's overlay did not work when it was made")
+
+func (s *Store) mountKernel(l *layout) (*os.File, error) {
+	if s.namedWhiteouts() {
+		return nil, problem.Hint(errNamedWhiteouts, "install fuse-overlayfs; or get the images again elsewhere: nook --root DIR pull IMAGE")
+	}
+	return mountOverlayAt(l)
+}
+
+// namedWhiteouts reports whether a file that a layer removes is a file .wh.NAME there.
+// containers/storage decides that when it first opens a root, by a mount that fails on
+// old kernels, and where the root's path has a comma.
+func (s *Store) namedWhiteouts() bool {
+	text, err := os.ReadFile(filepath.Join(s.o.Root, s.cfg.driver, ".has-mount-program"))
+	return err == nil && strings.TrimSpace(string(text)) == "true"
 }
 
 func rootOf(f *os.File, how, notice string, err error) (*RootFS, error) {

@@ -4,11 +4,15 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/store/storetest"
+	"github.com/nook-containers/nook/pkg/store/view"
 )
 
 // needFuse skips where fuse-overlayfs cannot work.
@@ -28,42 +32,94 @@ func TestFallbacks(t *testing.T) {
 	for _, tc := range []struct{ mount, how string }{
 		{"overlay", store.HowOverlay}, {"fuse", store.HowFuse}, {"copy", store.HowCopy},
 	} {
-		t.Run(tc.mount, func(t *testing.T) {
-			if tc.mount == "fuse" {
-				needFuse(t)
-			}
-			s := open(t, store.Options{Opts: []string{"nook.mount=" + tc.mount}})
-			id := put(t, s, twoLayers(t), "localhost/two:latest")
-			if _, err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			root, r := rootOf(t, s, cid)
-			if r.How != tc.how {
-				t.Errorf("mounted by %q", r.How)
-			}
-			if (r.Notice != "") != (tc.mount == "copy") {
-				t.Errorf("notice %q", r.Notice)
-			}
-			checkTwoLayers(t, root)
-			if err := os.WriteFile(root+"/etc/keep", []byte("mine"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			r.Close()
-			again, _ := rootOf(t, s, cid)
-			if data, err := os.ReadFile(again + "/etc/keep"); string(data) != "mine" {
-				t.Errorf("after a restart: %q, %v", data, err)
-			}
-			// The image is as it was: another container sees the old content.
-			const other = "decaf000" + "decaf000decaf000decaf000decaf000decaf000decaf000decaf000decaf000"
-			if _, err := s.CreateContainer(other[:64], id, store.ContainerOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			fresh, _ := rootOf(t, s, other[:64])
-			if data, err := os.ReadFile(fresh + "/etc/keep"); string(data) != "one" {
-				t.Errorf("in a new container: %q, %v", data, err)
-			}
-			noMounts(t, s)
-		})
+		for place, make := range map[string]func(*testing.T, *store.Store, string, string) layers{"own": ownLayer, "store": storeLayer} {
+			t.Run(tc.mount+" "+place, func(t *testing.T) {
+				if tc.mount == "fuse" {
+					needFuse(t)
+				}
+				s := open(t, store.Options{Opts: []string{"nook.mount=" + tc.mount}})
+				id := put(t, s, twoLayers(t), "localhost/two:latest")
+				testRoot(t, tc.how, make(t, s, id, cid), make(t, s, id, "decaf"+cid[5:]))
+				noMounts(t, s)
+			})
+		}
+	}
+}
+
+// What containers/storage wrote for fuse-overlayfs is not given to the kernel.
+func TestNamedWhiteouts(t *testing.T) {
+	needFuse(t)
+	o := store.Options{Root: filepath.Join(t.TempDir(), "a,b"), RunRoot: t.TempDir()} // its mount takes a comma for the end
+	s := open(t, o)
+	id := put(t, s, twoLayers(t), "localhost/two:latest")
+	testRoot(t, store.HowFuse, ownLayer(t, s, id, "a"), ownLayer(t, s, id, "b"))
+	if _, err := s.MountImage(id, "", false); err == nil {
+		t.Error("mounted with files that the image does not have")
+	}
+	s.Close()
+	o.Opts = []string{"nook.mount=overlay"}
+	if _, err := open(t, o).OwnRoot(t.TempDir(), id, false); problem.HintOf(err) == "" {
+		t.Errorf("mounted by the kernel's overlay: %v", err)
+	}
+}
+
+// layers is a writable layer on an image.
+type layers struct {
+	mount func() (*store.RootFS, error)
+	files func() (*store.Files, error)
+}
+
+func ownLayer(t *testing.T, s *store.Store, image, id string) layers {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), id)
+	return layers{
+		func() (*store.RootFS, error) { return s.OwnRoot(dir, image, false) },
+		func() (*store.Files, error) { return s.OwnFiles(dir, image) },
+	}
+}
+
+func storeLayer(t *testing.T, s *store.Store, image, id string) layers {
+	t.Helper()
+	if _, err := s.CreateContainer(id, image, store.ContainerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return layers{
+		func() (*store.RootFS, error) { return s.RootFS(id) },
+		func() (*store.Files, error) { return s.ContainerFiles(id) },
+	}
+}
+
+// testRoot mounts, writes and mounts again; the image is as it was for another.
+func testRoot(t *testing.T, how string, c, other layers) {
+	t.Helper()
+	root, r := mounted(t, c.mount)
+	if r.How != how {
+		t.Errorf("mounted by %q", r.How)
+	}
+	if (r.Notice != "") != (how == store.HowCopy) {
+		t.Errorf("notice %q", r.Notice)
+	}
+	checkTwoLayers(t, root)
+	if err := os.WriteFile(root+"/etc/keep", []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	again, _ := mounted(t, c.mount)
+	if data, err := os.ReadFile(again + "/etc/keep"); string(data) != "mine" {
+		t.Errorf("after a restart: %q, %v", data, err)
+	}
+	f, err := c.files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	changes, err := view.Compare(t.Context(), f.Now, f.Before)
+	if err != nil || !slices.ContainsFunc(changes, func(c view.Change) bool { return c.Path == "/etc/keep" && c.Kind == view.Changed }) {
+		t.Errorf("changes %v, %v", changes, err)
+	}
+	fresh, _ := mounted(t, other.mount)
+	if data, err := os.ReadFile(fresh + "/etc/keep"); string(data) != "one" {
+		t.Errorf("in a new container: %q, %v", data, err)
 	}
 }
 
@@ -98,7 +154,7 @@ func TestMappedOwners(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				root, r := rootOf(t, s, cid)
+				root, r := rootOf(t, s)
 				for path, want := range map[string][2]uint32{"/owned": {34, 45}, "/etc/keep": {1, 1}, "/etc/added": {1, 1}, "/etc": {1, 1}, "/": {1, 1}} {
 					if uid, gid, _ := ownerOf(t, root+path); uid != want[0] || gid != want[1] {
 						t.Errorf("%s is of %d:%d, want %v", path, uid, gid, want)
@@ -127,7 +183,7 @@ func TestVFS(t *testing.T) {
 	if _, err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	root, r := rootOf(t, s, cid)
+	root, r := rootOf(t, s)
 	if r.How != store.HowCopy {
 		t.Errorf("mounted by %q", r.How)
 	}
@@ -148,7 +204,7 @@ func TestManyLayers(t *testing.T) {
 	if _, err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: true}); err != nil {
 		t.Fatal(err)
 	}
-	root, _ := rootOf(t, s, cid)
+	root, _ := rootOf(t, s)
 	if got := len(names(t, root+"/")); got != 150 {
 		t.Errorf("%d files, want 150", got)
 	}
@@ -160,7 +216,7 @@ func TestNoLayers(t *testing.T) {
 	if _, err := s.CreateContainer(cid, id, store.ContainerOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	root, _ := rootOf(t, s, cid)
+	root, _ := rootOf(t, s)
 	if got := names(t, root+"/"); len(got) != 0 {
 		t.Errorf("an empty image has %q", got)
 	}

@@ -18,7 +18,9 @@
 //
 // A container's root is an overlay of its layer and those below it, mounted by
 // this package and attached nowhere (see RootFS). containers/storage's own mounts
-// and mount counts are not used.
+// and mount counts are not used. The layer is in a directory of the container's
+// (own.go); containers/storage has it where it alone can make it: as a full copy
+// (vfs), or with other owners (container.go).
 //
 // # Configuration
 //
@@ -74,6 +76,9 @@ type Options struct {
 	Notice func(string)
 	// BootID tells boots apart; empty: the kernel's.
 	BootID string
+	// Users returns what containers/storage does not know: the ids of containers that
+	// have their writable layers elsewhere, and of their images; nil: there are none.
+	Users func() map[string]string
 	// Changed hears that an image, by its id, got or lost a name, or is gone, name
 	// being one that it had; nil: nobody does.
 	Changed func(what Change, id, name string)

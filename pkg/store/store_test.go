@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -56,10 +57,15 @@ func twoLayers(t *testing.T) v1.Image {
 		))
 }
 
-// rootOf mounts a container's root and returns a directory that shows it.
-func rootOf(t *testing.T, s *store.Store, id string) (string, *store.RootFS) {
+// rootOf mounts the root of the container cid and returns a directory that shows it.
+func rootOf(t *testing.T, s *store.Store) (string, *store.RootFS) {
 	t.Helper()
-	r, err := s.RootFS(id)
+	return mounted(t, func() (*store.RootFS, error) { return s.RootFS(cid) })
+}
+
+func mounted(t *testing.T, mount func() (*store.RootFS, error)) (string, *store.RootFS) {
+	t.Helper()
+	r, err := mount()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +121,7 @@ func TestPutAndMount(t *testing.T) {
 		if _, err := s.CreateContainer(cid, id, store.ContainerOptions{Volatile: volatile}); err != nil {
 			t.Fatal(err)
 		}
-		root, how := rootOf(t, s, cid)
+		root, how := rootOf(t, s)
 		if how.How != store.HowOverlay {
 			t.Errorf("mounted by %q", how.How)
 		}
@@ -125,7 +131,7 @@ func TestPutAndMount(t *testing.T) {
 		}
 		how.Close()
 		// A second mount, as after a restart, has what the first wrote.
-		again, _ := rootOf(t, s, cid)
+		again, _ := rootOf(t, s)
 		if data, err := os.ReadFile(again + "/etc/keep"); string(data) != "mine" {
 			t.Errorf("after a restart: %q, %v", data, err)
 		}
@@ -166,35 +172,82 @@ func TestParallelPuts(t *testing.T) {
 	}
 }
 
-// A scratch root is the image with a writable layer elsewhere; while it is open
-// the image stays.
-func TestScratch(t *testing.T) {
-	s := open(t, store.Options{})
+// A layer in a directory of the caller's is all that there is of a container, and its
+// image stays while it is held or has users.
+func TestOwn(t *testing.T) {
+	users := map[string]string{}
+	s := open(t, store.Options{Users: func() map[string]string { return users }})
 	id := put(t, s, twoLayers(t), "localhost/two:latest")
-	dir := t.TempDir()
-	r, err := s.Scratch(dir, id)
+	held, err := s.HoldImage(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := "/proc/self/fd/" + itoa(int(r.Mount.Fd()))
-	checkTwoLayers(t, root)
-	if err := os.WriteFile(root+"/etc/mine", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := names(t, dir+"/upper/etc"); !slices.Equal(got, []string{"mine"}) {
-		t.Errorf("the writable layer has %q", got)
-	}
-	other := open(t, store.Options{Root: s.Root(), RunRoot: s.RunRoot()})
+	other := open(t, store.Options{Root: s.Root(), RunRoot: s.RunRoot(), Users: func() map[string]string { return users }})
 	if err := other.Remove(id); !errors.Is(err, store.ErrInUse) {
-		t.Errorf("removed an image in use: %v", err)
+		t.Errorf("removed an image that is held: %v", err)
 	}
-	if err := r.Close(); err != nil {
+	dir := filepath.Join(t.TempDir(), "layer")
+	users[cid] = id
+	held.Close()
+	if f, err := s.OwnFiles(dir, id); err != nil {
+		t.Errorf("files of one that never ran: %v", err)
+	} else {
+		f.Close()
+	}
+	for _, want := range [][]string{{"mine"}, {"mine", "more"}} {
+		r, err := s.OwnRoot(dir, id, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := "/proc/self/fd/" + itoa(int(r.Mount.Fd()))
+		if r.How != store.HowOverlay {
+			t.Errorf("mounted by %q", r.How)
+		}
+		if len(want) == 1 {
+			checkTwoLayers(t, root)
+		}
+		if err := os.WriteFile(root+"/etc/"+want[len(want)-1], nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := names(t, dir+"/upper/etc"); !slices.Equal(got, want) {
+			t.Errorf("the writable layer has %q, want %q", got, want)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := other.Remove(id); !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), cid[:12]) {
+		t.Errorf("removed the image of a container: %v", err)
+	}
+	if all, err := s.Containers(); err != nil || len(all) != 0 {
+		t.Errorf("containers/storage knows %v, %v", all, err)
+	}
+	clear(users)
+	if err := other.Remove(id); err != nil {
+		t.Errorf("when the container is gone: %v", err)
+	}
+	if _, err := s.HoldImage(id); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("held an image that is gone: %v", err)
+	}
+	if _, err := s.OwnRoot(t.TempDir(), id, true); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a root of no image: %v", err)
+	}
+}
+
+// A root that Podman has its containers in, too, has ours in its lists, but for those
+// that end with us.
+func TestCanOwn(t *testing.T) {
+	s := open(t, store.Options{})
+	if !s.CanOwn(false) || !s.CanOwn(true) {
+		t.Error("layers are not our own in a root of our own")
+	}
+	if err := os.Mkdir(filepath.Join(s.Root(), "libpod"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Remove(id); err != nil {
-		t.Errorf("after the root is closed: %v", err)
+	if s.CanOwn(false) || !s.CanOwn(true) {
+		t.Error("layers are our own in Podman's root")
 	}
-	if _, err := s.Scratch(t.TempDir(), id); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("a scratch root of no image: %v", err)
+	if s := open(t, store.Options{Driver: "vfs"}); s.CanOwn(false) || s.CanOwn(true) {
+		t.Error("layers are our own with vfs")
 	}
 }

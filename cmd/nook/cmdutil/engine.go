@@ -132,7 +132,7 @@ func (f *Factory) OpenStore() (*store.Store, error) {
 			}
 			return image.Candidates(name, registries())
 		},
-		MoreIDs: userns.MoreIDs, Notice: f.Notice,
+		MoreIDs: userns.MoreIDs, Notice: f.Notice, Users: st.Images,
 		Changed: func(what store.Change, id, name string) { events.TellImage(st, string(what), id, name) },
 	})
 }
