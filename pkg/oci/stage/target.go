@@ -31,6 +31,12 @@ func (s *setup) target(dest string, isDir bool) (int, error) { //nolint:revive /
 	if !errors.Is(err, syscall.ENOENT) {
 		return fd, err
 	}
+	if dir, ok := s.plainParent(dest); ok {
+		defer kern.Close(dir)
+		if fd, err := kern.CreateIn(dir, path.Base(dest), fileMode); !errors.Is(err, syscall.EEXIST) {
+			return fd, err
+		}
+	}
 	rel, err := s.missing(dest)
 	if err != nil {
 		return -1, err
@@ -73,11 +79,29 @@ func (s *setup) mkdirAll(dest string) (int, error) {
 	if !errors.Is(err, syscall.ENOENT) {
 		return fd, err
 	}
+	if dir, ok := s.plainParent(dest); ok {
+		defer kern.Close(dir)
+		if err := kern.MkdirIn(dir, path.Base(dest), dirMode); err == nil {
+			return kern.OpenIn(dir, path.Base(dest), dirPath|syscall.O_NOFOLLOW, kern.NoLinks)
+		} else if !errors.Is(err, syscall.EEXIST) {
+			return -1, err
+		}
+	}
 	rel, err := s.missing(dest)
 	if err != nil {
 		return -1, err
 	}
 	return s.mkdirTree(rel)
+}
+
+// plainParent opens the directory that dest is missing from, if there is one and no link
+// leads there: nearly always, and then there are no links to be followed by name.
+func (s *setup) plainParent(dest string) (fd int, ok bool) {
+	if dest != path.Clean(dest) || dest == "/" {
+		return -1, false
+	}
+	fd, err := kern.OpenIn(s.rootFD, below(path.Dir(dest)), dirPath, kern.NoLinks)
+	return fd, err == nil
 }
 
 // missing is where dest would be, from the root and without links.

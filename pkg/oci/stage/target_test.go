@@ -100,6 +100,10 @@ func TestTargetThroughDanglingLinks(t *testing.T) {
 	symlink(t, outside+"/abs", root, "abs")
 	symlink(t, "escape/f", root, "file")
 	symlink(t, "/run", root, "var-run")
+	if err := os.Mkdir(filepath.Join(root, "new"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	symlink(t, "../run/else", root, "new/nowhere")
 	for _, tc := range []struct {
 		dest  string
 		isDir bool
@@ -111,6 +115,9 @@ func TestTargetThroughDanglingLinks(t *testing.T) {
 		{"/file", false, "outside/f"},
 		{"/file", false, "outside/f"}, // again: it exists now
 		{"/new/f", false, "new/f"},
+		{"/new/g", false, "new/g"},
+		{"/new/d", true, "new/d"},
+		{"/new/nowhere", true, "run/else"},
 		{"/", true, "."},
 	} {
 		fd, err := s.target(tc.dest, tc.isDir)
