@@ -266,7 +266,7 @@ func Needs(c *state.Container) []string {
 
 // Dependents returns the containers that need c, which is no pod's infra container.
 func Dependents(c *state.Container) ([]*state.Container, error) {
-	all, errs := c.Store().List()
+	all, errs := c.Store().Mentioning(c.ID)
 	all = slices.DeleteFunc(all, func(d *state.Container) bool {
 		return !slices.Contains(Needs(d), c.ID)
 	})
