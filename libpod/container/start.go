@@ -242,6 +242,9 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 	}
 	o.Started()
 	m.Resume, m.Free = o.Resume, r.root.Close
+	if c.Spec.Remove { // nobody starts it again, who would need the same files
+		m.Free = r.root.Release
+	}
 	if o.Again != nil {
 		m.Pause = o.Again.Pause
 	}
@@ -257,6 +260,7 @@ func (e *Engine) Run(ctx context.Context, c *state.Container, conn *attach.Conn,
 		}
 	}
 	m.Serve(context.WithoutCancel(ctx))
+	r.root.Mount.Close()
 	e.bury(c)
 }
 

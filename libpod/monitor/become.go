@@ -32,7 +32,7 @@ const settled = 200 * time.Millisecond
 type brief struct {
 	Store                           state.Store
 	Dir                             string // of the container's record
-	Config                          state.Config
+	Known                           state.Known
 	Run                             state.Run
 	Lock                            int
 	Terminal, Stdin, Stdout, Stderr int
@@ -62,7 +62,7 @@ func (m *Monitor) Become(kept ...*os.File) error {
 		return err
 	}
 	b := brief{
-		Store: m.Container.Store(), Dir: m.Container.Dir(), Config: m.Container.Config, Run: m.Run, Lock: lock, Pause: m.Pause, Resume: m.Resume,
+		Store: m.Container.Store(), Dir: m.Container.Dir(), Known: m.Container.Known(), Run: m.Run, Lock: lock, Pause: m.Pause, Resume: m.Resume,
 		StopSignal: m.StopSignal, StopGrace: m.StopGrace,
 	}
 	for _, p := range []struct {
@@ -310,7 +310,7 @@ func (b *brief) monitor() (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Container = b.Store.Adopt(b.Dir, b.Config, lock)
+	m.Container = b.Store.Adopt(b.Dir, b.Known, lock)
 	m.Wait = sys.ChildOf(b.Run.PID).Wait
 	if p := b.NetProgram; p != nil {
 		m.NetProgram = &Program{sys.ChildOf(p.PID), p.Plan}

@@ -90,7 +90,7 @@ func pause(last time.Duration, run state.Run) time.Duration {
 type Handover struct {
 	Store    state.Store
 	Dir      string
-	Config   state.Config
+	Known    state.Known
 	Lock     int
 	Restarts int             // how often it was started again, with this time
 	Pause    time.Duration   // that came before
@@ -101,7 +101,7 @@ type Handover struct {
 // returns without an error if the container was stopped meanwhile.
 func (m *Monitor) restart(run state.Run) error {
 	h := Handover{
-		Store: m.Container.Store(), Dir: m.Container.Dir(), Config: m.Container.Config, Restarts: run.Restarts + 1, Pause: pause(m.Pause, run), Resume: m.Resume,
+		Store: m.Container.Store(), Dir: m.Container.Dir(), Known: m.Container.Known(), Restarts: run.Restarts + 1, Pause: pause(m.Pause, run), Resume: m.Resume,
 	}
 	timer := time.NewTimer(h.Pause)
 	defer timer.Stop()
@@ -159,6 +159,6 @@ func TakeOver(arg string) (*Handover, *state.Container, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := h.Store.Adopt(h.Dir, h.Config, lock)
+	c := h.Store.Adopt(h.Dir, h.Known, lock)
 	return &h, c, c.Reload() // there was a pause
 }

@@ -93,8 +93,8 @@ func (c *Container) PassOn() (fd int, err error) {
 
 // Adopt is the other end of PassOn: the container in directory dir, held by way
 // of lock, as who passed it on knew it.
-func (s Store) Adopt(dir string, known Config, lock *os.File) *Container {
-	c := &Container{Config: known, store: s, dir: dir}
+func (s Store) Adopt(dir string, known Known, lock *os.File) *Container {
+	c := &Container{Config: known.Config, seen: known.Seen, store: s, dir: dir}
 	c.keep(lock)
 	return c
 }

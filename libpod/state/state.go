@@ -26,6 +26,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/spec"
@@ -110,9 +111,34 @@ type Store struct {
 	Realm string `json:",omitempty"`
 }
 
+// Known is the record of a container, as it was when it was read or written.
+type Known struct {
+	Config
+	Seen Seen
+}
+
+// Seen tells a file from another of its name; zero: unknown.
+type Seen struct {
+	Inode uint64
+	Size  int64
+	Time  int64 // of its last change, in nanoseconds
+}
+
+func seen(fi os.FileInfo) Seen {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return Seen{}
+	}
+	return Seen{st.Ino, st.Size, st.Ctim.Nano()}
+}
+
+// Known returns what c knows of its record.
+func (c *Container) Known() Known { return Known{c.Config, c.seen} }
+
 // Container is one container found in the store.
 type Container struct {
 	Config
+	seen  Seen // file of that Config, if it is known
 	store Store
 	dir   string
 	lock  *os.File // held by this process, or nil
@@ -256,17 +282,25 @@ func (c *Container) Change(f func(*Config) error) error {
 	if err := c.Reload(); err != nil {
 		return err
 	}
+	c.seen = Seen{} // until the file says the same
 	if err := f(&c.Config); err != nil {
 		return err
 	}
 	return c.writeConfig(c.Config)
 }
 
-// Reload reads the record again: others may have changed it.
+// Reload reads the record again if others have changed it.
 func (c *Container) Reload() error {
+	there := Seen{}
+	if fi, err := os.Stat(filepath.Join(c.dir, configFile)); err == nil {
+		there = seen(fi)
+	}
+	if there != (Seen{}) && c.seen == there {
+		return nil
+	}
 	now, err := c.store.load(filepath.Base(filepath.Dir(c.dir)), filepath.Base(c.dir))
 	if err == nil {
-		c.Config = now.Config
+		c.Config, c.seen = now.Config, there
 	}
 	return err
 }
@@ -278,6 +312,10 @@ func (c *Container) writeConfig(cfg Config) error {
 	}
 	if err := write(filepath.Join(c.dir, configFile), cfg); err != nil {
 		return fmt.Errorf("write container record: %w", err)
+	}
+	c.seen = Seen{}
+	if fi, err := os.Stat(filepath.Join(c.dir, configFile)); err == nil {
+		c.seen = seen(fi)
 	}
 	return nil
 }

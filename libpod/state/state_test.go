@@ -350,6 +350,38 @@ func TestCreateBesideSweep(t *testing.T) {
 
 // Whoever asks about a container that this process holds, by whatever record, does
 // not take it away.
+// Reload follows what others change, and reads nothing where nobody has.
+func TestReload(t *testing.T) {
+	s := newStore(t)
+	c := create(t, s, id('a'), "mine")
+	defer c.Release()
+	other, err := s.Lookup("mine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, image := range []string{"one", "two"} {
+		if err := other.Change(func(cfg *Config) error { cfg.ImageName = image; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Reload(); err != nil || c.ImageName != image {
+			t.Errorf("image %q, %v; want %q", c.ImageName, err, image)
+		}
+	}
+	c.ImageName = "here"
+	passedOn := s.Adopt(c.Dir(), c.Known(), nil)
+	for who, c := range map[string]*Container{"who read it": c, "who it was passed on to": passedOn} {
+		if err := c.Reload(); err != nil || c.ImageName != "here" {
+			t.Errorf("%s: read again, though nothing had changed: %q, %v", who, c.ImageName, err)
+		}
+	}
+	if err := c.Change(func(cfg *Config) error { cfg.ImageName = "half"; return errors.New("no") }); err == nil {
+		t.Error("changed")
+	}
+	if err := c.Reload(); err != nil || c.ImageName != "two" {
+		t.Errorf("after a change that failed: %q, %v", c.ImageName, err)
+	}
+}
+
 func TestLookAtOwn(t *testing.T) {
 	s := newStore(t)
 	c := create(t, s, id('a'), "own")

@@ -179,9 +179,9 @@ func Create(ctx context.Context, c Config) (_ *Container, err error) {
 	if err := l.brief(); err != nil {
 		return nil, err
 	}
-	var merr error
+	merr := l.seed.Running() // while init works
 	if c.Meanwhile != nil {
-		merr = c.Meanwhile(ctr.PID)
+		merr = errors.Join(merr, c.Meanwhile(ctr.PID))
 	}
 	if err := ctr.awaitReady(&c); err != nil {
 		if ctx.Err() != nil {

@@ -34,8 +34,12 @@ const (
 )
 
 // Close gives the root up, once the container has ended.
-func (r *RootFS) Close() error {
-	errs := []error{r.Mount.Close()}
+func (r *RootFS) Close() error { return errors.Join(r.Mount.Close(), r.Release()) }
+
+// Release gives up what keeps images from being removed. The mount is left to be closed,
+// for which the kernel waits for RCU several times if it is the last one.
+func (r *RootFS) Release() error {
+	var errs []error
 	if r.lease != nil {
 		errs = append(errs, r.lease.Close())
 	}

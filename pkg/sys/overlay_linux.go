@@ -43,10 +43,15 @@ var OverlayLayers = &Feature{Name: "overlay lowerdir+", Since: "6.8", Try: func(
 // returned descriptor, or as long as the place that MoveMount gives it. Device
 // nodes below it do not work.
 func MountOverlay(o Overlay) (*os.File, error) {
-	if o.OnePage || OverlayLayers.Check() != nil {
-		return mountOverlayPage(o)
+	if !o.OnePage {
+		// Asking first costs as much as the mount: the kernel waits for RCU when the
+		// question is closed.
+		f, err := mountOverlayLayers(o)
+		if err == nil || OverlayLayers.Check() == nil {
+			return f, err
+		}
 	}
-	return mountOverlayLayers(o)
+	return mountOverlayPage(o)
 }
 
 // overlaySource is what df and mount show in the place of a device; left out, it

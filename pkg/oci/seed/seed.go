@@ -90,6 +90,17 @@ func (s *Seed) Take() *Seed {
 	return &t
 }
 
+// Running says that the init runs, so that what it was started from can go: closing that
+// takes the kernel some time (dissolve_on_fput, RCU).
+func (s *Seed) Running() error {
+	if s.Self == nil {
+		return nil
+	}
+	self := s.Self
+	s.Self = nil
+	return self.Close()
+}
+
 // Used leaves the init and its socket to the caller. The rest is still to be closed.
 func (s *Seed) Used() { s.Child, s.Sync = nil, plan.NoFD }
 

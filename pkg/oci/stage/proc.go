@@ -11,6 +11,9 @@ import (
 
 const procRootIno = 1 // PROC_ROOT_INO in the kernel's include/linux/proc_fs.h
 
+// procFlags are those of openProc's own mount, for mount(2).
+const procFlags = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC
+
 // openProc opens a procfs that no path of the container leads to: a new
 // detached one, or where the pid namespace is not ours the host's, checked to
 // be the real thing.
@@ -19,9 +22,9 @@ func (s *setup) openProc() error {
 		return nil
 	}
 	if s.OwnPID {
-		fd, err := kern.NewFS("proc", kern.AttrNosuid|kern.AttrNodev|kern.AttrNoexec)
+		fd, err := kern.NewFS("proc", kern.AttrNosuid|kern.AttrNodev|kern.AttrNoexec, "source=proc")
 		if err == nil {
-			s.proc = fd
+			s.proc, s.ownProc = fd, true
 			return nil
 		}
 	}

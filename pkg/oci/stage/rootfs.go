@@ -129,11 +129,31 @@ func (s *setup) mount(m *plan.Mount) error {
 	if m.Bind {
 		return s.bind(m)
 	}
+	if s.isProc(m) {
+		return s.attachProc(m)
+	}
 	err := s.newFS(m)
 	if err == nil || !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.EBUSY) {
 		return err
 	}
 	return s.hostInstead(m, err)
+}
+
+// isProc reports whether m is what openProc has opened already.
+func (s *setup) isProc(m *plan.Mount) bool {
+	return s.ownProc && m.Type == "proc" && m.Source == "proc" && m.Flags == procFlags && m.Data == "" && m.Attr.Zero() && m.RecAttr.Zero() && !m.CopyUp
+}
+
+// attachProc saves a mount, and that the kernel waits for RCU when a detached one is
+// closed.
+func (s *setup) attachProc(m *plan.Mount) error {
+	to, err := s.target(m.Dest, true)
+	if err != nil {
+		return err
+	}
+	defer kern.Close(to)
+	s.ownProc = false
+	return kern.Attach(s.proc, to)
 }
 
 // hostInstead handles file systems that the kernel mounts only for the owner of

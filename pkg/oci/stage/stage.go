@@ -63,9 +63,10 @@ func at(step, object string, err error) error {
 // setup is one run of the stage.
 type setup struct {
 	plan.Plan
-	sync    int // to the parent; after Start to whoever started us
-	selfPID int // as the host sees it; only where hooks need it
-	proc    int // private procfs, or plan.NoFD until needed
+	sync    int  // to the parent; after Start to whoever started us
+	selfPID int  // as the host sees it; only where hooks need it
+	proc    int  // private procfs, or plan.NoFD until needed
+	ownProc bool // proc is a mount of ours, attached nowhere
 	rootFD  int
 	null    int // detached /dev/null, or plan.NoFD until needed
 	mask    int // empty read-only tmpfs, or plan.NoFD until needed

@@ -34,7 +34,7 @@ func (n *Netlink) AddVethPair(end, peer VethEnd) error {
 	m.end(p)
 	m.end(data)
 	m.end(info)
-	return wrap("add veth "+end.Name, n.do(m, nil))
+	return wrap("add veth "+end.Name, n.do(m))
 }
 
 // ifInfo is a struct ifinfomsg.
@@ -61,13 +61,17 @@ func (m *message) vethEnd(e VethEnd) {
 	if e.MTU != 0 {
 		m.attr(unix.IFLA_MTU, u32(uint32(e.MTU))) //nolint:gosec // at most 65535
 	}
+	// As many as are used: for more the kernel waits for RCU until it has put the others
+	// out of use (veth_init_queues).
+	m.attr(unix.IFLA_NUM_TX_QUEUES, u32(1))
+	m.attr(unix.IFLA_NUM_RX_QUEUES, u32(1))
 }
 
 // DeleteLink removes the interface name, and its peer. ENODEV: there is none.
 func (n *Netlink) DeleteLink(name string) error {
 	m := newMessage(unix.RTM_DELLINK, 0, make([]byte, unix.SizeofIfInfomsg))
 	m.attr(unix.IFLA_IFNAME, append([]byte(name), 0))
-	return wrap("delete link "+name, n.do(m, nil))
+	return wrap("delete link "+name, n.do(m))
 }
 
 // DeleteLinkIndex is DeleteLink for the interface with that index, which no other
@@ -75,7 +79,7 @@ func (n *Netlink) DeleteLink(name string) error {
 func (n *Netlink) DeleteLinkIndex(index uint32) error {
 	body := make([]byte, unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(body[4:], index)
-	return wrap(fmt.Sprintf("delete link %d", index), n.do(newMessage(unix.RTM_DELLINK, 0, body), nil))
+	return wrap(fmt.Sprintf("delete link %d", index), n.do(newMessage(unix.RTM_DELLINK, 0, body)))
 }
 
 // IsolatePort keeps the port name of a bridge from all others that are isolated
@@ -92,5 +96,5 @@ func (n *Netlink) IsolatePort(name string) error {
 	info := m.nest(unix.IFLA_PROTINFO | unix.NLA_F_NESTED)
 	m.attr(unix.IFLA_BRPORT_ISOLATED, []byte{1})
 	m.end(info)
-	return wrap("isolate bridge port "+name, n.do(m, nil))
+	return wrap("isolate bridge port "+name, n.do(m))
 }

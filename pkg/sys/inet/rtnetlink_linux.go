@@ -85,7 +85,7 @@ func (n *Netlink) AddBridge(name string) error {
 	info := m.nest(unix.IFLA_LINKINFO)
 	m.attr(unix.IFLA_INFO_KIND, []byte("bridge"))
 	m.end(info)
-	return wrap("add bridge "+name, n.do(m, nil))
+	return wrap("add bridge "+name, n.do(m))
 }
 
 // AddVeth makes a pair of connected interfaces, the second in namespace peerNS
@@ -104,7 +104,7 @@ func (n *Netlink) AddVeth(name, peer string, peerNS *os.File) error {
 	m.end(p)
 	m.end(data)
 	m.end(info)
-	return wrap("add veth "+name, n.do(m, nil))
+	return wrap("add veth "+name, n.do(m))
 }
 
 // A LinkSetting changes an interface; see SetLink.
@@ -133,19 +133,22 @@ func (n *Netlink) SetLink(name string, s LinkSetting) error {
 		}
 		m.attr(unix.IFLA_MASTER, u32(index))
 	}
-	return wrap("set link "+name, n.do(m, nil))
+	return wrap("set link "+name, n.do(m))
 }
 
-// LinkIndex returns the index of the interface name.
+// LinkIndex returns the index of the interface name (netdevice(7)). A routing message
+// that asks for it would have the kernel finish what is under way with the interface.
 func (n *Netlink) LinkIndex(name string) (index uint32, err error) {
-	m := newMessage(unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg))
-	m.attr(unix.IFLA_IFNAME, append([]byte(name), 0))
-	err = n.do(m, func(b []byte) {
-		if len(b) >= unix.SizeofIfInfomsg {
-			index = binary.NativeEndian.Uint32(b[4:])
-		}
-	})
-	return index, wrap("find link "+name, err)
+	ifr, err := unix.NewIfreq(name)
+	if err == nil {
+		n.mu.Lock()
+		err = unix.IoctlIfreq(n.fd, unix.SIOCGIFINDEX, ifr)
+		n.mu.Unlock()
+	}
+	if err != nil {
+		return 0, wrap("find link "+name, err)
+	}
+	return ifr.Uint32(), nil
 }
 
 // AddAddr gives the interface link an address with its prefix length, at once:
@@ -162,7 +165,7 @@ func (n *Netlink) AddAddr(link string, p netip.Prefix) error {
 	m := newMessage(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, body)
 	m.attr(unix.IFA_LOCAL, p.Addr().AsSlice())
 	m.attr(unix.IFA_ADDRESS, p.Addr().AsSlice())
-	return wrap(fmt.Sprintf("add address %s to %s", p, link), n.do(m, nil))
+	return wrap(fmt.Sprintf("add address %s to %s", p, link), n.do(m))
 }
 
 // AddRoute routes dst through the neighbour via. Where kind is not RouteUnicast,
@@ -190,7 +193,7 @@ func (n *Netlink) addRoute(dst netip.Prefix, via netip.Addr, kind RouteType, met
 	if metric != 0 {
 		m.attr(unix.RTA_PRIORITY, u32(metric))
 	}
-	return wrap(fmt.Sprintf("add route %s via %s", dst, via), n.do(m, nil))
+	return wrap(fmt.Sprintf("add route %s via %s", dst, via), n.do(m))
 }
 
 func wrap(what string, err error) error {
@@ -253,8 +256,8 @@ func (m *message) end(at int) {
 
 func u32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 
-// do sends m and gives each answer's body to got, up to the acknowledgement.
-func (n *Netlink) do(m *message, got func(body []byte)) error {
+// do sends m and waits for the acknowledgement.
+func (n *Netlink) do(m *message) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.fd < 0 {
@@ -274,7 +277,7 @@ func (n *Netlink) do(m *message, got func(body []byte)) error {
 		if err != nil {
 			return os.NewSyscallError("recvfrom AF_NETLINK", err)
 		}
-		if done, err := answers(n.buf[:size], n.seq, got); done {
+		if done, err := answers(n.buf[:size], n.seq, nil); done {
 			return err
 		}
 	}
