@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/nook-containers/nook/pkg/sys"
+	"github.com/nook-containers/nook/pkg/sys/kern"
 )
 
 // Layout says which versions of control groups a host has.
@@ -75,17 +77,42 @@ func unifiedPath(s string) string {
 
 // Find looks at /proc and the cgroup file system.
 func Find() (Host, error) {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return Host{}, fmt.Errorf("find control groups: %w", err)
-	}
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return Host{}, fmt.Errorf("find control groups: %w", err)
 	}
-	h := locate(string(mounts), string(own))
+	h := Host{Layout: Unified, Mount: usualMount, root: "/"}
+	if isWhole(usualMount) {
+		h.find(string(own))
+	} else {
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			return Host{}, fmt.Errorf("find control groups: %w", err)
+		}
+		h = locate(string(mounts), string(own))
+	}
 	h.claim(mayManage, isDelegated)
 	return h, nil
+}
+
+// usualMount is where cgroup v2 is mounted alone (file-hierarchy(7)).
+const usualMount = "/sys/fs/cgroup"
+
+// isWhole reports whether all of cgroup v2 is mounted at dir, which most hosts have: the
+// table of mounts need not be read then, which waits for everybody who mounts something,
+// as 100 containers do that start at once.
+func isWhole(dir string) bool {
+	const top = 1 // the inode of a kernfs's root
+	var fs syscall.Statfs_t
+	var st syscall.Stat_t
+	return syscall.Statfs(dir, &fs) == nil && fs.Type == kern.Cgroup2Magic && syscall.Stat(dir, &st) == nil && st.Ino == top
+}
+
+// find sets Own from /proc/self/cgroup.
+func (h *Host) find(own string) {
+	if dir, ok := h.Dir(unifiedPath(own)); ok {
+		h.Own = dir
+	}
 }
 
 // locate is Find as far as it is text: mountinfo (proc_pid_mountinfo(5)) and
@@ -113,9 +140,7 @@ func locate(mountinfo, own string) Host {
 	case v1:
 		h.Layout = Legacy
 	}
-	if dir, ok := h.Dir(unifiedPath(own)); ok {
-		h.Own = dir
-	}
+	h.find(own)
 	return h
 }
 

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"os"
 	"slices"
 	"testing"
 )
@@ -34,6 +35,26 @@ func TestLocate(t *testing.T) {
 				t.Errorf("got %s, %q, %q; want %s, %q, %q", h.Layout, h.Mount, h.Own, tc.layout, tc.mount, tc.dir)
 			}
 		})
+	}
+}
+
+// The table of mounts and the directory alone say the same of this machine.
+func TestFindAgrees(t *testing.T) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := locate(string(mounts), string(own))
+	got, err := Find()
+	if err != nil || got.Layout != want.Layout || got.Mount != want.Mount || got.Own != want.Own || got.root != want.root {
+		t.Errorf("found %+v, %v; the table says %+v", got, err, want)
+	}
+	if isWhole(t.TempDir()) || isWhole("/proc") || isWhole("/nowhere") {
+		t.Error("took something else for cgroup v2")
 	}
 }
 
