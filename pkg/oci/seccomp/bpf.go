@@ -1,7 +1,6 @@
 package seccomp
 
 import (
-	"cmp"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -114,8 +113,8 @@ type span struct {
 
 // spans lists the numbers of an architecture.
 func (p *profile) spans(a arch) []span {
-	other := []inst{ret(p.def)}
-	var list []span
+	other := p.always(p.def)
+	list := make([]span, 0, len(p.rules))
 	add := func(lo uint32, body []inst) {
 		if n := len(list); n > 0 && slices.Equal(list[n-1].body, body) {
 			return
@@ -159,13 +158,17 @@ type numbered struct {
 
 // byNumber lists the calls of an architecture that have rules, lowest first.
 func (p *profile) byNumber(a arch) []numbered {
-	list := make([]numbered, 0, len(p.rules))
-	for _, r := range p.rules {
+	keys := make([]uint64, 0, len(p.rules)) // in order of the number, then of the profile
+	for i, r := range p.rules {
 		if nr, ok := a.number(r.call); ok {
-			list = append(list, numbered{nr, r.rules})
+			keys = append(keys, uint64(nr)<<32|uint64(i))
 		}
 	}
-	slices.SortStableFunc(list, func(a, b numbered) int { return cmp.Compare(a.nr, b.nr) })
+	slices.Sort(keys)
+	list := make([]numbered, len(keys))
+	for i, k := range keys {
+		list[i] = numbered{uint32(k >> 32), p.rules[uint32(k)].rules}
+	}
 	out := list[:0]
 	for len(list) > 0 {
 		n := 1
@@ -233,7 +236,7 @@ func searchLen(list []span) int {
 // body tries the rules of one call in their order.
 func (p *profile) body(rules []rule) []inst {
 	if len(rules[0].args) == 0 { // most calls
-		return []inst{ret(rules[0].ret)}
+		return p.always(rules[0].ret)
 	}
 	var out []inst
 	for _, r := range rules {
@@ -248,6 +251,15 @@ func (p *profile) body(rules []rule) []inst {
 		}
 	}
 	return append(out, ret(p.def))
+}
+
+// always is the body of a call that is answered without a look at its arguments.
+func (p *profile) always(action uint32) []inst {
+	if body := p.bodies[action]; body != nil {
+		return body
+	}
+	p.bodies[action] = []inst{ret(action)}
+	return p.bodies[action]
 }
 
 // resolve lets the jumps of a failed test lead behind the rule.

@@ -155,8 +155,9 @@ type callRules struct {
 type profile struct {
 	def    uint32
 	rules  []callRules
-	calls  []*syscallRow // all calls named, also by rules that were left out
-	enosys bool          // calls too new for the profile give ENOSYS
+	calls  []*syscallRow     // all calls named, also by rules that were left out
+	enosys bool              // calls too new for the profile give ENOSYS
+	bodies map[uint32][]inst // see always
 }
 
 func newProfile(s *specs.LinuxSeccomp) (*profile, error) {
@@ -164,7 +165,11 @@ func newProfile(s *specs.LinuxSeccomp) (*profile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("defaultAction: %w", err)
 	}
-	p := &profile{def: def}
+	n := 0
+	for i := range s.Syscalls {
+		n += len(s.Syscalls[i].Names)
+	}
+	p := &profile{def: def, rules: make([]callRules, 0, n), calls: make([]*syscallRow, 0, n), bodies: map[uint32][]inst{}}
 	for _, sc := range s.Syscalls {
 		if err := p.add(&sc); err != nil {
 			return nil, fmt.Errorf("syscalls: %s: %w", strings.Join(sc.Names, ", "), err)
