@@ -21,6 +21,7 @@ import (
 	"github.com/nook-containers/nook/pkg/logs"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/oci/seed"
+	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/store"
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/userns"
@@ -208,7 +209,10 @@ func (e *Engine) layers(c *state.Container) (*store.RootFS, error) {
 		return e.Layers.RootFS(c.ID)
 	}
 	root, err := e.Layers.OwnRoot(layerDir(c), c.ImageID, c.Ephemeral())
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound): // another tool has removed it
+		return nil, problem.Hint(fmt.Errorf("container %s: %w", c.Short(), err), "get its image again: nook pull %s", c.ImageName)
+	case err != nil:
 		return nil, fmt.Errorf("container %s: %w", c.Short(), err)
 	}
 	return root, nil

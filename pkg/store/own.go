@@ -97,14 +97,17 @@ func ownLayout(dir string, lower []string) *layout {
 // makeOwn makes the directories of l that are not there. The top gets the owner and
 // mode of the uppermost layer's before it has its name.
 func makeOwn(l *layout) error {
+	for _, d := range []string{l.dir, l.merged, l.work} {
+		if err := mkdir(d); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Lstat(l.upper); err == nil {
 		return nil
 	}
 	next := filepath.Join(l.dir, "next")
-	for _, d := range []string{l.dir, l.merged, l.work, next} {
-		if err := os.Mkdir(d, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+	if err := mkdir(next); err != nil {
+		return err
 	}
 	if err := likeTop(next, l.lower); err != nil {
 		return err
@@ -116,6 +119,14 @@ func makeOwn(l *layout) error {
 		return nil
 	}
 	return sys.SyncDir(l.dir)
+}
+
+// mkdir makes a directory, if it is not there.
+func mkdir(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // likeTop gives the directory the owner and mode of the uppermost layer's top.
