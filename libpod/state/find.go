@@ -137,14 +137,21 @@ func (s Store) list(want func(kind, id string) bool) ([]*Container, []error) {
 }
 
 // Images returns the ids of all containers that are made of an image, and of those
-// images. One whose record is damaged is made of none.
+// images. One whose record is damaged is made of none, nor is one that should have gone
+// with its monitor.
 func (s Store) Images() map[string]string {
 	all, _ := s.List()
 	images := make(map[string]string, len(all))
 	for _, c := range all {
-		if c.ImageID != "" {
-			images[c.ID] = c.ImageID
+		if c.ImageID == "" {
+			continue
 		}
+		if c.Ephemeral() {
+			if pid, err := c.Monitor(); err == nil && pid == 0 {
+				continue
+			}
+		}
+		images[c.ID] = c.ImageID
 	}
 	return images
 }
