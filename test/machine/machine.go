@@ -36,6 +36,8 @@ type Machine interface {
 	// Reboot ends the system in its own way and boots it again with what it
 	// has on disk: a sandbox shuts down, a VM loses its power.
 	Reboot(ctx context.Context) error
+	// Renew boots another machine in place of one that ended, which knows nothing of it.
+	Renew(ctx context.Context) error
 	// Close shuts the system down and removes it. An error says that it did
 	// not end by itself, or left something.
 	Close() error

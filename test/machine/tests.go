@@ -40,7 +40,7 @@ func Test(ctx context.Context, m Machine, kind, payload string, out io.Writer) e
 		// An emulator's machine may die under its host's load. What it has said is shown,
 		// and the scripts get another one, from the first to the last.
 		fmt.Fprintf(out, "%s: %v; once more. The console's end:\n%s\n", kind, err, Tail(m.Console()))
-		if err = m.Reboot(ctx); err == nil {
+		if err = m.Renew(ctx); err == nil {
 			err = runScripts(ctx, m, kind, before, out)
 		}
 	}

@@ -24,8 +24,8 @@ func (m *mortal) Run(context.Context, Command) (int, error) {
 	return 0, nil
 }
 
-func (m *mortal) Reboot(context.Context) error { m.boots++; return nil }
-func (m *mortal) Console() string              { return "panic" }
+func (m *mortal) Renew(context.Context) error { m.boots++; return nil }
+func (m *mortal) Console() string             { return "panic" }
 
 // Scripts are run once more in a machine that died, and once only.
 func TestDeadMachine(t *testing.T) {

@@ -216,6 +216,9 @@ func (s *Sandbox) Reboot(ctx context.Context) error {
 	return s.start(ctx)
 }
 
+// Renew is not for a sandbox: it runs on the kernel that the tests run on.
+func (s *Sandbox) Renew(context.Context) error { return machine.ErrEnded }
+
 func (s *Sandbox) poweroff() error {
 	if err := s.init.Process.Signal(sigPoweroff); err != nil {
 		return fmt.Errorf("power off: %w", err)

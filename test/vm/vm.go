@@ -44,6 +44,8 @@ type VM struct {
 	kernel string
 	accel  string
 
+	payload string // directory that the disks are made of
+
 	qemu    *exec.Cmd
 	done    chan struct{} // closed when qemu has ended
 	conn    net.Conn
@@ -53,7 +55,7 @@ type VM struct {
 // Boot starts a VM with the payload in a directory. $NOOK_VM_ACCEL, kvm or tcg,
 // overrules what it finds.
 func Boot(ctx context.Context, payload string) (_ *VM, err error) {
-	v := &VM{kernel: filepath.Join(payload, "machine", "vmlinuz")}
+	v := &VM{kernel: filepath.Join(payload, "machine", "vmlinuz"), payload: payload}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.Close())
@@ -225,6 +227,15 @@ func pass(c machine.Command, a wire.Answer) error {
 // disk is lost.
 func (v *VM) Reboot(ctx context.Context) error {
 	v.cut()
+	return v.start(ctx)
+}
+
+// Renew boots with disks as they were at first.
+func (v *VM) Renew(ctx context.Context) error {
+	v.cut()
+	if err := makeDisks(ctx, v.dir, v.payload); err != nil {
+		return err
+	}
 	return v.start(ctx)
 }
 
