@@ -62,11 +62,7 @@ func (s *Store) CreateContainer(id, imageID string, o ContainerOptions) (dir str
 		if !errors.Is(err, storage.ErrLayerUnknown) { // that is a damaged image
 			err = known(err)
 		}
-		err = fmt.Errorf("create container %s: %w", short(id), err)
-		if noSpace(err) {
-			err = problem.Hint(err, "the file system of %s is full; free some space with: nook rmi IMAGE", s.o.Root)
-		}
-		return "", err
+		return "", s.full(fmt.Errorf("create container %s: %w", short(id), err))
 	}
 	if err := s.checkOwners(c); err != nil {
 		return "", fmt.Errorf("create container %s: %w", short(id), errors.Join(err, s.DeleteContainer(id)))

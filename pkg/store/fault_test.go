@@ -68,6 +68,14 @@ func TestFullDisk(t *testing.T) {
 	if _, err := s.CreateContainer("beef"+cid[4:], kept, store.ContainerOptions{}); !errors.Is(err, syscall.ENOSPC) || problem.HintOf(err) == "" {
 		t.Errorf("create on a full disk: %v, hint %q", err, problem.HintOf(err))
 	}
+	full := t.TempDir()
+	if err := syscall.Mount("tmpfs", full, "tmpfs", 0, "mode=0700,nr_inodes=3"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(full, syscall.MNT_DETACH) })
+	if err := s.MakeOwn(filepath.Join(full, "layer"), kept); !errors.Is(err, syscall.ENOSPC) || problem.HintOf(err) == "" {
+		t.Errorf("a layer of the caller's on a full disk: %v, hint %q", err, problem.HintOf(err))
+	}
 	s.Close()
 	again := open(t, o)
 	if err := again.DeleteContainer(cid); err != nil {

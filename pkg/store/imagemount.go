@@ -36,7 +36,7 @@ func (s *Store) MountImage(imageID, own string, volatile bool) (_ *RootFS, err e
 	var f *os.File
 	switch {
 	case s.namedWhiteouts():
-		err = errNamedWhiteouts
+		err = problem.Hint(errNamedWhiteouts, elsewhere)
 	case own != "":
 		f, err = overlayOn(own, lower, volatile)
 	case len(lower) == 1: // overlay takes no single layer

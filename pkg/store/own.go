@@ -42,7 +42,7 @@ func (s *Store) shared() bool {
 func (s *Store) HoldImage(imageID string) (io.Closer, error) {
 	f, err := s.lease(imageID, sys.LockShared)
 	if err != nil {
-		return nil, err
+		return nil, s.full(err)
 	}
 	if _, err := s.storage().Image(imageID); err != nil { // it may have been removed before
 		f.Close()
@@ -57,7 +57,7 @@ func (s *Store) MakeOwn(dir, imageID string) error {
 	if err != nil {
 		return err
 	}
-	return makeOwn(ownLayout(dir, lower))
+	return s.full(makeOwn(ownLayout(dir, lower)))
 }
 
 // OwnRoot mounts a root file system on the image whose writable layer is in dir, the
@@ -73,7 +73,7 @@ func (s *Store) OwnRoot(dir, imageID string, volatile bool) (*RootFS, error) {
 	l := ownLayout(dir, lower)
 	l.volatile = volatile
 	if err := makeOwn(l); err != nil {
-		return nil, fmt.Errorf("make root file system: %w", err)
+		return nil, s.full(fmt.Errorf("make root file system: %w", err))
 	}
 	return s.mountRoot(l)
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/nook-containers/nook/pkg/problem"
 	"github.com/nook-containers/nook/pkg/sys"
 )
 
@@ -53,6 +54,14 @@ func (s *Store) withSpace(change func() error) error {
 	}
 	err = change()
 	return errors.Join(err, s.keepReserve())
+}
+
+// full adds to an error for want of space what helps.
+func (s *Store) full(err error) error {
+	if !noSpace(err) {
+		return err
+	}
+	return problem.Hint(err, "the file system of %s is full; free some space with: nook rmi IMAGE", s.o.Root)
 }
 
 func noSpace(err error) bool {

@@ -104,7 +104,7 @@ func (s *Store) mountRoot(l *layout) (*RootFS, error) {
 			return rootOf(f, HowOverlay, "", err)
 		}
 		if noSpace(err) {
-			return nil, problem.Hint(err, "the file system of %s is full; free some space with: nook rmi IMAGE", s.o.Root)
+			return nil, s.full(err)
 		}
 		errs = append(errs, err)
 	}
@@ -129,9 +129,12 @@ func (s *Store) mountRoot(l *layout) (*RootFS, error) {
 // errNamedWhiteouts: the kernel would show what the image has removed.
 var errNamedWhiteouts = errors.New("the layers of this store are for fuse-overlayfs: the kernel's overlay did not work when it was made")
 
+// elsewhere is what always helps against errNamedWhiteouts.
+const elsewhere = "get the images again elsewhere: nook --root DIR pull IMAGE"
+
 func (s *Store) mountKernel(l *layout) (*os.File, error) {
 	if s.namedWhiteouts() {
-		return nil, problem.Hint(errNamedWhiteouts, "install fuse-overlayfs; or get the images again elsewhere: nook --root DIR pull IMAGE")
+		return nil, problem.Hint(errNamedWhiteouts, "install fuse-overlayfs; or "+elsewhere)
 	}
 	return mountOverlayAt(l)
 }
