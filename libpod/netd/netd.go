@@ -221,6 +221,7 @@ func (s *server) serve(conn *sys.PacketConn) {
 		if err != nil || conn.Send(data, give...) != nil {
 			return
 		}
+		s.settle.Reset(settled) // the guest's first frames may have been long before
 	}
 }
 
