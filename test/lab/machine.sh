@@ -26,16 +26,27 @@ printf '[Service]\nDelegate=cpu cpuset io memory pids\nTimeoutStartSec=15min\n' 
 mkdir -p "$root/var/log/journal"
 printf '[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n' | write etc/systemd/journald.conf.d/nook-test.conf
 
-# What the tests bring is the second disk of a VM. In a sandbox it is mounted
-# before systemd starts, and nobody needs the agent.
+# What the tests bring is the second disk of a VM, which the user's manager finds when it
+# starts. In a sandbox it is mounted before systemd starts, and nobody needs the agent.
+write etc/systemd/system/nook-payload.service <<'UNIT'
+[Unit]
+Description=Mounts what the tests bring
+ConditionVirtualization=vm
+Before=user@1000.service nook-agent.service nook-apparmor.path
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=modprobe virtio_blk
+ExecStart=mount -o ro /dev/vda /nook
+[Install]
+WantedBy=multi-user.target
+UNIT
 write etc/systemd/system/nook-agent.service <<'UNIT'
 [Unit]
 Description=Runs commands for the tests
 ConditionVirtualization=vm
 After=dbus.service systemd-logind.service systemd-user-sessions.service ssh.socket
 [Service]
-ExecStartPre=modprobe virtio_blk
-ExecStartPre=mount -o ro /dev/vda /nook
 ExecStart=/nook/agent
 [Install]
 WantedBy=multi-user.target
@@ -76,7 +87,7 @@ PROFILE
 ln -s /nook/nook "$root/usr/local/bin/nook"
 mkdir -p "$root/etc/systemd/user"
 ln -s /nook/nook-restart.service "$root/etc/systemd/user/nook-restart.service"
-chroot "$root" systemctl -q enable nook-agent.service nook-apparmor.path
+chroot "$root" systemctl -q enable nook-payload.service nook-agent.service nook-apparmor.path
 # Nobody logs in at a terminal, nothing is to happen by the clock, and what the
 # tests have no use for need not be emulated. sshd starts with the first login.
 chroot "$root" systemctl -q mask getty.target console-getty.service docker-registry.service apparmor.service \
