@@ -32,7 +32,7 @@ test:      ## everything, as an ordinary user (made first, if you are root)
 	@test/inmachine/run
 
 check: lint build conform-here ## lint, validation programs, unit tests and scripts; not as root
-	NOOK=$(CURDIR)/$(BIN) $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -count=1 -timeout 20m ./...
+	NOOK=$(CURDIR)/$(BIN) $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -count=1 -timeout 20m -vet=off -ldflags='-s -w' ./...
 
 fmt:       ## rewrite the sources in the house format
 	$(TOOL) golangci-lint fmt
@@ -44,7 +44,7 @@ unit:      ## unit tests
 	$(GO) test ./cmd/... ./libpod/... ./pkg/... ./slirp/... ./userns/...
 
 script:    ## end-to-end scripts, all or one: make script RUN=run_exit
-	@test/as-user script-here RUN='$(RUN)'
+	@test/as-user script-here RUN='$(RUN)' V='$(V)'
 
 long:      ## the scripts that move bulk data, with 1 GiB (else 64 MiB), and 500 kills (else 100)
 	@test/as-user script-here RUN='(.*bulk|network_crash).*' BULK=1024

@@ -79,7 +79,7 @@ func waitfor(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	ts.Fatalf("never happened")
+	ts.Fatalf("never happened; last:\n%s%s", ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 }
 
 // mounts leaves out the numbers that change with each reading.

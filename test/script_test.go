@@ -4,6 +4,7 @@ package test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +28,11 @@ import (
 // session's first process does: orphans come here, and none stays a zombie.
 func TestMain(m *testing.M) {
 	if os.Getenv(reapedVar) != "" {
+		flag.Parse()
+		// Scripts wait half of their time. In a machine that is emulated nothing waits.
+		if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) && slowness() == 1 {
+			_ = f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
+		}
 		os.Exit(m.Run())
 	}
 	status, err := runReaped()
