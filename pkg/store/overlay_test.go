@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func TestOverlayMount(t *testing.T) {
 			}
 			return path
 		}
-		o := sys.Overlay{UserXattr: true, Upper: dir("upper"), Work: dir("work"), Scratch: dir("scratch"), OnePage: onePage}
+		o := sys.Overlay{UserXattr: true, Upper: dir("upper"), Work: dir("work"), Scratch: filepath.Join(dir("none"), "scratch"), OnePage: onePage}
 		for _, n := range []string{"1", "2", "3"} {
 			o.Lower = append(o.Lower, dir("lower"+n))
 			if err := os.WriteFile(filepath.Join(base, "lower"+n, "top"), []byte(n), 0o600); err != nil {
@@ -47,12 +48,15 @@ func TestOverlayMount(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(o.Upper, "new")); err != nil {
 			t.Errorf("one page %v: %v", onePage, err)
 		}
-		if got := sourceOf(t, f, o.Scratch); got != "overlay" {
+		if got := sourceOf(t, f, dir("seen")); got != "overlay" {
 			t.Errorf("one page %v: the mount's source is %q", onePage, got)
 		}
 		f.Close()
-		if got := names(t, o.Scratch); len(got) > 0 {
-			t.Errorf("one page %v: mounted still: %q", onePage, got)
+		if got := names(t, filepath.Join(base, "none")); onePage != slices.Equal(got, []string{"scratch"}) {
+			t.Errorf("one page %v: where it may mount is %q", onePage, got)
+		}
+		if got, err := os.ReadDir(o.Scratch); len(got) > 0 || onePage && err != nil {
+			t.Errorf("one page %v: mounted still: %q, %v", onePage, got, err)
 		}
 	}
 }

@@ -94,10 +94,11 @@ func ownLayout(dir string, lower []string) *layout {
 	}
 }
 
-// makeOwn makes the directories of l that are not there. The top gets the owner and
-// mode of the uppermost layer's before it has its name.
+// makeOwn makes the directories of l that are not there, but for the one to mount on,
+// which is hardly ever used. The top gets the owner and mode of the uppermost layer's
+// before it has its name.
 func makeOwn(l *layout) error {
-	for _, d := range []string{l.dir, l.merged, l.work} {
+	for _, d := range []string{l.dir, l.work} {
 		if err := mkdir(d); err != nil {
 			return err
 		}

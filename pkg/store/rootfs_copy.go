@@ -25,7 +25,7 @@ func copyRoot(l *layout) (*os.File, error) {
 	if _, err := os.Lstat(mark); err == nil {
 		return sys.CloneDir(l.merged)
 	}
-	if err := emptyDir(l.merged); err != nil {
+	if err := errors.Join(mkdir(l.merged), emptyDir(l.merged)); err != nil {
 		return nil, err
 	}
 	tree, err := sys.NewTree(l.merged)

@@ -32,6 +32,9 @@ func (s *Store) mountFuseAt(l *layout) (*os.File, error) {
 	if !ok {
 		return nil, remedy.Missing(errNoFuse, remedy.FuseOverlayfs())
 	}
+	if err := mkdir(l.merged); err != nil {
+		return nil, err
+	}
 	log, err := tempIn(s.o.RunRoot)
 	if err != nil {
 		return nil, err

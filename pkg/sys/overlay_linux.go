@@ -19,7 +19,7 @@ type Overlay struct {
 	// attributes that a user namespace may write.
 	UserXattr bool
 	// Scratch is an empty directory on which MountOverlay may mount for a
-	// moment, needed where the kernel takes no layers one by one.
+	// moment, needed where the kernel takes no layers one by one, and made there.
 	Scratch string
 	// OnePage passes all options at once also where the kernel takes them one by
 	// one, as it must be done before Linux 6.8.
@@ -156,6 +156,9 @@ func mountOverlayPage(o Overlay) (*os.File, error) {
 			return nil, err
 		}
 		options = append(options, "upperdir="+upper, "workdir="+work)
+	}
+	if err := os.Mkdir(o.Scratch, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
 	}
 	if err := Mount(overlaySource, o.Scratch, "overlay", unix.MS_NODEV, strings.Join(options, ",")); err != nil {
 		return nil, err
