@@ -53,6 +53,21 @@ func generate(dir string, in ocispec.Input, a accounts, v netView) (ocispec.File
 	return files, errors.Join(errs...)
 }
 
+// mountedFiles are the files that generate surely writes for c, where they are mounted.
+func mountedFiles(c spec.Container) []string {
+	files := []string{"/run/.containerenv"}
+	if !c.Hosts.NoHosts {
+		files = append(files, "/etc/hosts")
+	}
+	if !c.Hosts.NoName {
+		files = append(files, "/etc/hostname")
+	}
+	if !c.DNS.None && (!c.DNS.IsZero() || c.Network == spec.NetworkBridge || c.Network == spec.NetworkHost) {
+		files = append(files, "/etc/resolv.conf")
+	}
+	return files
+}
+
 const hostResolvConf = "/etc/resolv.conf"
 
 // dropMounted leaves out files in whose place the user has something mounted.

@@ -208,7 +208,7 @@ func (e *Engine) layers(c *state.Container) (*store.RootFS, error) {
 	if !c.KeepsLayer() {
 		return e.Layers.RootFS(c.ID)
 	}
-	root, err := e.Layers.OwnRoot(layerDir(c), c.ImageID, c.Ephemeral())
+	root, err := e.Layers.OwnRoot(layerDir(c), c.ImageID, c.Ephemeral(), mountedFiles(c.Spec))
 	switch {
 	case errors.Is(err, store.ErrNotFound): // another tool has removed it
 		return nil, problem.Hint(fmt.Errorf("container %s: %w", c.Short(), err), "get its image again: nook pull %s", c.ImageName)

@@ -64,14 +64,16 @@ func (s *Store) MakeOwn(dir, imageID string) error {
 // caller's, which may hold what an earlier mount wrote. That is all there is of it:
 // containers/storage writes and syncs its lists four times for a container, which
 // costs more than all the rest of a short one. volatile changes need not survive a
-// power cut. As long as dir means something Options.Users tells of the image.
-func (s *Store) OwnRoot(dir, imageID string, volatile bool) (*RootFS, error) {
+// power cut. As long as dir means something Options.Users tells of the image. points are
+// files that will be mounted on, as paths in the root: it may have empty ones where the
+// image has none.
+func (s *Store) OwnRoot(dir, imageID string, volatile bool, points []string) (*RootFS, error) {
 	lower, err := s.imageDirs(imageID)
 	if err != nil {
 		return nil, fmt.Errorf("root file system: %w", err)
 	}
 	l := ownLayout(dir, lower)
-	l.volatile = volatile
+	l.volatile, l.base = volatile, s.points(points)
 	if err := makeOwn(l); err != nil {
 		return nil, s.full(fmt.Errorf("make root file system: %w", err))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.podman.io/storage"
@@ -70,6 +71,7 @@ type layout struct {
 	work     string
 	merged   string
 	volatile bool
+	base     string  // below all, for the kernel's overlay; "": none
 	maps     *idMaps // to be applied by fuse-overlayfs; nil: none
 }
 
@@ -293,6 +295,9 @@ func mountOverlayAt(l *layout) (*os.File, error) {
 		}
 	}
 	lower := l.lower
+	if l.base != "" {
+		lower = append(slices.Clip(lower), l.base)
+	}
 	if len(lower) == 0 { // an image without layers
 		empty := filepath.Join(l.dir, "empty")
 		if err := os.Mkdir(empty, 0o755); err != nil && !errors.Is(err, os.ErrExist) {

@@ -58,7 +58,7 @@ func TestNamedWhiteouts(t *testing.T) {
 	}
 	s.Close()
 	o.Opts = []string{"nook.mount=overlay"}
-	if _, err := open(t, o).OwnRoot(t.TempDir(), id, false); problem.HintOf(err) == "" {
+	if _, err := open(t, o).OwnRoot(t.TempDir(), id, false, nil); problem.HintOf(err) == "" {
 		t.Errorf("mounted by the kernel's overlay: %v", err)
 	}
 }
@@ -73,7 +73,7 @@ func ownLayer(t *testing.T, s *store.Store, image, id string) layers {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), id)
 	return layers{
-		func() (*store.RootFS, error) { return s.OwnRoot(dir, image, false) },
+		func() (*store.RootFS, error) { return s.OwnRoot(dir, image, false, nil) },
 		func() (*store.Files, error) { return s.OwnFiles(dir, image) },
 	}
 }

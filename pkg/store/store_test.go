@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -195,7 +196,7 @@ func TestOwn(t *testing.T) {
 		f.Close()
 	}
 	for _, want := range [][]string{{"mine"}, {"mine", "more"}} {
-		r, err := s.OwnRoot(dir, id, false)
+		r, err := s.OwnRoot(dir, id, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,8 +230,48 @@ func TestOwn(t *testing.T) {
 	if _, err := s.HoldImage(id); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("held an image that is gone: %v", err)
 	}
-	if _, err := s.OwnRoot(t.TempDir(), id, true); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.OwnRoot(t.TempDir(), id, true, nil); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a root of no image: %v", err)
+	}
+}
+
+// What is mounted on is there without a place in the writable layer, and no more than that:
+// what the image has is the image's.
+func TestPoints(t *testing.T) {
+	s := open(t, store.Options{})
+	id := put(t, s, twoLayers(t), "localhost/points:latest")
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	var both sync.WaitGroup
+	for range 2 { // also where two want the first one of its kind at once
+		dir := t.TempDir()
+		both.Go(func() {
+			r, err := s.OwnRoot(filepath.Join(dir, "layer"), id, false, []string{"/run/.mark", "/etc/keep", "/etc/none", "/etc/hidden"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer r.Close()
+			root := "/proc/self/fd/" + itoa(int(r.Mount.Fd()))
+			for path, want := range map[string]os.FileMode{"/run": os.ModeDir | 0o755, "/run/.mark": 0o644, "/etc/none": 0o644} {
+				if fi, err := os.Stat(root + path); err != nil || fi.Mode() != want {
+					t.Errorf("%s: %v, %v, want mode %v", path, fi, err, want)
+				}
+			}
+			if data, err := os.ReadFile(root + "/etc/keep"); string(data) != "one" {
+				t.Errorf("a file of the image: %q, %v", data, err)
+			}
+			if got, want := names(t, root+"/etc"), []string{"added", "keep", "none"}; !slices.Equal(got, want) {
+				t.Errorf("/etc has %q, want %q", got, want)
+			}
+			if got := names(t, filepath.Join(dir, "layer", "upper")); len(got) > 0 {
+				t.Errorf("the writable layer has %q", got)
+			}
+		})
+	}
+	both.Wait()
+	if got := names(t, filepath.Join(s.Root(), "nook.points")); len(got) != 1 {
+		t.Errorf("trees to mount on: %q, want one", got)
 	}
 }
 
