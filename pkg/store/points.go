@@ -14,9 +14,10 @@ import (
 const pointsDir = "nook.points"
 
 // points returns a tree that has the files, each of them empty and in a directory at its
-// top, and makes it if it is not there. As the lowest layer of a root it has what to mount on where an
-// image lacks it, which else each container gets in its own layer, with a copy of the
-// directory that it is in. Where there can be none the result is "": a container
+// top, and makes it if it is not there. As the lowest layer of a root it has what to mount
+// on where an image lacks it, which else each container gets in its own layer, with a copy
+// of the directory that it is in. Containers that run have the tree mounted: it does not
+// change once it has its name. Where there can be none the result is "": a container
 // starts without.
 func (s *Store) points(files []string) string {
 	if len(files) == 0 {
