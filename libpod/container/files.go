@@ -54,6 +54,7 @@ func generate(dir string, in ocispec.Input, a accounts, v netView) (ocispec.File
 }
 
 // mountedFiles are the files that generate surely writes for c, where they are mounted.
+// In the place of one the user may have mounted a directory.
 func mountedFiles(c spec.Container) []string {
 	files := []string{"/run/.containerenv"}
 	if !c.Hosts.NoHosts {
@@ -65,7 +66,9 @@ func mountedFiles(c spec.Container) []string {
 	if !c.DNS.None && (!c.DNS.IsZero() || c.Network == spec.NetworkBridge || c.Network == spec.NetworkHost) {
 		files = append(files, "/etc/resolv.conf")
 	}
-	return files
+	return slices.DeleteFunc(files, func(f string) bool {
+		return slices.ContainsFunc(c.Mounts, func(m spec.Mount) bool { return filepath.Clean(m.Target) == f })
+	})
 }
 
 const hostResolvConf = "/etc/resolv.conf"
