@@ -32,7 +32,7 @@ write etc/systemd/system/nook-payload.service <<'UNIT'
 [Unit]
 Description=Mounts what the tests bring
 ConditionVirtualization=vm
-Before=user@1000.service nook-agent.service nook-apparmor.path
+Before=user@1000.service nook-agent.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
