@@ -29,6 +29,7 @@ type Placement struct {
 	plan   groupPlan
 	writes []cgroups.Write
 	shared []cgroups.Write // of the pod's group
+	last   []cgroups.Write // as writes, when no program of ours is in the group any more
 
 	group  *cgroups.Group     // nil: none, or not yet
 	cancel context.CancelFunc // ends what Begin began; nil: it did not
@@ -118,7 +119,13 @@ func newPlacement(host cgroups.Host, c spec.Container, id string, o Cgroups) (*P
 // all is what is written to the group and to its pod's.
 func (p *Placement) all() []cgroups.Write { return slices.Concat(p.writes, p.shared) }
 
-const pidsMax = "pids.max"
+const (
+	pidsMax = "pids.max"
+
+	// ownThreads is more than a program of ours has threads that is on its way to be a
+	// container's command. They count in its group as long, and it cannot do with fewer.
+	ownThreads = 16
+)
 
 // limitsOf are the files to write. What was not asked for is optional.
 func limitsOf(r spec.Resources) ([]cgroups.Write, error) {
@@ -181,7 +188,21 @@ func (p *Placement) limit(base string) error {
 	if err := cgroups.Enable(base, parent, cgroups.Needed(p.writes)); err != nil {
 		return err
 	}
-	return p.group.Set(p.writes)
+	var now []cgroups.Write
+	now, p.last = cgroups.HoldBack(p.writes, ownThreads)
+	return p.group.Set(now)
+}
+
+// tighten sets the limits that the container's init could not have kept. Init has its
+// last instructions then, and starts no thread any more.
+func (p *Placement) tighten() error {
+	if p == nil || p.group == nil || len(p.last) == 0 {
+		return nil
+	}
+	if err := p.group.Set(p.last); err != nil {
+		return fmt.Errorf("control group: %w", err)
+	}
+	return nil
 }
 
 // Begin starts what takes time. seed is the pid of the container's init, if that

@@ -17,6 +17,7 @@ import (
 	"github.com/nook-containers/nook/libpod/ocispec"
 	"github.com/nook-containers/nook/libpod/spec"
 	"github.com/nook-containers/nook/libpod/state"
+	"github.com/nook-containers/nook/pkg/cgroups"
 	"github.com/nook-containers/nook/pkg/cleanup"
 	"github.com/nook-containers/nook/pkg/oci"
 	"github.com/nook-containers/nook/pkg/problem"
@@ -55,6 +56,7 @@ type execution struct {
 	proc    *oci.Container
 	first   *os.File // pidfd of proc
 	streams streams
+	late    bool // proc is not in the container's control group yet
 }
 
 // Exec runs a command in c for the client of conn, and returns when it has ended
@@ -157,7 +159,10 @@ func (x *execution) start(ctx context.Context) error {
 		return errors.Join(err, kill(x.proc))
 	}
 	x.undo.Push("forget the process", x.first.Close)
-	if err := x.proc.Start(); err != nil {
+	if err = x.enterLate(ctx); err == nil {
+		err = x.proc.Start()
+	}
+	if err != nil {
 		return errors.Join(err, kill(x.proc))
 	}
 	return nil
@@ -200,29 +205,69 @@ func (x *execution) target() (t oci.Target, err error) {
 	return t, nil
 }
 
-// enter starts a process in the container, in its control group too. Where only
+// enter starts a process in the container, in its control group too, unless the group
+// has no room for its threads: then it is moved there when it needs one only. Where only
 // systemd may move a process there, it is asked to.
 func (x *execution) enter(ctx context.Context, t oci.Target) (*oci.Entrant, error) {
-	e, err := oci.Enter(t)
-	if t.Cgroup == nil || !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM) {
-		return e, err
+	if t.Cgroup != nil {
+		room, err := cgroups.HasRoom(x.record.Cgroup, ownThreads)
+		if err != nil {
+			return nil, x.noEntry(err)
+		}
+		if x.late = !room; x.late {
+			t.Cgroup = nil
+		}
 	}
-	if x.record.Unit == "" && x.record.Limited {
-		return nil, problem.Hint(fmt.Errorf("enter the control group of %s: %w", x.c.Name, syscall.EACCES),
-			"run the command where the container was started: its control group can't be entered from another session")
+	e, err := oci.Enter(t)
+	if t.Cgroup == nil || !denied(err) {
+		return e, err
 	}
 	t.Cgroup = nil
-	if e, err = oci.Enter(t); err != nil || x.record.Unit == "" {
-		return e, err
+	if e, err = oci.Enter(t); err != nil {
+		return nil, err
 	}
-	if err := x.attach(ctx, e.PID()); err != nil && x.record.Limited {
-		return nil, errors.Join(fmt.Errorf("enter the control group of %s: %w", x.c.Name, err), e.Close())
+	if err := x.attach(ctx, e.PID()); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
 
-// attach has systemd move a process of ours into the container's group.
+// enterLate moves the command into the control group that enter has left it out of.
+func (x *execution) enterLate(ctx context.Context) error {
+	if !x.late {
+		return nil
+	}
+	err := cgroups.Move(x.record.Cgroup, x.proc.PID)
+	if denied(err) {
+		return x.attach(ctx, x.proc.PID)
+	}
+	return err
+}
+
+func denied(err error) bool { return errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) }
+
+func (x *execution) noEntry(err error) error {
+	return fmt.Errorf("enter the control group of %s: %w", x.c.Name, err)
+}
+
+// attach gets a process into the container's group that this one may not move there.
+// Where nobody asked for the group, the command may do without.
 func (x *execution) attach(ctx context.Context, pid int) error {
+	if x.record.Unit == "" {
+		if !x.record.Limited {
+			return nil
+		}
+		return problem.Hint(x.noEntry(syscall.EACCES),
+			"run the command where the container was started: its control group can't be entered from another session")
+	}
+	if err := x.askSystemd(ctx, pid); err != nil && x.record.Limited {
+		return x.noEntry(err)
+	}
+	return nil
+}
+
+// askSystemd has it move a process of ours into the container's group.
+func (x *execution) askSystemd(ctx context.Context, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, scopeWait)
 	defer cancel()
 	m, err := systemd.Connect(ctx, x.o.Cgroups.Systemd)
