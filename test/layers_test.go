@@ -71,7 +71,7 @@ var layers = map[string][]string{
 	"libpod":                 {"pkg/", "userns", "libpod/"},
 
 	// front ends
-	"cmd/nook/launch": {"pkg/sys", "pkg/config", "pkg/oci/seed", "userns", "libpod/attach"},
+	"cmd/nook/launch": {"pkg/sys", "pkg/config", "pkg/cgroups", "pkg/oci/seed", "userns", "libpod/attach"},
 	"cmd/nook/stage":  {"libpod/monitor", "pkg/sys", "pkg/oci/stage", "pkg/oci/plan"},
 	"cmd":             {"cmd/", "libpod", "userns", "slirp/forward", "pkg/"},
 	"test":            {"cmd/", "pkg/", "test/"},

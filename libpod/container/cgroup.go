@@ -166,8 +166,10 @@ func (p *Placement) makeOwn() (err error) {
 		}
 	}
 	parent := filepath.Dir(p.plan.dir)
-	if p.group, err = cgroups.Make(p.plan.dir); err != nil {
-		return err
+	if p.group = p.opts.Found.takeMade(p.plan.dir); p.group == nil {
+		if p.group, err = cgroups.Make(p.plan.dir); err != nil {
+			return err
+		}
 	}
 	// What is left of killed monitors costs little, and nobody asked for it.
 	_ = cgroups.Sweep(parent, groupPrefix)

@@ -16,25 +16,33 @@ import (
 type FoundGroups struct {
 	host      cgroups.Host
 	delegated bool
+	made      *cgroups.Group   // that the container's init may have been born in; nil: there is none, or it is taken
 	manager   *systemd.Manager // nil: not asked, or taken
 	err       error
 	done      chan struct{} // closed when all that is final
 }
 
-// FindGroups begins to find it out. addresses are where the user's systemd may be.
-func FindGroups(ctx context.Context, addresses func() []systemd.Address) *FoundGroups {
+// FindGroups begins to find it out. early is where this process is, and a group that was
+// made there for the container, or nil. addresses are where the user's systemd may be.
+func FindGroups(ctx context.Context, early func() (cgroups.Host, *cgroups.Group, error), addresses func() []systemd.Address) *FoundGroups {
 	g := &FoundGroups{done: make(chan struct{})}
 	go func() {
 		defer close(g.done)
-		g.find(ctx, addresses)
+		g.host, g.made, g.err = early()
+		g.ask(ctx, addresses)
 	}()
 	return g
 }
 
-// find asks nobody who is not there. What systemd does not say, it has not delegated;
+func noneMade() (cgroups.Host, *cgroups.Group, error) {
+	h, err := cgroups.Find()
+	return h, nil, err
+}
+
+// ask asks nobody who is not there. What systemd does not say, it has not delegated;
 // who needs it for a scope asks again, and gets the error.
-func (g *FoundGroups) find(ctx context.Context, addresses func() []systemd.Address) {
-	if g.host, g.err = cgroups.Find(); g.err != nil || g.host.Base != "" || g.host.Layout != cgroups.Unified {
+func (g *FoundGroups) ask(ctx context.Context, addresses func() []systemd.Address) {
+	if g.err != nil || g.host.Base != "" || g.host.Layout != cgroups.Unified {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, scopeWait)
@@ -71,10 +79,28 @@ func (g *FoundGroups) take() *systemd.Manager {
 	return m
 }
 
-// Close ends the connection, where nobody has taken it. It may be called more than
-// once, and on nil.
+// takeMade hands the group over that was made early, if its directory is dir.
+func (g *FoundGroups) takeMade(dir string) *cgroups.Group {
+	if g == nil {
+		return nil
+	}
+	<-g.done
+	if g.made == nil || g.made.Dir() != dir {
+		return nil
+	}
+	made := g.made
+	g.made = nil
+	return made
+}
+
+// Close ends the connection and removes the group, where nobody has taken them. It may
+// be called more than once, and on nil.
 func (g *FoundGroups) Close() {
 	if m := g.take(); m != nil {
 		_ = m.Close() // nothing was asked of it
+	}
+	if g != nil && g.made != nil {
+		_ = g.made.Remove() // the next container sweeps what is left
+		g.made = nil
 	}
 }

@@ -31,7 +31,7 @@ type Cgroups struct {
 // host is what this host has.
 func (o *Cgroups) host(ctx context.Context) (cgroups.Host, error) {
 	if o.Found == nil {
-		o.Found = FindGroups(ctx, func() []systemd.Address { return o.Systemd })
+		o.Found = FindGroups(ctx, noneMade, func() []systemd.Address { return o.Systemd })
 	}
 	<-o.Found.done
 	h := o.Found.host

@@ -41,7 +41,7 @@ type Engine struct {
 
 // Request asks for a new container.
 type Request struct {
-	ID      string            `json:"-" pack:"-"` // of the container; empty: made up
+	ID      string            `json:"-"` // of the container; empty: made up
 	Spec    spec.Container    `json:"spec"`
 	Pull    image.PullOptions `json:"pull"`
 	CIDFile string            `json:"cidFile,omitempty"` // absolute; gets the id

@@ -23,6 +23,15 @@ func SeedFlags(c spec.Container) uintptr {
 	return flags
 }
 
+// SeedGroup is the name of the control group that the init of c is born in where a part
+// of the tree is ours and nothing is asked for; empty: that is to be found out first.
+func SeedGroup(c spec.Container, id string) string {
+	if c.Cgroups != spec.CgroupsDefault || c.CgroupParent != "" || c.Pod != "" {
+		return ""
+	}
+	return groupPrefix + id
+}
+
 // Sow starts the init of a container that c asks for, so that it boots while the
 // store is opened, or takes early, which may be nil, if that is one. The goroutine
 // keeps its thread, and must be the one that runs the container

@@ -25,7 +25,8 @@ import (
 // Serve is the inner half: it does what the Open frame asks and reports the end in
 // the Exited frame.
 func Serve(ctx context.Context, f *cmdutil.Factory, in *launch.Inside) error {
-	groups, conn := container.FindGroups(ctx, cmdutil.Managers), in.Conn
+	groups, conn := container.FindGroups(ctx, in.Groups, cmdutil.Managers), in.Conn
+	defer groups.Close()
 	t, payload, err := conn.Read()
 	if err != nil || t != attach.Open {
 		return fmt.Errorf("read the request: frame type %d: %w", t, err)
@@ -81,7 +82,9 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, e *container.Engine, i
 	}
 	if c.Request != nil && c.Request.Run {
 		o.Seed, o.Filter = c.seed, container.StartFilter(c.Request.Spec)
-		c.Request.ID = container.NewID()
+		if c.Request.ID == "" {
+			c.Request.ID = container.NewID()
+		}
 		done, err := prepare(ctx, f, c.Request.ID, c.Request.Spec, &o)
 		if err != nil {
 			return err

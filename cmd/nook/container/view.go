@@ -181,20 +181,22 @@ func background(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.Fil
 // ask starts the inner half, with the descriptors extra, and tells it c.
 func (c *call) ask(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*launch.Engine, *attach.Conn, error) {
 	c.Globals = f.Globals
+	var birth launch.Birth
+	if c.Request != nil && c.Request.Run && c.Globals.Runtime == "" {
+		c.Request.ID = container.NewID()
+		birth.Clone = container.SeedFlags(c.Request.Spec)
+		birth.Group = container.SeedGroup(c.Request.Spec, c.Request.ID)
+	}
 	request, err := pack.Marshal(c) // while it is being started
 	if err != nil {
 		return nil, nil, err
-	}
-	var clone uintptr
-	if c.Request != nil && c.Request.Run && c.Globals.Runtime == "" {
-		clone = container.SeedFlags(c.Request.Spec)
 	}
 	engine, err := f.Launch(ctx, extra)
 	if err != nil {
 		return nil, nil, err
 	}
 	conn := attach.New(engine.Control)
-	if err := launch.Ask(conn, clone, request); err != nil {
+	if err := launch.Ask(conn, birth, request); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("talk to the engine: %w", err), conn.Close())
 	}
 	return engine, conn, nil
