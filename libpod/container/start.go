@@ -100,7 +100,7 @@ func (e *Engine) start(ctx context.Context, c *state.Container, o StartOptions) 
 		return nil, err
 	}
 	defer mounts.close()
-	filter, err := o.Filter.wait(c.Spec)
+	filter, err := o.Filter.wait(c.Spec, e.runtimeOf(c))
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, e *container.Engine, i
 		return err
 	}
 	if c.Request != nil && c.Request.Run {
-		o.Seed, o.Filter = c.seed, container.StartFilter(c.Request.Spec)
+		o.Seed, o.Filter = c.seed, container.StartFilter(c.Request.Spec, e.Runtime)
 		if c.Request.ID == "" {
 			c.Request.ID = container.NewID()
 		}

@@ -63,6 +63,9 @@ func Create(ctx context.Context, path, stateDir string, c oci.Config) (_ *Contai
 	if c.Gate != nil {
 		return nil, errors.New("a gate needs nook's own runtime")
 	}
+	if c.Filter != nil && (c.Spec.Linux == nil || c.Spec.Linux.Seccomp == nil) {
+		return nil, errors.New("the filter of system calls has no profile, which another runtime compiles itself")
+	}
 	if err := oci.Validate(c.Spec); err != nil {
 		return nil, err
 	}
