@@ -3,7 +3,9 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BIN     := bin/nook
 TOOL    := $(GO) tool -modfile=contrib/tools/go.mod
-BUILD   := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+# The profile is of the process of a network, which has most to do for the longest.
+PGO     := -pgo=$(CURDIR)/contrib/nook.pgo
+BUILD   := $(GO) build -trimpath -buildvcs=false $(PGO) -ldflags '-s -w -X main.version=$(VERSION)'
 # A program that was written in pieces of 64 KB is in the page cache in folios of that
 # size, where the file system has them: what a fault maps, as ever, but at once. A start
 # takes a tenth less than after the linker, which writes page by page. In larger
@@ -12,7 +14,7 @@ PLACE   = dd if=$(1) of=$(2).new bs=64K status=none && chmod 755 $(2).new && mv 
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test check fmt lint unit script long sandbox vm conform fuzz race cover fixtures bench docs repro install clean
+.PHONY: help build run test check fmt lint unit script long sandbox vm conform fuzz race cover fixtures bench docs repro profile install clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -96,6 +98,9 @@ repro:     ## build twice, in two directories, and compare
 install: build ## into $(DESTDIR)$(PREFIX), default /usr/local
 	@mkdir -p $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
 	$(call PLACE,$(BIN),$(DESTDIR)$(or $(PREFIX),/usr/local)/bin/nook)
+
+profile:   ## write contrib/nook.pgo, by which the compiler knows what is worth its while (needs iperf3)
+	@contrib/profile
 
 clean:     ## remove bin/
 	rm -rf bin
