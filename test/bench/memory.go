@@ -38,6 +38,7 @@ func (b *bench) idleWith(w io.Writer, flags string) error {
 		if out, err := exec.Command("sh", "-c", c.line).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", c.line, err, out)
 		}
+		time.Sleep(time.Second) // until the process that started it is the one that looks after it, and is seen
 		total := 0.0
 		for pid, name := range processes() {
 			if before[pid] == "" && name != "sleep" {
