@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -60,6 +61,22 @@ func TestDocsDependencies(t *testing.T) {
 		}
 	}
 	sameSet(t, "docs/adr/0002-dependencies.md", listed, "go.mod", direct)
+}
+
+// TestDocsRecords keeps decisions as short as 0001 says, each with a number of its own.
+func TestDocsRecords(t *testing.T) {
+	files, err := filepath.Glob("../docs/adr/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no records", err)
+	}
+	for i, f := range files {
+		if n, _, _ := strings.Cut(filepath.Base(f), "-"); n != fmt.Sprintf("%04d", i+1) {
+			t.Errorf("%s: want number %04d", f, i+1)
+		}
+		if n := strings.Count(readFile(t, f), "\n"); n > 60 {
+			t.Errorf("%s: %d lines: 60 are the most; begin another record", f, n)
+		}
+	}
 }
 
 // TestDocsLinks follows the relative links of every Markdown file.
