@@ -29,7 +29,7 @@ const (
 	StdinEOF Type = 17 // no more input
 	Signal   Type = 18 // signal number, one byte
 	Detach   Type = 19 // this client leaves, the container stays
-	Sow      Type = 22 // the frame before Open to a process that makes a container: flags of the namespaces of its init, a big-endian uint64, 0 for none
+	Sow      Type = 22 // the frame before Open to a process that makes a container: flags of the namespaces of its init, a big-endian uint64, 0 for none, and the name of its control group, empty for none
 	CloseOut Type = 21 // nobody reads this output any more: one byte, Stdout or Stderr
 	Open     Type = 20 // what a client that starts a container asks for, as JSON; its first frame
 	Started  Type = 32 // Start as JSON

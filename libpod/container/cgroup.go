@@ -29,7 +29,7 @@ type Placement struct {
 	plan   groupPlan
 	writes []cgroups.Write
 	shared []cgroups.Write // of the pod's group
-	last   []cgroups.Write // as writes, when no program of ours is in the group any more
+	last   []cgroups.Write // of writes, those that tighten makes
 
 	group  *cgroups.Group     // nil: none, or not yet
 	cancel context.CancelFunc // ends what Begin began; nil: it did not

@@ -82,9 +82,6 @@ func (c call) do(ctx context.Context, f *cmdutil.Factory, e *container.Engine, i
 	}
 	if c.Request != nil && c.Request.Run {
 		o.Seed, o.Filter = c.seed, container.StartFilter(c.Request.Spec, e.Runtime)
-		if c.Request.ID == "" {
-			c.Request.ID = container.NewID()
-		}
 		done, err := prepare(ctx, f, c.Request.ID, c.Request.Spec, &o)
 		if err != nil {
 			return err

@@ -182,10 +182,12 @@ func background(ctx context.Context, f *cmdutil.Factory, c call, extra []*os.Fil
 func (c *call) ask(ctx context.Context, f *cmdutil.Factory, extra []*os.File) (*launch.Engine, *attach.Conn, error) {
 	c.Globals = f.Globals
 	var birth launch.Birth
-	if c.Request != nil && c.Request.Run && c.Globals.Runtime == "" {
+	if c.Request != nil && c.Request.Run {
 		c.Request.ID = container.NewID()
-		birth.Clone = container.SeedFlags(c.Request.Spec)
-		birth.Group = container.SeedGroup(c.Request.Spec, c.Request.ID)
+		if c.Globals.Runtime == "" {
+			birth.Clone = container.SeedFlags(c.Request.Spec)
+			birth.Group = container.SeedGroup(c.Request.Spec, c.Request.ID)
+		}
 	}
 	request, err := pack.Marshal(c) // while it is being started
 	if err != nil {
