@@ -89,13 +89,13 @@ func (r *running) command(o StartOptions) error {
 	case r.client == nil && !o.Detach, r.client != nil && !r.client.leave:
 		events.Tell(r.c, events.Attach)
 	}
-	if err := o.Place.tighten(); err != nil {
-		return err
-	}
 	if err := o.Commit(); err != nil {
 		return err
 	}
 	if err := r.proc.Start(); err != nil {
+		return err
+	}
+	if err := o.Place.tighten(); err != nil {
 		return err
 	}
 	r.group = o.Place.take()

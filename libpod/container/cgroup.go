@@ -195,8 +195,8 @@ func (p *Placement) limit(base string) error {
 	return p.group.Set(now)
 }
 
-// tighten sets the limits that the container's init could not have kept. Init has its
-// last instructions then, and starts no thread any more.
+// tighten sets the limits that the container's init could not have kept, once it is the
+// command: what that has started by then stays, as with a limit that is lowered.
 func (p *Placement) tighten() error {
 	if p == nil || p.group == nil || len(p.last) == 0 {
 		return nil

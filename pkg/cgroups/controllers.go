@@ -149,8 +149,9 @@ func hasMembers(dir string) (bool, error) {
 	return list != "", err
 }
 
-// restName is the group that processes go to which stand in the way.
-const restName = "nook-rest"
+// restName is the group that processes go to which stand in the way. It begins like no
+// container's: those are swept, with all that is in them.
+const restName = "nook.rest"
 
 // Evacuate moves the processes of dir itself to the group name below it: groups
 // with controllers enabled have none (kernel doc, "No Internal Process Constraint").

@@ -89,7 +89,7 @@ func TestUnit(t *testing.T) {
 	const user = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service"
 	for own, want := range map[string]string{
 		user + "/app.slice/one.service":                   user + "/app.slice/one.service",
-		user + "/app.slice/one.service/nook-rest":         user + "/app.slice/one.service",
+		user + "/app.slice/one.service/nook.rest":         user + "/app.slice/one.service",
 		user + "/user.slice/nook-1.scope/monitor":         user + "/user.slice/nook-1.scope",
 		user + "/init.scope":                              user + "/init.scope",
 		user + "/app.slice":                               "",
