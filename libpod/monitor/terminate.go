@@ -22,8 +22,11 @@ const GiveUp = syscall.SIGUSR1
 // the container's, without a chance to finish and with the end of its output
 // lost. So it passes the wish on, and lives until the container has ended. The
 // policy must not start the container again now; that its user ended it, which
-// would outlast the next boot, nobody says. StopGrace is to be well below the 90 s
-// after which systemd kills what is left of a unit (systemd-system.conf(5)).
+// would outlast the next boot, nobody says. A container in the same unit may have
+// been told by systemd too, and hears it twice: whether it was nobody can see, and
+// systemd may not tell a process of another subordinate id. StopGrace is to be well
+// below the 90 s after which systemd kills what is left of a unit
+// (systemd-system.conf(5)).
 type terminator struct {
 	signals chan os.Signal
 	told    atomic.Bool
