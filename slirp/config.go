@@ -37,10 +37,6 @@ type Config struct {
 	// Ports are published from the start; if one can't be, Start fails.
 	Ports []Port
 
-	// Busy is called when an in-process backend has work for more than one processor:
-	// bulk data of guests, or many connections. Often, by many goroutines. nil: nobody cares.
-	Busy func() `json:"-"`
-
 	// Stir is called when an in-process backend gets the first frame of a guest, at all
 	// and after Network.Calm. It returns soon. nil: nobody cares.
 	Stir func() `json:"-"`
@@ -142,9 +138,6 @@ func (c Config) WithDefaults() Config {
 				c.DNSAddrs = append(c.DNSAddrs, s.Gateway)
 			}
 		}
-	}
-	if c.Busy == nil {
-		c.Busy = func() {}
 	}
 	if c.Stir == nil {
 		c.Stir = func() {}

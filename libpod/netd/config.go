@@ -16,7 +16,7 @@ import (
 // config is the stack's of the network that r is about.
 func (s *server) config(r member.Request) slirp.Config {
 	c := s.rules(r)
-	c.Busy, c.Stir = s.hurry, s.stir
+	c.Stir = s.stir
 	return c
 }
 

@@ -34,9 +34,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nook-containers/nook/libpod/events"
@@ -60,10 +58,6 @@ const (
 	noteAfter = 20 * time.Millisecond
 )
 
-// processors bounds how many the process uses at one time, while there is work for
-// more than one: a flow needs two at most, and each more costs memory.
-const processors = 4
-
 // server is the process.
 type server struct {
 	dir    string
@@ -85,7 +79,6 @@ type server struct {
 	rester   *sys.Rester
 	frames   uint64 // from the guests, when it was last asked
 	garbage  garbage
-	hurried  atomic.Bool // there is work for more than one processor
 	notes    *time.Timer
 	log      *slog.Logger
 	done     chan struct{} // closed when the process ends
@@ -123,15 +116,6 @@ func Serve(ctx context.Context, dir string, listen *os.File) error {
 	return s.close()
 }
 
-// hurry lets the process use more than one processor, until it is calm.
-func (s *server) hurry() {
-	if s.hurried.Load() || s.hurried.Swap(true) {
-		return
-	}
-	runtime.GOMAXPROCS(min(processors, runtime.NumCPU()))
-	s.settle.Reset(quiet)
-}
-
 // stir has the process become calm again, after a frame of a guest. It is called in
 // the stack's loop, for which others wait that hold mu.
 func (s *server) stir() {
@@ -157,9 +141,6 @@ func (s *server) calm() {
 	s.garbage.rest()
 	if stack != nil {
 		stack.Calm()
-	}
-	if s.hurried.Swap(false) {
-		runtime.GOMAXPROCS(1)
 	}
 	s.garbage.sweep(frames)
 	s.rester.Now()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/pkg/sys/inet"
+	"github.com/nook-containers/nook/slirp/forward"
 	"github.com/nook-containers/nook/slirp/internal/loop"
 )
 
@@ -50,8 +51,8 @@ func (a *acceptor) Run() {
 			time.AfterFunc(acceptAgain, func() { a.port.net.loop.Do(a) })
 			return
 		}
-		a.port.work.Add(1)
-		go a.port.serve(&hostSock{fd: fd}, client)
+		from, to := forward.Inner(a.port.net.cfg, a.port.port, client)
+		a.port.net.relay.Call(fd, from, to, a.port)
 	}
 }
 

@@ -22,7 +22,3 @@ func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
 	}
 	return header.IPv6ProtocolNumber
 }
-
-func fullAddr(a netip.AddrPort) tcpip.FullAddress {
-	return tcpip.FullAddress{NIC: nicID, Addr: fromAddr(a.Addr()), Port: a.Port()}
-}

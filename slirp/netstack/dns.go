@@ -10,9 +10,9 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 
 	"github.com/nook-containers/nook/slirp"
-	"github.com/nook-containers/nook/slirp/forward"
 )
 
 const (
@@ -23,6 +23,8 @@ const (
 	dnsIdle = 10 * time.Second
 	// maxQuery is how long a query over TCP may be, in bytes: a question, and options.
 	maxQuery = 4096
+	// dnsBuffer is what a connection may hold in each direction: the longest message.
+	dnsBuffer = 64 << 10
 )
 
 // isDNS reports whether dst is where guests ask for names.
@@ -58,23 +60,42 @@ func (n *network) udpDNS(key udpKey, parts [2][]byte) {
 }
 
 // tcpDNS answers the queries of one connection, one after the other.
-func (n *network) tcpDNS(r *tcp.ForwarderRequest, f slirp.Flow) {
-	if !n.dns.Enter(f.Src.Addr()) {
+func (n *network) tcpDNS(r *tcp.ForwarderRequest) {
+	if !n.startDNS() {
+		r.Complete(false)
+		return
+	}
+	defer n.work.Done()
+	id := r.ID()
+	guest := netip.AddrPortFrom(toAddr(id.RemoteAddress), id.RemotePort)
+	if !n.dns.Enter(guest.Addr()) {
 		n.stats.tcp.limited.Add(1)
-		n.refuse(r, forward.Dropped)
+		r.Complete(false)
 		return
 	}
-	defer n.dns.Leave(f.Src.Addr())
-	ep, wq := n.accept(r)
-	if ep == nil {
+	defer n.dns.Leave(guest.Addr())
+	var wq waiter.Queue
+	ep, err := r.CreateEndpoint(&wq)
+	r.Complete(false)
+	if err != nil {
 		return
 	}
-	c := gonet.NewTCPConn(wq, ep)
+	c := gonet.NewTCPConn(&wq, ep)
 	defer c.Close()
 	stop := context.AfterFunc(n.ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	for n.serveTCPQuery(c, f.Src) {
+	for n.serveTCPQuery(c, guest) {
 	}
+}
+
+func (n *network) startDNS() bool {
+	n.ending.Lock()
+	defer n.ending.Unlock()
+	if n.ended {
+		return false
+	}
+	n.work.Add(1) // under the lock: nobody waits yet
+	return true
 }
 
 // serveTCPQuery answers one query (RFC 1035, section 4.2.2) and reports whether

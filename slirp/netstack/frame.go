@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/nook-containers/nook/slirp"
+	"github.com/nook-containers/nook/slirp/internal/relay"
 )
 
 // A kind is what a frame from the guests is, and so who gets it.
@@ -18,6 +19,7 @@ const (
 	ndp                   // neighbour discovery, the same for IPv6
 	datagram              // a whole UDP datagram
 	echo                  // a whole echo request for another host
+	segment               // TCP, whole
 	packet                // everything else over IP
 )
 
@@ -95,9 +97,9 @@ type view struct {
 	srcMAC   mac
 	src, dst netip.Addr
 	quote    []byte // the IP header and eight bytes more, as ICMP errors quote them
-	l4       int    // offset of the transport header in the frame, for datagram and echo
+	l4       int    // offset of the transport header in the frame
 	end      int    // offset of the end of the IP packet in the frame
-	srcPort  uint16 // datagram; or the identifier of echo
+	srcPort  uint16 // datagram and segment; or the identifier of echo
 	dstPort  uint16
 }
 
@@ -231,6 +233,9 @@ func (f *filter) classifyTransport(v *view, head []byte, proto byte) {
 			return
 		}
 		v.kind, v.end = datagram, v.l4+length
+		v.srcPort, v.dstPort = binary.BigEndian.Uint16(h), binary.BigEndian.Uint16(h[2:])
+	case proto == protoTCP && relay.Header(head[v.l4:min(len(head), v.end)]) != nil:
+		v.kind = segment
 		v.srcPort, v.dstPort = binary.BigEndian.Uint16(h), binary.BigEndian.Uint16(h[2:])
 	case (proto == protoICMP && v.src.Is4() && h[0] == 8 || proto == protoICMP6 && v.src.Is6() && h[0] == 128) && !f.ours(v.dst):
 		v.kind = echo

@@ -2,7 +2,9 @@ package netstack
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
@@ -54,8 +56,16 @@ func newWire(tb testing.TB, change func(*slirp.Config)) *wire {
 	return w
 }
 
-// inject makes the link handle a frame, in the caller's goroutine.
+// inject makes the link handle a frame, and waits for that.
 func (w *wire) inject(frame []byte) {
+	_ = w.n.loop.Sync(func() error {
+		w.handle(frame)
+		w.n.rest()
+		return nil
+	})
+}
+
+func (w *wire) handle(frame []byte) {
 	head := make([]byte, headLen)
 	copy(head, frame)
 	big := newBig()
@@ -180,11 +190,11 @@ func seeds() [][]byte {
 func (w *wire) quiet(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if w.n.tcp.half.Count() == 0 {
+		if w.n.half.Count() == 0 {
 			return
 		}
 	}
-	t.Errorf("%d connections are still being opened", w.n.tcp.half.Count())
+	t.Errorf("%d connections are still being opened", w.n.half.Count())
 }
 
 // TestGarbage sends frames that are random, or mutations of good ones, and wants
@@ -258,15 +268,15 @@ func TestFloods(t *testing.T) {
 		t.Errorf("%d goroutines for one guest's flood", got)
 	}
 	st := w.n.Stats()
-	if half, u, p := w.n.tcp.half.Count(), w.n.udp.gate.Count(), w.n.ping.gate.Count(); half > 20 || u > 20 || p > 20 || half == 0 || u == 0 {
+	if half, u, p := w.n.half.Count(), w.n.udp.gate.Count(), w.n.ping.gate.Count(); half > 20 || u > 20 || p > 20 || half == 0 || u == 0 {
 		t.Errorf("half-open %d, UDP %d, ping %d; want at most 20, half the limit", half, u, p)
 	}
 	if st.TCP.Limited == 0 || st.UDP.Limited == 0 || st.Echo.Limited == 0 {
 		t.Errorf("counters: %+v", st)
 	}
-	before := w.n.tcp.half.Count()
+	before := w.n.half.Count()
 	w.inject(synFrame(netip.AddrPortFrom(guest4.Next(), 1000), netip.AddrPortFrom(slow, 80)))
-	if w.n.tcp.half.Count() != before+1 {
+	if w.n.half.Count() != before+1 {
 		t.Error("another guest got no share")
 	}
 }
@@ -301,7 +311,7 @@ func TestSpoofing(t *testing.T) {
 			t.Errorf("%s is known at %x", a, m)
 		}
 	}
-	if n := w.n.udp.gate.Count() + w.n.tcp.half.Count(); n != 0 {
+	if n := w.n.udp.gate.Count() + w.n.half.Count(); n != 0 {
 		t.Errorf("%d flows were opened", n)
 	}
 }
@@ -314,7 +324,7 @@ func TestOtherPortsOfTheBridge(t *testing.T) {
 	f := synFrame(netip.AddrPortFrom(guest4, 1), netip.AddrPortFrom(guest4.Next(), 80))
 	copy(f, other[:])
 	w.inject(f)
-	if n := w.n.tcp.half.Count(); n != 0 {
+	if n := w.n.half.Count(); n != 0 {
 		t.Error("a connection between guests was taken")
 	}
 	for i, target := range []netip.Addr{guest4.Next(), gateway4} {
@@ -339,58 +349,68 @@ func TestOtherPortsOfTheBridge(t *testing.T) {
 // for, and given up on.
 func TestGuestIsLookedFor(t *testing.T) {
 	w := newWire(t, nil)
-	start := w.n.tcp.open.Count()
-	done := make(chan error, 1)
-	go func() {
-		_, _, err := w.n.callGuest(t.Context(), netip.AddrPortFrom(gateway4, 0), netip.AddrPortFrom(guest4, 80))
-		done <- err
-	}()
+	port, err := w.n.Publish(t.Context(), slirp.Port{Proto: slirp.TCP, HostIP: netip.MustParseAddr("127.0.0.1"), Guest: []netip.Addr{guest4}, GuestPort: 80})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", netip.AddrPortFrom(port.HostIP, port.HostPort).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
 	for range asks {
 		w.receive(t, func(f []byte) bool {
 			return binary.BigEndian.Uint16(f[12:]) == etherARP && netip.AddrFrom4([4]byte(f[ethLen+24:])) == guest4 &&
 				netip.AddrFrom4([4]byte(f[ethLen+14:])) == gateway4
 		})
 	}
-	if err := <-done; err == nil {
-		t.Error("connected with nobody")
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%v, want a reset", err)
 	}
-	if got := w.n.tcp.open.Count(); got != start {
-		t.Errorf("%d flows are left", got-start)
+	_ = w.n.loop.Sync(func() error { return nil })
+	if got := w.n.open.Count(); got != 0 {
+		t.Errorf("%d flows are left", got)
 	}
 }
 
-// TestBudget wants the buffers of all connections to stay within the budget.
+// TestBudget has connections whose ends do not read, in both directions, and wants what
+// the process holds for them to stay near the budget.
 func TestBudget(t *testing.T) {
-	if shareOf(128<<20, 1) != maxBuffer || shareOf(128<<20, 64) != 1<<20 || shareOf(1<<20, 1<<20) != minBuffer {
-		t.Errorf("shares: %d, %d, %d", shareOf(128<<20, 1), shareOf(128<<20, 64), shareOf(1<<20, 1<<20))
-	}
-	const budget = 4 << 20
+	const budget, flows = 1 << 20, 16
 	cfg := slirptest.Config()
 	cfg.Limits.BufferBytes = budget
-	guest, net := slirptest.Start(t, Backend{}, cfg)
-	n := net.(*network) //nolint:forcetypeassert // this backend's
+	guest, started := slirptest.Start(t, Backend{}, cfg)
+	n := started.(*network) //nolint:forcetypeassert // this backend's
 	l := slirptest.Server().Listen(t, "tcp", slirptest.Far4+":0")
-	const flows = 64
+	var ends []net.Conn
 	for range flows {
 		c, err := guest.Dial(t.Context(), "tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { c.Close() })
-	}
-	for end := time.Now().Add(10 * time.Second); n.tcp.open.Count() < flows || n.Stats().TCP.Active < flows; {
-		if time.Now().After(end) {
-			t.Fatal("not all flows opened")
+		s, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
 		}
+		t.Cleanup(func() { c.Close(); s.Close() })
+		ends = append(ends, c, s)
 	}
-	n.buf.mu.Lock()
-	defer n.buf.mu.Unlock()
-	var sum int64
-	for ep := range n.buf.eps {
-		sum += ep.SocketOptions().GetReceiveBufferSize() + ep.SocketOptions().GetSendBufferSize()
+	n.Calm()                // without what it keeps for the next frame
+	before := int64(heap()) //nolint:gosec // a size
+	data := make([]byte, 1<<20)
+	var full sync.WaitGroup
+	for _, c := range ends {
+		full.Go(func() {
+			for err := error(nil); err == nil; {
+				_ = c.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+				_, err = c.Write(data)
+			}
+		})
 	}
-	if len(n.buf.eps) != flows || sum > budget || sum == 0 {
-		t.Errorf("%d connections may hold %d bytes, want at most %d", len(n.buf.eps), sum, budget)
+	full.Wait()
+	n.Calm()
+	if got := int64(heap()) - before; got > 2*budget || got < budget/4 {
+		t.Errorf("%d bytes are held for %d connections, want at most %d", got, flows, budget)
 	}
 }
 
@@ -408,7 +428,7 @@ func FuzzFrames(f *testing.F) {
 			return
 		}
 		w.inject(frame)
-		if u, h := w.n.udp.gate.Count(), w.n.tcp.half.Count(); u > 16 || h > 16 {
+		if u, h := w.n.udp.gate.Count(), w.n.half.Count(); u > 16 || h > 16 {
 			t.Errorf("%d UDP flows, %d half-open connections", u, h)
 		}
 	})

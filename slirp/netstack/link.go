@@ -14,6 +14,7 @@ import (
 
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/slirp/internal/loop"
+	"github.com/nook-containers/nook/slirp/internal/relay"
 )
 
 const (
@@ -28,12 +29,17 @@ const (
 	bigFrame = 16 << 10
 )
 
-// receiver is what the link gives IP datagrams and echo requests to that need no
-// stack. parts are the payload, in one or two pieces, valid during the call.
+// receiver is what the link gives IP datagrams, echo requests and TCP segments to that
+// need no stack. parts are the payload, in one or two pieces, valid during the call.
 type receiver interface {
 	datagram(v *view, parts [2][]byte)
 	echo(v *view, parts [2][]byte)
 	flush() // no datagram comes next
+
+	// segment reports false for one that is the stack's; rest tells that there is nothing
+	// to read now.
+	segment(v *view, header []byte, parts [2][]byte) bool
+	rest()
 }
 
 // link is the stack's end of the TAP. It implements stack.LinkEndpoint and
@@ -53,7 +59,6 @@ type link struct {
 	fragID  atomic.Uint32
 	broken  func(error) // the TAP has gone
 	stir    func()      // something happens
-	ack     heldAck
 
 	mu     sync.RWMutex // held shared while writing, exclusively to close
 	closed bool
@@ -153,6 +158,13 @@ func (l *link) frame(head []byte, big *buffer.View, size int) bool {
 		} else {
 			l.recv.echo(&v, parts)
 		}
+	case segment:
+		l.neigh.learn(v.src, v.srcMAC)
+		header := relay.Header(head[v.l4:min(len(head), v.end)])
+		if l.recv.segment(&v, header, payload(head, big.AsSlice(), v.l4+len(header), v.end)) {
+			return false
+		}
+		return l.deliver(head, big, size)
 	case packet:
 		l.neigh.learn(v.src, v.srcMAC)
 		return l.deliver(head, big, size)
@@ -333,22 +345,9 @@ func (l *link) writePacket(pkt *stack.PacketBuffer) {
 		if !l.neigh.wait(dst, flatten(bufs)) {
 			l.stats.limited.Add(1)
 		}
-	case isSYNACK(pkt):
-		// The stack holds the endpoint's lock. If the guest's answer came now, the
-		// goroutine that handles it would spin until the lock is free, instead of the one
-		// that is to free it.
-		frame, hash := flatten(bufs), pkt.Hash
-		l.loop.Do(loop.Func(func() { l.write([][]byte{frame}, hash) }))
-	case !l.ack.hold(l, pkt, bufs):
+	default:
 		l.write(bufs, pkt.Hash)
 	}
-}
-
-// isSYNACK reports whether pkt accepts a connection.
-func isSYNACK(pkt *stack.PacketBuffer) bool {
-	h := header.TCP(pkt.TransportHeader().Slice())
-	const both = header.TCPFlagSyn | header.TCPFlagAck
-	return pkt.TransportProtocolNumber == protoTCP && len(h) >= header.TCPMinimumSize && h.Flags()&both == both
 }
 
 func flatten(bufs [][]byte) []byte {
@@ -385,9 +384,9 @@ func putGSO(vnet []byte, pkt *stack.PacketBuffer) {
 	if pkt.Data().Size() <= int(g.MSS) {
 		return
 	}
-	vnet[1] = 1 // VIRTIO_NET_HDR_GSO_TCPV4
+	vnet[1] = vnetGSO4
 	if g.Type == stack.GSOTCPv6 {
-		vnet[1] = 4 // VIRTIO_NET_HDR_GSO_TCPV6
+		vnet[1] = vnetGSO6
 	}
 	binary.LittleEndian.PutUint16(vnet[2:], uint16(pkt.HeaderSize())) //nolint:gosec // headers are short
 	binary.LittleEndian.PutUint16(vnet[4:], g.MSS)

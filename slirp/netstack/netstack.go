@@ -61,6 +61,7 @@ import (
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/forward"
 	"github.com/nook-containers/nook/slirp/internal/loop"
+	"github.com/nook-containers/nook/slirp/internal/relay"
 )
 
 const nicID tcpip.NICID = 1
@@ -93,24 +94,28 @@ type network struct {
 	rules *forward.Rules
 	route *inet.Netlink
 	stats counters
-	buf   *budget
 	slow  *throttle
 
 	ctx    context.Context //nolint:containedctx // the life of the network, which outlives Start
 	cancel context.CancelFunc
 	work   sync.WaitGroup // every goroutine but the link's readers
 
-	tcp   tcpFlows
+	half  *forward.Gate // TCP connections that are being opened
+	open  *forward.Gate // and those that are open
+	relay *relay.Relay
 	udp   udpFlows
 	batch batch
 	ping  pingFlows
 	dns   *forward.Gate
 	ports ports
 
+	awake   bool          // the loop looks before it sleeps; of the loop
 	stirred atomic.Bool   // something has happened since Calm
 	look    chan struct{} // for sweep
 
 	closing sync.Once
+	ending  sync.Mutex
+	ended   bool
 	done    chan struct{}
 	err     error // valid after done
 }
@@ -135,11 +140,12 @@ func (Backend) Start(ctx context.Context, l slirp.Link, cfg slirp.Config) (_ sli
 	undo.Push("close routing socket", route.Close)
 	n := newNetwork(ctx, cfg, route)
 	n.link.fds = taps
-	if n.loop, err = loop.Start(n.link.rest); err != nil {
+	if n.loop, err = loop.Start(n.sleeps); err != nil {
 		return nil, err
 	}
 	undo.Push("end loop", n.loop.Close)
 	n.link.loop = n.loop
+	_ = n.loop.Sync(func() error { n.relay = n.newRelay(); return nil }) // where it is used
 	if err := n.newStack(); err != nil {
 		return nil, err
 	}
@@ -165,7 +171,8 @@ func newNetwork(ctx context.Context, cfg slirp.Config, route *inet.Netlink) *net
 		dns: forward.NewGate(lim.DNSQueries, lim.Share(lim.DNSQueries)), slow: newThrottle(cfg.Log), done: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	n.tcp.init(lim)
+	n.half = forward.NewGate(lim.TCPHalfOpen, lim.Share(lim.TCPHalfOpen))
+	n.open = forward.NewGate(lim.TCPFlows, lim.Share(lim.TCPFlows))
 	n.udp.init(lim)
 	n.ping.init(lim)
 	f := newFilter(cfg)
@@ -174,7 +181,7 @@ func newNetwork(ctx context.Context, cfg slirp.Config, route *inet.Netlink) *net
 	neigh.ask, neigh.send = n.link.solicit, n.link.sendWaited
 	neigh.fail = func(a netip.Addr, lost int) {
 		n.stats.limited.Add(uint64(lost)) //nolint:gosec // a count
-		n.tcp.guestIsAway(a)
+		n.loop.Do(loop.Func(func() { n.relay.Away(a) }))
 	}
 	return n
 }
@@ -223,14 +230,13 @@ func (n *network) newStack() error {
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
 	n.stack = s
-	n.buf = newBudget(s, n.cfg.Limits.BufferBytes)
 	if err := errors.Join(setTCPOptions(s), n.addNIC()); err != nil {
 		n.closeStack()
 		return err
 	}
-	fw := tcp.NewForwarder(s, initialBuffer, n.cfg.Limits.TCPHalfOpen+1, n.tcpRequest)
+	fw := tcp.NewForwarder(s, dnsBuffer, n.cfg.Limits.DNSQueries, n.tcpDNS)
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
-		return n.tcpSYN(fw, id, pkt)
+		return n.tcpUnknown(fw, id, pkt)
 	})
 	s.SetTransportProtocolHandler(udp.ProtocolNumber, n.udpReassembled)
 	s.SetTransportProtocolHandler(icmp.ProtocolNumber4, n.echoReassembled)
@@ -302,11 +308,13 @@ func (n *network) shut(err error) {
 	n.closing.Do(func() {
 		n.cancel()
 		linkErr := n.link.stopReading() // no new flow of a guest
+		_ = n.loop.Sync(func() error { n.relay.Close(); return nil })
 		n.ports.closeAll()
 		n.udp.closeAll()
 		n.ping.closeAll()
-		n.tcp.closeAll()
-		// Endpoints that outlive their pump, to send what is queued, end here.
+		n.ending.Lock()
+		n.ended = true
+		n.ending.Unlock()
 		n.stack.Close()
 		n.work.Wait()
 		n.stack.Wait()

@@ -11,10 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
-	"gvisor.dev/gvisor/pkg/waiter"
-
 	"github.com/nook-containers/nook/pkg/sys/inet"
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/forward"
@@ -130,7 +126,7 @@ func (p *published) close() {
 	for _, s := range p.socks {
 		_ = s.Close()
 	}
-	p.net.tcp.abandon(p)
+	_ = p.net.loop.Sync(func() error { p.net.relay.Abandon(p); return nil })
 	p.work.Wait() // now nobody adds a client
 	p.mu.Lock()
 	flows := slices.Collect(maps.Values(p.clients))
@@ -138,105 +134,6 @@ func (p *published) close() {
 	for _, f := range flows {
 		p.net.udp.end(f)
 	}
-}
-
-// serve connects a client with the guest. The client is already accepted, so a
-// guest that refuses means a reset.
-func (p *published) serve(sock *hostSock, client netip.AddrPort) {
-	n := p.net
-	from, to := forward.Inner(n.cfg, p.port, client)
-	if !n.tcp.open.Enter(to.Addr()) {
-		defer p.work.Done()
-		n.stats.tcp.limited.Add(1)
-		sock.reset(n.loop)
-		return
-	}
-	done := func() {
-		n.tcp.open.Leave(to.Addr())
-		p.work.Done()
-	}
-	ep, wq, err := n.callGuest(p.ctx, from, to)
-	if err != nil {
-		n.stats.tcp.failed.Add(1)
-		sock.reset(n.loop)
-		done()
-		return
-	}
-	n.pump(&pump{ep: ep, wq: wq, sock: sock, owner: p, done: done})
-}
-
-// inner is a connection that waits for a guest to accept it.
-type inner struct {
-	to   netip.AddrPort
-	quit chan struct{}
-	once sync.Once
-}
-
-func (i *inner) giveUp() { i.once.Do(func() { close(i.quit) }) }
-
-var errNoGuest = errors.New("the guest does not answer")
-
-// callGuest opens a connection inside.
-func (n *network) callGuest(ctx context.Context, from, to netip.AddrPort) (tcpip.Endpoint, *waiter.Queue, error) {
-	call := &inner{to: to, quit: make(chan struct{})}
-	if !n.tcp.startCall(call) {
-		return nil, nil, slirp.ErrClosed
-	}
-	defer n.tcp.endCall(call)
-	var wq waiter.Queue
-	entry, changed := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
-	wq.EventRegister(&entry)
-	defer wq.EventUnregister(&entry)
-	ep, e := n.stack.NewEndpoint(tcp.ProtocolNumber, protocolOf(to.Addr()), &wq)
-	if e != nil {
-		return nil, nil, stackError("make endpoint", e)
-	}
-	e = ep.Bind(fullAddr(from))
-	if _, busy := e.(*tcpip.ErrPortInUse); busy {
-		e = ep.Bind(fullAddr(netip.AddrPortFrom(from.Addr(), 0)))
-	}
-	if e == nil {
-		e = ep.Connect(fullAddr(to))
-	}
-	if _, started := e.(*tcpip.ErrConnectStarted); e != nil && !started {
-		ep.Close()
-		return nil, nil, stackError("connect", e)
-	}
-	timer := time.NewTimer(n.cfg.Limits.HandshakeWait)
-	defer timer.Stop()
-	select {
-	case <-changed:
-	case <-call.quit:
-		ep.Abort()
-		return nil, nil, errNoGuest
-	case <-timer.C:
-		ep.Abort()
-		return nil, nil, errNoGuest
-	case <-ctx.Done():
-		ep.Abort()
-		return nil, nil, ctx.Err()
-	}
-	if e := ep.LastError(); e != nil {
-		ep.Close()
-		return nil, nil, stackError("connect", e)
-	}
-	return ep, &wq, nil
-}
-
-func (t *tcpFlows) startCall(c *inner) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return false
-	}
-	t.calling[c] = struct{}{}
-	return true
-}
-
-func (t *tcpFlows) endCall(c *inner) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.calling, c)
 }
 
 // clientKey is a client of a published UDP port, and the address of the host that

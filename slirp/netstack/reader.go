@@ -60,6 +60,7 @@ func (r *reader) Ready(sys.PollEvents) {
 	r.link.stir()
 	err := r.frames()
 	r.link.recv.flush()
+	r.link.recv.rest()
 	if err != nil && !sys.WouldBlock(err) {
 		_ = r.stop()
 		r.link.broken(fmt.Errorf("tap: %w", err))

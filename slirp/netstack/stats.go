@@ -58,6 +58,7 @@ func (n *network) Calm() {
 		for _, r := range n.link.readers {
 			r.calm()
 		}
+		n.relay.Calm()
 		return nil
 	})
 }

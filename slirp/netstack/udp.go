@@ -350,7 +350,7 @@ func (n *network) sweep() {
 			return
 		}
 		now := time.Now()
-		left := n.udp.expire(now, n.cfg.Limits.UDPIdle) + n.ping.expire(now) + n.tcp.expire(now)
+		left := n.udp.expire(now, n.cfg.Limits.UDPIdle) + n.ping.expire(now)
 		if left > 0 || n.stirred.Load() {
 			t.Reset(every)
 		} else {

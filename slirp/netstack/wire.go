@@ -19,6 +19,10 @@ const (
 
 	// vnetNeedsCsum asks the receiving kernel to complete a checksum.
 	vnetNeedsCsum = 1
+
+	// vnetGSO4 and vnetGSO6 ask it to cut TCP segments (VIRTIO_NET_HDR_GSO_TCPV4, TCPV6).
+	vnetGSO4 = 1
+	vnetGSO6 = 4
 )
 
 // ipLen is the length of an IP header without options.

@@ -83,7 +83,7 @@ func parseFragment(t *testing.T, ip []byte, hdr int) (off int, more bool, data [
 // cut short.
 func TestClassify(t *testing.T) {
 	f := newFilter(slirptest.Config().WithDefaults())
-	want := []kind{arp, ndp, packet, packet, packet, datagram, datagram, echo, echo, packet, packet}
+	want := []kind{arp, ndp, segment, segment, segment, datagram, datagram, echo, echo, packet, packet}
 	for i, s := range seeds() {
 		w := packet // fragments
 		if i < len(want) {

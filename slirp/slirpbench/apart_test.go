@@ -8,9 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"runtime/pprof"
-	"sync"
 
 	"github.com/nook-containers/nook/slirp"
 	"github.com/nook-containers/nook/slirp/netstack"
@@ -87,7 +85,6 @@ func serve() {
 			panic(err)
 		}
 	}
-	cfg.Busy = sync.OnceFunc(func() { runtime.GOMAXPROCS(min(4, runtime.NumCPU())) })
 	cfg.Egress = func(context.Context, slirp.Flow) slirp.Verdict { return slirp.Allow }
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt)

@@ -140,15 +140,6 @@ func (l *Loop) AddReader(fd int, s Source) (ID, error) {
 	return id, nil
 }
 
-// Replace makes s the source in place of the one that has id.
-func (l *Loop) Replace(id ID, s Source) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if at := &l.sources[id.slot]; at.generation == id.generation {
-		at.s = s
-	}
-}
-
 // Forget ends a source whose descriptor is about to be closed.
 func (l *Loop) Forget(id ID) {
 	l.mu.Lock()

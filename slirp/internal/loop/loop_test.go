@@ -177,26 +177,6 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// TestReplace wants the second of two sources to be told.
-func TestReplace(t *testing.T) {
-	l := start(t, nil)
-	a, b := pair(t)
-	defer syscall.Close(a)
-	first, second := &counter{}, newDrain(a)
-	id, err := l.Add(a, first)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Sync(func() error { l.Replace(id, second); return nil })
-	_ = syscall.Close(b)
-	await(t, "end of file", second.ended)
-	l.Forget(id)
-	l.Replace(id, first) // of no effect
-	if l.source(id.token()) != nil {
-		t.Error("a forgotten source is back")
-	}
-}
-
 // once takes one byte each time it is told.
 type once struct {
 	fd   int
