@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// call has a client of the host call the guest.
-func (w *world) call(from netip.AddrPort) (client *net.TCPConn, syn seg) {
+// client has call take over the socket of a client of the host.
+func (w *world) client(call func(fd int)) *net.TCPConn {
 	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -27,12 +27,20 @@ func (w *world) call(from netip.AddrPort) (client *net.TCPConn, syn seg) {
 		w.t.Fatal(err)
 	}
 	defer s.Close()
-	w.do(func() { w.r.Call(takeFD(w.t, s), from, guest, w) })
+	fd := takeFD(w.t, s)
+	w.do(func() { call(fd) })
+	return c.(*net.TCPConn) //nolint:forcetypeassert // a TCP connection
+}
+
+// call has a client of the host call the guest.
+func (w *world) call(from netip.AddrPort) (client *net.TCPConn, syn seg) {
+	w.t.Helper()
+	client = w.client(func(fd int) { w.r.Call(fd, from, guest, w) })
 	syn = w.want(flagSYN, "")
 	if syn.mss != mtu-40 || syn.scale != ourScale || !syn.sack {
 		w.t.Fatalf("%+v", syn)
 	}
-	return c.(*net.TCPConn), syn //nolint:forcetypeassert // a TCP connection
+	return client, syn
 }
 
 // TestCall has clients call a guest that accepts, refuses, and is silent.

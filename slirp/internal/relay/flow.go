@@ -36,6 +36,7 @@ type flow struct {
 	readable bool            // it may have something
 	hup      bool            // its other end has stopped sending, or failed
 	entered  bool            // the gate of open ones
+	queued   bool            // for another turn
 
 	// what the guest sends
 	rcvNxt   seq // the next byte
@@ -98,7 +99,10 @@ func (f *flow) Ready(ev sys.PollEvents) {
 }
 
 // Run goes on where a turn was too long.
-func (f *flow) Run() { f.pull() }
+func (f *flow) Run() {
+	f.queued = false
+	f.pull()
+}
 
 // segment handles what the guest has sent.
 func (f *flow) segment(s *Segment) {
@@ -175,7 +179,7 @@ func (f *flow) expire(now time.Duration) {
 		f.introduce()
 	case answered:
 		if f.tries++; f.tries > introductions {
-			f.abort()
+			f.reset()
 			return
 		}
 		f.introduce()
@@ -248,7 +252,9 @@ func (f *flow) drop() {
 		f.r.forget(s.frame)
 	}
 	f.sent, f.held, f.ahead = nil, nil, nil
-	delete(f.r.flows, f.key)
+	if f.r.flows[f.key] == f { // else it got no name
+		delete(f.r.flows, f.key)
+	}
 }
 
 func (f *flow) closeHost() {

@@ -138,8 +138,7 @@ func (f *flow) repeat(now time.Duration) {
 func (f *flow) pull() {
 	for moved := 0; f.state == open && f.readable && !f.hostEOF; {
 		if moved >= maxTurn {
-			f.r.Loop.Bulk()
-			f.r.Loop.Do(f)
+			f.again()
 			return
 		}
 		space := f.space()
@@ -153,15 +152,30 @@ func (f *flow) pull() {
 	}
 }
 
-// space is how much the guest takes now. Where it waits for something it is better to
-// let it take that first than to send bits.
+// again has f take another turn, after others.
+func (f *flow) again() {
+	f.r.Loop.Bulk()
+	if !f.queued {
+		f.queued = true
+		f.r.Loop.Do(f)
+	}
+}
+
+// space is how much the guest takes now: a segment, or half of what it takes at all, or
+// more. Where it is about to acknowledge something it is better to let it do that first
+// than to send bits; and it is to get two pieces at least, because Linux waits with the
+// acknowledgement of one.
 func (f *flow) space() int {
+	all := min(f.window, f.r.share)
 	flying := f.nxt.after(f.una)
-	space := min(f.window, f.r.share) - flying
-	if space < f.mss && flying > 0 {
+	space, piece, most := all-flying, f.mss, f.most()
+	if half := max(all/2, 1); piece > half {
+		piece, most = half, half
+	}
+	if space < piece && flying > 0 {
 		return 0
 	}
-	return max(0, min(space, f.most()))
+	return max(0, min(space, most))
 }
 
 // most is what one frame takes, in whole segments.

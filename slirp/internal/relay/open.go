@@ -39,11 +39,11 @@ func (r *Relay) open(s *Segment) {
 // the guest sees as the client; port 0, or one that is used between these two, means any.
 // The connection is a reset if the guest does not accept it.
 func (r *Relay) Call(fd int, from, to netip.AddrPort, owner any) {
-	f := &flow{r: r, state: calling, owner: owner, fd: fd, una: isn()}
+	f := &flow{r: r, key: key{to, from}, state: calling, owner: owner, fd: fd, una: isn()}
 	f.nxt = f.una + 1
 	f.mss, f.scale, f.rcvScale = r.mss(to.Addr()), 0, ourScale
 	f.entered = !r.closed && r.Open.Enter(to.Addr())
-	if !f.entered || !r.name(f, from, to) {
+	if !f.entered || !r.name(f) {
 		r.Network.Count(Limited)
 		f.abort()
 		return
@@ -58,19 +58,17 @@ func (r *Relay) Call(fd int, from, to netip.AddrPort, owner any) {
 	f.introduce()
 }
 
-// name gives f a key of its own, and reports false where there is none.
-func (r *Relay) name(f *flow, from, to netip.AddrPort) bool {
+// name sees to it that f has a key of its own, and reports false where it finds none.
+func (r *Relay) name(f *flow) bool {
 	for range anyPort {
-		k := key{guest: to, remote: from}
-		if old := r.flows[k]; from.Port() != 0 && (old == nil || old.state == ended) {
+		if old := r.flows[f.key]; f.key.remote.Port() != 0 && (old == nil || old.state == ended) {
 			if old != nil {
 				old.drop()
 			}
-			f.key = k
-			r.flows[k] = f
+			r.flows[f.key] = f
 			return true
 		}
-		from = netip.AddrPortFrom(from.Addr(), 1024+uint16(rand.N(65536-1024))) //nolint:gosec // any port
+		f.key.remote = netip.AddrPortFrom(f.key.remote.Addr(), 1024+uint16(rand.N(65536-1024))) //nolint:gosec // any port
 	}
 	return false
 }
