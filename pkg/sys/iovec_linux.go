@@ -52,32 +52,10 @@ func vectorIO(call uintptr, fd int, bufs [][]byte) (int, error) {
 // be repeated when the descriptor is ready.
 func WouldBlock(err error) bool { return errors.Is(err, unix.EAGAIN) }
 
-// Unread returns how many bytes a TCP socket has received that nobody has read
-// (SIOCINQ, tcp(7)). 0 also means end of file or an error: see Peek.
-func Unread(fd int) (int, error) {
-	var n int32
-	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCINQ, uintptr(unsafe.Pointer(&n)))
-	if errno != 0 {
-		return 0, os.NewSyscallError("ioctl SIOCINQ", errno)
-	}
-	return int(n), nil
-}
-
-// Peek says what reading the socket fd would do now: nil with more to read, false
-// at end of file, EAGAIN, or the error that the socket has.
-func Peek(fd int) (more bool, err error) {
-	var b [1]byte
-	n, err := recv(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	return n > 0, err
-}
-
-// ReadFD reads once from the socket fd, which does not block.
-func ReadFD(fd int, p []byte) (n int, err error) { return recv(fd, p, 0) }
-
-// recv receives into p, which is not empty.
-func recv(fd int, p []byte, flags uintptr) (int, error) {
+// ReadFD reads once from the socket fd, which does not block, into p, which is not empty.
+func ReadFD(fd int, p []byte) (n int, err error) {
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}

@@ -68,13 +68,11 @@ func (w *wire) inject(frame []byte) {
 func (w *wire) handle(frame []byte) {
 	head := make([]byte, headLen)
 	copy(head, frame)
-	big := newBig()
+	big := make([]byte, maxFrame-headLen)
 	if len(frame) > headLen {
-		copy(big.AsSlice(), frame[headLen:])
+		copy(big, frame[headLen:])
 	}
-	if !w.n.link.frame(head, big, len(frame)) {
-		big.Release()
-	}
+	w.n.link.frame(head, big, len(frame))
 }
 
 // drain reads what the stack sends, so that the socket does not fill up.

@@ -22,11 +22,8 @@ const (
 	// classify looks at.
 	headLen = 256
 
-	// bigFrame is from which size on a frame's buffer is handed to the stack. Smaller
-	// frames are copied to a buffer of their size: the stack counts bytes, not
-	// buffers, so a guest that sends small segments could make it hold many times what
-	// it counts.
-	bigFrame = 16 << 10
+	// maxFrame is the longest frame that can come: an IP packet with its header, and some.
+	maxFrame = headLen + 64<<10
 )
 
 // receiver is what the link gives IP datagrams, echo requests and TCP segments to that
@@ -42,8 +39,7 @@ type receiver interface {
 	rest()
 }
 
-// link is the stack's end of the TAP. It implements stack.LinkEndpoint and
-// stack.GSOEndpoint. It resolves hardware addresses itself, so that the stack,
+// link is the stack's end of the TAP. It implements stack.LinkEndpoint. It resolves hardware addresses itself, so that the stack,
 // which takes every address as its own, does not answer for guests.
 type link struct {
 	fds    []int // of the TAP
@@ -64,10 +60,7 @@ type link struct {
 	closed bool
 }
 
-var (
-	_ stack.LinkEndpoint = (*link)(nil)
-	_ stack.GSOEndpoint  = (*link)(nil)
-)
+var _ stack.LinkEndpoint = (*link)(nil)
 
 func (l *link) MTU() uint32                      { return uint32(l.mtu) } //nolint:gosec // at most 65520
 func (l *link) SetMTU(uint32)                    {}
@@ -84,11 +77,6 @@ func (l *link) Close()                                  {}
 func (l *link) SetOnCloseAction(func())                 {}
 func (l *link) ParseHeader(*stack.PacketBuffer) bool    { return true }
 func (l *link) AddHeader(pkt *stack.PacketBuffer)       { pkt.LinkHeader().Push(ethLen) }
-func (l *link) SupportedGSO() stack.SupportedGSO        { return stack.HostGSOSupported }
-
-// GSOMaxSize is the most that one packet holds, less the longest TCP and IP
-// headers.
-func (l *link) GSOMaxSize() uint32 { return 65535 - 120 }
 
 // Attach remembers where packets go to; reading begins with start.
 func (l *link) Attach(d stack.NetworkDispatcher) { l.disp = d }
@@ -128,12 +116,11 @@ func (l *link) shut() error {
 	return closeAll(l.fds)
 }
 
-// frame handles one frame of size bytes, the first headLen in head, the rest in
-// big, and reports whether it kept big.
-func (l *link) frame(head []byte, big *buffer.View, size int) bool {
-	if size <= 0 || size > headLen+buffer.MaxChunkSize {
+// frame handles one frame of size bytes, the first headLen in head, the rest in big.
+func (l *link) frame(head, big []byte, size int) {
+	if size <= 0 || size > headLen+len(big) {
 		l.stats.malformed.Add(1)
-		return false
+		return
 	}
 	l.stats.framesIn.Add(1)
 	v := l.filter.classify(head[:min(size, headLen)], size)
@@ -152,7 +139,7 @@ func (l *link) frame(head []byte, big *buffer.View, size int) bool {
 		l.onNDP(&v, head)
 	case datagram, echo:
 		l.neigh.learn(v.src, v.srcMAC)
-		parts := payload(head, big.AsSlice(), v.l4+8, v.end)
+		parts := payload(head, big, v.l4+8, v.end)
 		if v.kind == datagram {
 			l.recv.datagram(&v, parts)
 		} else {
@@ -161,15 +148,13 @@ func (l *link) frame(head []byte, big *buffer.View, size int) bool {
 	case segment:
 		l.neigh.learn(v.src, v.srcMAC)
 		header := relay.Header(head[v.l4:min(len(head), v.end)])
-		if l.recv.segment(&v, header, payload(head, big.AsSlice(), v.l4+len(header), v.end)) {
-			return false
+		if !l.recv.segment(&v, header, payload(head, big, v.l4+len(header), v.end)) {
+			l.deliver(head, big, size)
 		}
-		return l.deliver(head, big, size)
 	case packet:
 		l.neigh.learn(v.src, v.srcMAC)
-		return l.deliver(head, big, size)
+		l.deliver(head, big, size)
 	}
-	return false
 }
 
 // payload is what lies between from and to in the frame that begins in head and
@@ -184,30 +169,21 @@ func payload(head, rest []byte, from, to int) (parts [2][]byte) {
 	return parts
 }
 
-// deliver gives the frame to the stack, and reports whether that took big.
-func (l *link) deliver(head []byte, big *buffer.View, size int) bool {
-	var data buffer.Buffer
-	kept := size >= bigFrame
-	if kept {
-		data = buffer.MakeWithView(buffer.NewViewWithData(head))
-		big.CapLength(size - headLen)
-		_ = data.Append(big)
-	} else {
-		v := buffer.NewView(size)
-		_, _ = v.Write(head[:min(size, headLen)])
-		if size > headLen {
-			_, _ = v.Write(big.AsSlice()[:size-headLen])
-		}
-		data = buffer.MakeWithView(v)
+// deliver gives a copy of the frame to the stack, which counts bytes and not the buffers
+// that they keep.
+func (l *link) deliver(head, big []byte, size int) {
+	data := buffer.NewView(size)
+	_, _ = data.Write(head[:min(size, headLen)])
+	if size > headLen {
+		_, _ = data.Write(big[:size-headLen])
 	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: data})
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(data)})
 	if h, ok := pkt.LinkHeader().Consume(ethLen); ok {
 		proto := tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(h[12:]))
 		pkt.NetworkProtocolNumber = proto
 		l.disp.DeliverNetworkPacket(proto, pkt)
 	}
 	pkt.DecRef()
-	return kept
 }
 
 // onARP answers requests for our addresses and learns from guests' own.
@@ -254,7 +230,7 @@ func (l *link) solicit(a netip.Addr) {
 // emit completes a frame that has room for its headers, and writes it.
 func (l *link) emit(frame []byte, to mac, ether uint16) {
 	l.putEthernet(frame[sys.VnetHeaderLen:], to, ether)
-	l.write([][]byte{frame}, 0)
+	l.write([][]byte{frame})
 }
 
 func (l *link) putEthernet(b []byte, to mac, ether uint16) {
@@ -292,23 +268,18 @@ func (l *link) sendFrame(frame []byte, to netip.Addr) {
 // sendWaited writes a frame that waited for its destination.
 func (l *link) sendWaited(frame []byte, to mac) {
 	copy(frame[sys.VnetHeaderLen:], to[:])
-	l.write([][]byte{frame}, 0)
+	l.write([][]byte{frame})
 }
 
 // write writes one frame. A frame that the kernel does not take is lost, as on
-// any wire. Frames of one flow have one hash, because the kernel steers what the
-// guest sends to the queue that its flow was written to.
-func (l *link) write(bufs [][]byte, hash uint32) {
+// any wire.
+func (l *link) write(bufs [][]byte) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
 		return
 	}
-	fd := l.fds[0]
-	if len(l.fds) > 1 {
-		fd = l.fds[hash%uint32(len(l.fds))] //nolint:gosec // few queues
-	}
-	if _, err := sys.Writev(fd, bufs); err != nil {
+	if _, err := sys.Writev(l.fds[0], bufs); err != nil {
 		l.stats.limited.Add(1)
 		return
 	}
@@ -332,7 +303,6 @@ func (l *link) writePacket(pkt *stack.PacketBuffer) {
 		return
 	}
 	var vnet [sys.VnetHeaderLen]byte
-	putGSO(vnet[:], pkt)
 	m, known := l.neigh.lookup(dst)
 	l.putEthernet(pkt.LinkHeader().Slice(), m, uint16(pkt.NetworkProtocolNumber)) //nolint:gosec // an Ethernet type
 	var iov [8][]byte
@@ -346,7 +316,7 @@ func (l *link) writePacket(pkt *stack.PacketBuffer) {
 			l.stats.limited.Add(1)
 		}
 	default:
-		l.write(bufs, pkt.Hash)
+		l.write(bufs)
 	}
 }
 
@@ -367,27 +337,4 @@ func destination(pkt *stack.PacketBuffer) (netip.Addr, bool) {
 		return netip.AddrFrom16([16]byte(h[24:])), true
 	}
 	return netip.Addr{}, false
-}
-
-// putGSO fills in struct virtio_net_hdr (linux/virtio_net.h): which checksum the
-// receiver completes, and how long the segments of a large packet are.
-func putGSO(vnet []byte, pkt *stack.PacketBuffer) {
-	g := pkt.GSOOptions
-	if g.Type == stack.GSONone {
-		return
-	}
-	if g.NeedsCsum {
-		vnet[0] = vnetNeedsCsum
-		binary.LittleEndian.PutUint16(vnet[6:], ethLen+g.L3HdrLen)
-		binary.LittleEndian.PutUint16(vnet[8:], g.CsumOffset)
-	}
-	if pkt.Data().Size() <= int(g.MSS) {
-		return
-	}
-	vnet[1] = vnetGSO4
-	if g.Type == stack.GSOTCPv6 {
-		vnet[1] = vnetGSO6
-	}
-	binary.LittleEndian.PutUint16(vnet[2:], uint16(pkt.HeaderSize())) //nolint:gosec // headers are short
-	binary.LittleEndian.PutUint16(vnet[4:], g.MSS)
 }

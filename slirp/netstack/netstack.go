@@ -1,29 +1,19 @@
-// Package netstack is the backend that lives in this process: gVisor's TCP/IP
-// stack at the end of a TAP, and a socket of the host for each flow.
+// Package netstack is the backend that lives in this process: a socket of the host for
+// each flow of the guests at the end of a TAP, and gVisor's TCP/IP stack.
 //
 // # Theory of operation
 //
 // The link reads frames and looks at each before the stack sees it. It drops what
 // claims an impossible source, answers ARP and neighbour discovery for the
 // addresses that are ours, and hands whole UDP datagrams and echo requests to their
-// flows directly. Only TCP and fragments reach the stack. So the stack may take
-// every destination for its own (promiscuous), and send from any address
-// (spoofing), without ever speaking for a guest.
+// flows directly, and TCP segments to the relay (package relay). Only what is left
+// reaches the stack: fragments, echo requests to us, and TCP to where guests ask for
+// names. So the stack may take every destination for its own (promiscuous), and send
+// from any address (spoofing), without ever speaking for a guest.
 //
 // One goroutine, the loop (package loop), watches the TAP and the sockets of all TCP
-// flows. It reads frames, and a flow whose endpoint or socket has changed has its turn
-// there: to wake a goroutine for each byte's way would cost more than the way. Only bulk
-// data of guests is moved by goroutines of its own, on other processors, beside the loop
-// that reads it from the TAP. What comes in the loop writes to the TAP itself.
-//
-// TCP: a SYN starts a goroutine that asks the rules and connects on the host. Only
-// when that has succeeded does the stack shake hands with the guest; otherwise the
-// guest gets a reset or an ICMP error. Then a pump moves bytes between the endpoint and
-// the socket, in turns and without a buffer of its own: outward it writes the received
-// segments where they lie (writev), inward it reads from the socket straight into the
-// segments to send. Where one side takes no more, its bytes stay with the other side
-// until it does. An acknowledgement waits as long as the loop looks for events: the
-// answer, if it comes so soon, says the same.
+// flows. It reads frames, and a flow whose socket has changed has its turn there: to wake
+// a goroutine for each byte's way would cost more than the way.
 //
 // UDP: a flow is a pair of addresses and ports. The reader of the TAP sends on the
 // flow's connected socket; a goroutine per flow brings answers back, and ICMP
@@ -33,8 +23,7 @@
 // address, so the guest answers to it through its default route, the TAP.
 //
 // What a guest can make the process hold is bounded by slirp.Limits: flows by
-// gates, each with a share per guest; TCP buffers by a budget that is divided anew
-// when the number of flows doubles or halves.
+// gates, each with a share per guest; what TCP holds by a budget that the relay divides.
 package netstack
 
 import (

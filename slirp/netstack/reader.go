@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 
-	"gvisor.dev/gvisor/pkg/buffer"
-
 	"github.com/nook-containers/nook/pkg/sys"
 	"github.com/nook-containers/nook/slirp/internal/loop"
 )
@@ -22,35 +20,19 @@ type reader struct {
 
 	vnet [sys.VnetHeaderLen]byte
 	head []byte
-	big  *buffer.View
+	big  []byte
 	bufs [][]byte
 }
 
 func newReader(l *link, fd int) *reader {
-	r := &reader{link: l, fd: fd, head: make([]byte, headLen)}
-	r.renew()
+	r := &reader{link: l, fd: fd, head: make([]byte, headLen), big: make([]byte, maxFrame-headLen)}
+	r.bufs = [][]byte{r.vnet[:], r.head, r.big}
 	return r
-}
-
-// renew makes a new buffer in place of the one that the stack has kept.
-func (r *reader) renew() {
-	r.big = newBig()
-	r.bufs = [][]byte{r.vnet[:], r.head, r.big.AsSlice()}
 }
 
 // calm gives back the memory of the buffer, which is of no use between two frames. It
 // is called in the loop.
-func (r *reader) calm() {
-	if !r.stopped {
-		sys.DropContents(r.big.AsSlice())
-	}
-}
-
-func newBig() *buffer.View {
-	v := buffer.NewView(buffer.MaxChunkSize)
-	v.Grow(buffer.MaxChunkSize)
-	return v
-}
+func (r *reader) calm() { sys.DropContents(r.big) }
 
 // Ready handles frames. What is left is told again.
 func (r *reader) Ready(sys.PollEvents) {
@@ -76,9 +58,7 @@ func (r *reader) frames() error {
 		if n == 0 {
 			return io.ErrUnexpectedEOF
 		}
-		if r.link.frame(r.head, r.big, n-sys.VnetHeaderLen) {
-			r.renew()
-		}
+		r.link.frame(r.head, r.big, n-sys.VnetHeaderLen)
 	}
 	return nil
 }
@@ -89,6 +69,5 @@ func (r *reader) stop() error {
 		return nil
 	}
 	r.stopped = true
-	r.big.Release()
 	return r.link.loop.Remove(r.id, r.fd)
 }
