@@ -40,14 +40,18 @@ func (l *lossy) segment(v *view, head []byte, parts [2][]byte) bool {
 }
 
 // TestLoss moves data both ways at one time over a link that loses one segment in twenty,
-// for connections of guests and to them, and wants every byte to arrive.
+// and wants every byte to arrive.
 func TestLoss(t *testing.T) {
 	cfg := slirptest.Config()
 	cfg.MTU = 1500
 	guest, started := slirptest.Start(t, Backend{}, cfg)
 	n := started.(*network) //nolint:forcetypeassert // this backend's
-	l := &lossy{Network: n.relay.Network, receiver: n.link.recv, rnd: rand.New(rand.NewPCG(1, 2))}
-	if err := n.loop.Sync(func() error { n.relay.Network, n.link.recv = l, l; return nil }); err != nil {
+	l := &lossy{rnd: rand.New(rand.NewPCG(1, 2))}
+	if err := n.loop.Sync(func() error {
+		l.Network, l.receiver = n.relay.Network, n.link.recv
+		n.relay.Network, n.link.recv = l, l
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	srv := slirptest.Server().Listen(t, "tcp", slirptest.Far4+":0")
@@ -62,8 +66,13 @@ func TestLoss(t *testing.T) {
 		}
 		exchange(t, c, s)
 	}
-	if l.lost == 0 {
-		t.Error("nothing was lost")
+	if err := n.loop.Sync(func() error {
+		if l.lost == 0 {
+			t.Error("nothing was lost")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 
