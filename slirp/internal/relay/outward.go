@@ -104,7 +104,7 @@ func (f *flow) release() bool {
 }
 
 // announce is the window that the next segment tells. It never takes back what was
-// told (RFC 9293, section 3.8.6).
+// told (RFC 9293, section 3.8.6), but for less than the step that windows are told in.
 func (f *flow) announce() uint16 {
 	w := min(f.room()>>f.rcvScale, 65535)
 	if told := f.edge.after(f.rcvNxt); w<<f.rcvScale < told {

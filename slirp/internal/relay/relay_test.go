@@ -225,6 +225,7 @@ func TestSentAgain(t *testing.T) {
 	// Half of it is: the rest is sent at once, for it is missing as well.
 	p.rcv += seq(len(first.data) / 2) //nolint:gosec // a test's
 	p.send(0, "")
+	w.atOnce()
 	if s := w.next(); s.seq != first.seq || s.data != first.data {
 		t.Fatalf("%d %.20q, want the first segment again", s.seq-first.seq, s.data)
 	}
@@ -239,6 +240,7 @@ func TestSentAgain(t *testing.T) {
 	for range 3 {
 		w.send(seg{seq: p.nxt, ack: p.rcv, flags: flagACK, window: p.window})
 	}
+	w.atOnce()
 	p.take("lost")
 	host.Close()
 	w.want(flagFIN|flagACK, "")
@@ -331,6 +333,24 @@ func TestSlowHost(t *testing.T) {
 	}
 }
 
+// TestWindowStays wants a guest to have the room that it was told of, when what a
+// connection may hold becomes less.
+func TestWindowStays(t *testing.T) {
+	w := newWorld(t, nil)
+	p, _ := w.connect(30000)
+	edge := func() seq {
+		p.send(0, "x")
+		s := w.want(flagACK, "")
+		return s.ack + seq(s.window)<<ourScale //nolint:gosec // at most 30 bits
+	}
+	before := edge()
+	w.do(func() { w.r.opened(10000) })
+	if now := edge(); before.after(now) >= 1<<ourScale {
+		t.Errorf("the window takes back %d bytes", before.after(now))
+	}
+	w.do(func() { w.r.opened(-10000) })
+}
+
 // TestResets carries resets, and does not believe those of others.
 func TestResets(t *testing.T) {
 	w := newWorld(t, nil)
@@ -355,6 +375,21 @@ func TestResets(t *testing.T) {
 	if s := w.want(flagRST|flagACK, ""); s.seq != p.rcv || s.ack != p.nxt {
 		t.Errorf("%+v", s)
 	}
+	w.none()
+
+	// A reset that comes after the end of what the host sends.
+	p, host = w.connect(30000)
+	if err := host.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	w.want(flagFIN|flagACK, "")
+	p.rcv++
+	p.send(0, "")
+	if err := host.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	host.Close()
+	w.want(flagRST|flagACK, "")
 	w.none()
 }
 

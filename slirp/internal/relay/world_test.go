@@ -164,6 +164,14 @@ func (w *world) want(flags byte, data string) seg {
 	return s
 }
 
+// atOnce wants a segment to be on its way already, without a wait for a time to pass.
+func (w *world) atOnce() {
+	w.t.Helper()
+	if len(w.out) == 0 {
+		w.t.Error("nothing is sent at once")
+	}
+}
+
 // none wants no connection to be left.
 func (w *world) none() {
 	w.t.Helper()
