@@ -70,7 +70,7 @@ func (r running) Close() error {
 }
 
 // serve runs netstack on descriptor 4 until it is interrupted, as package netd
-// does: with one processor until there is work for more.
+// does: with one processor.
 func serve() {
 	var cfg slirp.Config
 	if err := json.Unmarshal([]byte(os.Getenv(serveVar)), &cfg); err != nil {
